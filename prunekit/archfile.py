@@ -1,0 +1,37 @@
+"""Your own network: `--arch path/to/file.py:build`."""
+
+from __future__ import annotations
+
+import inspect
+import runpy
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from prunekit.errors import SpecError
+from prunekit.options import option
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@attrs.frozen
+class FileArchitecture:
+    """A function in a Python file that returns an nn.Module.
+
+    It is called with those of `input_shape` and `classes` that it has as parameters.
+    """
+
+    source: str = option("", help="path/to/file.py:function")
+
+    def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        path, _, name = self.source.rpartition(":")
+        try:
+            found = runpy.run_path(path).get(name)
+        except OSError as error:
+            raise SpecError(f"cannot read the architecture {path}: {error.strerror}") from None
+        if not callable(found):
+            raise SpecError(f"{path} defines no function {name!r}; name the one that builds the net")
+        offered: dict[str, Any] = {"input_shape": input_shape, "classes": classes}
+        wanted = inspect.signature(found).parameters
+        return found(**{key: value for key, value in offered.items() if key in wanted})

@@ -1,0 +1,138 @@
+"""What each kind of component must do. Nothing is inherited: any class with the method will do.
+
+Everything per weight is a mapping from parameter name to tensor, in the order of
+`model.named_parameters()`, each tensor of its parameter's shape.
+
+A component may also state class attributes; where it does not, the default stands:
+
+| attribute   | on            | default     | meaning                                              |
+|-------------|---------------|-------------|------------------------------------------------------|
+| `suggests`  | any           | `{}`        | dotted keys -> values that fill what the user left open |
+| `reads`     | scorer        | `"batches"` | `"batches"`, `"one batch"` (a round), or `"nothing"` |
+| `revives`   | scorer        | `False`     | pruned weights compete again in every round          |
+| `allocates` | sampler       | `True`      | whether `prune.allocation` acts                      |
+| `acts`      | reinitializer | `True`      | False: leaves every weight alone                     |
+| `as_built`  | init          | `False`     | True: keeps the values the architecture drew         |
+| `pretrained`| architecture  | `False`     | True: weights come trained, nothing is redrawn       |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import attrs
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from prunekit.data import Data
+    from prunekit.network import Layer, Network
+    from prunekit.sampling import Budget
+
+Batch = tuple["Tensor", "Tensor | None"]
+"""Inputs (batch, ...) and labels (batch,) int64, or None where a scorer needs no labels."""
+
+Scores = dict[str, "Tensor"]
+"""Parameter name -> one finite float per weight, of the parameter's shape."""
+
+Mode = Literal["eval", "train"]
+"""Batch-norm mode while scoring: running statistics (eval) or those of the batch (train)."""
+
+
+class Scorer(Protocol):
+    """How important is each weight?"""
+
+    def score(self, network: Network, batches: Sequence[Batch], rng: torch.Generator) -> Scores:
+        """Return the saliency of each mask entry, one tensor for every name in `network.weights`.
+
+        Larger is kept. A pruned weight has a saliency too: where the effective weight is
+        w * m, that of a measure R is |dR/dm| = |w * dR/d(w * m)|; signed where the paper signs.
+        `rng` is a CPU generator, the only source of chance. Model, buffers, modes and
+        gradients are as before on return.
+        """
+
+
+class MaskSampler(Protocol):
+    """Given scores and a budget, which weights are kept?"""
+
+    def sample(self, scores: Scores, budget: Budget, rng: torch.Generator) -> Sampled:
+        """Return masks with exactly `budget.kept` entries True, none where weights cannot compete.
+
+        Only a method that is inexact by its own definition may keep another number.
+        """
+
+
+class Reinitializer(Protocol):
+    """What becomes of the pruned weights?"""
+
+    def reinit(self, network: Network, law: Law, rng: torch.Generator) -> dict[str, Redraw]:
+        """Return the weights to redraw, after a round whose masks are `network.masks`.
+
+        Names that are left out keep their values. A redrawn weight competes in the next round.
+        """
+
+
+class Architecture(Protocol):
+    """Which network is pruned?"""
+
+    def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """Return a fresh module: (batch, *input_shape) -> (batch, classes) logits.
+
+        Random weights come from torch's global generator, which the caller has seeded and restores.
+        """
+
+
+class WeightInit(Protocol):
+    """Which values do the weights start with?"""
+
+    def draw(self, layer: Layer, rng: torch.Generator) -> Tensor:
+        """Return fresh values of `layer.shape` from the init distribution, float32 on the CPU."""
+
+
+class Dataset(Protocol):
+    """Which data is it trained and tested on?"""
+
+    def load(self) -> Data:
+        """Return the splits; raise DataError naming the file that is missing or damaged."""
+
+
+class Observer(Protocol):
+    """Who watches? Gets finished numbers only, never a tensor of the step."""
+
+    def start(self, plan: Mapping[str, Any]) -> None:
+        """Called once before any work, with what the run is going to do."""
+
+    def record(self, line: Mapping[str, Any]) -> None:
+        """Called with each metrics line: `kind` is "round" or "epoch"."""
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Called once with the contents of summary.json."""
+
+
+class Law(Protocol):
+    """Each layer's own init distribution."""
+
+    def __call__(self, name: str, rng: torch.Generator) -> Tensor:
+        """Fresh values for the whole parameter `name`, on its device and of its dtype."""
+
+
+@attrs.frozen(eq=False)
+class Sampled:
+    """What a sampler returns.
+
+    masks: bool tensors, True = kept. scale: a factor per weight (read where kept) that is
+    multiplied into the weights once; None means 1. It is no part of the masks.
+    """
+
+    masks: dict[str, Tensor]
+    scale: dict[str, Tensor] | None = None
+
+
+@attrs.frozen(eq=False)
+class Redraw:
+    """What a reinitializer returns for one parameter: `values` go where `where` is True."""
+
+    where: Tensor
+    values: Tensor

@@ -1,0 +1,51 @@
+"""What can go wrong at the edge: one line for the user, one documented exit code each."""
+
+
+class PrunekitError(Exception):
+    """A mistake the user can mend: what was given, what was expected, what to do."""
+
+    exit_code = 2
+
+
+class SpecError(PrunekitError, ValueError):
+    """A spec, option or argument that cannot be used."""
+
+
+class PluginError(PrunekitError):
+    """A plugin that is unknown, broken, or breaks its contract."""
+
+
+class DataError(PrunekitError):
+    """A data set that is missing, empty or damaged; names the file."""
+
+
+class OutOfMemoryError(PrunekitError):
+    """The device has too little memory for the run."""
+
+    exit_code = 3
+
+
+class StorageError(PrunekitError):
+    """A file that cannot be written, or one that cannot be trusted when read."""
+
+    exit_code = 4
+
+
+class LockedError(PrunekitError):
+    """Another process is running in this folder."""
+
+    exit_code = 5
+
+
+class NumericalError(PrunekitError):
+    """NaN, infinity or an all-zero layer where numbers were needed."""
+
+    exit_code = 6
+
+
+class Interrupted(PrunekitError):
+    """A signal stopped the run after it saved; `exit_code` is 128 + the signal's number."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_code = 130 if signum == 2 else 143

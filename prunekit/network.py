@@ -1,0 +1,160 @@
+"""What a scorer sees: a model whose maskable parameters hold effective weights w * m."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from prunekit.errors import SpecError
+
+
+@attrs.frozen(eq=False)
+class Layer:
+    """One maskable parameter and the module that owns it.
+
+    name: dotted parameter name. module_name: that of the owner ("" = the model itself).
+    """
+
+    name: str
+    module_name: str
+    module: nn.Module
+    parameter: nn.Parameter
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.parameter.shape
+
+    @property
+    def fan_in(self) -> int:
+        """Inputs of one output: in_features, or in_channels / groups * kernel size."""
+        return math.prod(self.shape[1:])
+
+
+def maskable_layers(
+    model: nn.Module, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
+) -> dict[str, Layer]:
+    """Parameter name -> Layer for every maskable parameter, in definition order.
+
+    Maskable is a floating-point parameter of two or more dimensions with "weight" in its own
+    name (Conv, Linear, Embedding, RNN, attention projection); norms (`normalized_shape`), biases
+    and tokens are not. `include` and `exclude` are shell patterns over parameter names; a full
+    name in `include` also adds a parameter that the rule leaves out. Tied weights appear once.
+    Raises SpecError when nothing is left or a pattern matches nothing.
+    """
+    include, exclude = tuple(include or ()), tuple(exclude or ())
+    found, seen = {}, []
+    for name, module_name, module, parameter in owned_parameters(model):
+        seen.append(name)
+        wanted = _by_rule(name, module, parameter) and (not include or _matches(name, include))
+        wanted = wanted or (name in include and parameter.is_floating_point())
+        if wanted and not _matches(name, exclude):
+            found[name] = Layer(name, module_name, module, parameter)
+    for pattern in (*include, *exclude):
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in seen):
+            raise SpecError(f"the pattern {pattern!r} matches no parameter; `--dry-run` lists them")
+    if not found:
+        raise SpecError("no maskable weight is left; loosen prune.include and prune.exclude")
+    return found
+
+
+def owned_parameters(model: nn.Module) -> Iterator[tuple[str, str, nn.Module, nn.Parameter]]:
+    """(name, module name, module, parameter), each parameter once, in definition order."""
+    seen: set[int] = set()
+    for module_name, module in model.named_modules():
+        for leaf, parameter in module.named_parameters(recurse=False):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield f"{module_name}.{leaf}".lstrip("."), module_name, module, parameter
+
+
+def _by_rule(name: str, module: nn.Module, parameter: nn.Parameter) -> bool:
+    leaf = name.rpartition(".")[2]
+    is_weight = "weight" in leaf and parameter.ndim >= 2 and parameter.is_floating_point()
+    return is_weight and not hasattr(module, "normalized_shape")
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+@attrs.define(eq=False)
+class Network:
+    """The model, its weights before masking, and the mask.
+
+    model: its maskable parameters hold `weights[name] * masks[name]`.
+    layers: name -> Layer. weights: name -> values before masking. masks: name -> bool tensor,
+    or None where nothing is masked yet. input_shape: without the batch dimension, or None.
+    memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
+    empties it whenever a weight changes.
+    """
+
+    model: nn.Module
+    layers: dict[str, Layer]
+    weights: dict[str, Tensor]
+    masks: dict[str, Tensor] | None = None
+    input_shape: tuple[int, ...] | None = None
+    memo: dict[str, Any] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        include: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        input_shape: tuple[int, ...] | None = None,
+        masks: Mapping[str, Tensor] | None = None,
+    ) -> Network:
+        """The network of `model` as it stands; with `masks`, its parameters are masked in place."""
+        layers = maskable_layers(model, include, exclude)
+        weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
+        network = cls(model, layers, weights, None, input_shape)
+        if masks is not None:
+            network.mask(dict(masks))
+        return network
+
+    @property
+    def effective(self) -> dict[str, nn.Parameter]:
+        """What the model computes with: its own parameters, by name."""
+        return {name: layer.parameter for name, layer in self.layers.items()}
+
+    @property
+    def total(self) -> int:
+        """Number of maskable weights, N."""
+        return sum(weight.numel() for weight in self.weights.values())
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.weights.values())).device
+
+    def mask(self, masks: dict[str, Tensor] | None) -> None:
+        """Take these masks and write the effective weights into the model."""
+        self.masks = masks
+        self.write()
+
+    @torch.no_grad()
+    def write(self) -> None:
+        """Write w * m into the model's own parameters."""
+        for name, parameter in self.effective.items():
+            weight = self.weights[name]
+            if self.masks is None:
+                parameter.copy_(weight)
+            else:
+                torch.mul(weight, self.masks[name], out=parameter.data)
+
+    @torch.no_grad()
+    def change(self, name: str, where: Tensor | None, values: Tensor) -> None:
+        """Change weights (all, or those at `where`) and write them; empties `memo`."""
+        weight = self.weights[name]
+        if where is None:
+            weight.copy_(values)
+        else:
+            weight[where] = values.to(weight)[where]
+        self.memo.clear()
+        mask = None if self.masks is None else self.masks[name]
+        self.layers[name].parameter.copy_(weight if mask is None else weight * mask)

@@ -1,0 +1,180 @@
+"""Options: typed once as attrs fields, reachable from Python, TOML and the command line."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import attrs
+
+from prunekit.errors import PluginError, SpecError
+
+Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+SCALARS = (bool, int, float, str)
+
+
+def option(default: Any, *, help: str, validator: Validator | None = None) -> Any:
+    """One option of a component or of a spec section; `default` is the paper's value."""
+    return attrs.field(default=default, validator=_checked(validator), metadata={"help": help})
+
+
+def left_open(fallback: Any, *, help: str, validator: Validator | None = None) -> Any:
+    """An option whose default is None, "left open": a component may suggest its value.
+
+    What nobody gives or suggests becomes `fallback` when the spec is resolved.
+    """
+    return attrs.field(
+        default=None,
+        validator=attrs.validators.optional(_checked(validator) or []),
+        metadata={"help": help, "fallback": fallback},
+    )
+
+
+def at_least(bound: float) -> Validator:
+    """Validator: the value is a number >= `bound`."""
+    return _must(lambda value: value >= bound, f"be >= {bound}")
+
+
+def between(low: float, high: float) -> Validator:
+    """Validator: low <= value <= high."""
+    return _must(lambda value: low <= value <= high, f"lie in [{low}, {high}]")
+
+
+def positive() -> Validator:
+    """Validator: the value is a number > 0."""
+    return _must(lambda value: value > 0, "be > 0")
+
+
+def density() -> Validator:
+    """Validator: the share of weights kept, in (0, 1]."""
+    return _must(lambda value: 0 < value <= 1, "lie in (0, 1], the share of weights kept")
+
+
+def _must(accept: Callable[[Any], bool], demand: str) -> Validator:
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not accept(value):
+            raise SpecError(f"{attribute.name} must {demand}: {value!r}")
+
+    return check
+
+
+def _checked(validator: Validator | None) -> Any:
+    """Every option is checked against its own annotation, then by `validator`."""
+    return [_of_its_type] if validator is None else [_of_its_type, validator]
+
+
+def _of_its_type(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    annotation = types_of(type(instance))[attribute.name]
+    if not is_a(value, annotation):
+        raise SpecError(f"{attribute.name} must be {spell(annotation)}: {value!r}")
+
+
+def fields_of(cls: type) -> Iterator[attrs.Attribute[Any]]:
+    """The options of a component class, in order of definition."""
+    return (field for field in attrs.fields(cls) if field.init and not field.name.startswith("_"))
+
+
+def types_of(cls: type) -> Mapping[str, Any]:
+    """Field name -> resolved annotation (attrs keeps them as text under `from __future__`)."""
+    try:
+        resolved = attrs.resolve_types(cls)
+    except NameError as error:
+        raise PluginError(f"{cls.__name__}: an option's annotation is unknown: {error}") from None
+    return {field.name: field.type for field in attrs.fields(resolved)}
+
+
+def check_options(cls: type) -> None:
+    """Raise PluginError unless `cls` is a frozen attrs class of typed, defaulted options."""
+    if not attrs.has(cls):
+        raise PluginError(f"{cls.__name__} is no attrs class; decorate it with @attrs.frozen")
+    annotations = types_of(cls)
+    for field in fields_of(cls):
+        if field.default is attrs.NOTHING:
+            raise PluginError(f"{cls.__name__}.{field.name} has no default; give the paper's value")
+        if not allowed(annotations[field.name]):
+            raise PluginError(
+                f"{cls.__name__}.{field.name}: {annotations[field.name]} is no option type; "
+                "use bool, int, float, str, Literal, a tuple of these, or one of them | None"
+            )
+
+
+def allowed(annotation: Any) -> bool:
+    """Whether options may have this type: scalars, Literal, tuples of these, and `| None`."""
+    if is_union(annotation):
+        return all(part is type(None) or allowed(part) for part in typing.get_args(annotation))
+    if typing.get_origin(annotation) is tuple:
+        return all(part is Ellipsis or allowed(part) for part in typing.get_args(annotation))
+    return annotation in SCALARS or typing.get_origin(annotation) is Literal
+
+
+def is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def is_a(value: Any, annotation: Any) -> bool:
+    """Strictly: True is no int, 3 is no str; an int is a float (TOML writes 1 for 1.0)."""
+    if is_union(annotation):
+        return any(is_a(value, part) for part in typing.get_args(annotation))
+    if typing.get_origin(annotation) is Literal:
+        return value in typing.get_args(annotation) and not isinstance(value, bool)
+    if typing.get_origin(annotation) is tuple:
+        part = typing.get_args(annotation)[0]
+        return isinstance(value, tuple) and all(is_a(item, part) for item in value)
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation in (None, type(None)):
+        return value is None
+    return isinstance(value, annotation) if isinstance(annotation, type) else True
+
+
+def spell(annotation: Any) -> str:
+    """An annotation in words: "int", "one of eval, train", "comma-separated strs"."""
+    if is_union(annotation):
+        return " or ".join(spell(part) for part in typing.get_args(annotation) if not _none(part))
+    if typing.get_origin(annotation) is Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(annotation)))
+    if typing.get_origin(annotation) is tuple:
+        return f"a list of {spell(typing.get_args(annotation)[0])}"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _none(annotation: Any) -> bool:
+    return annotation in (None, type(None))
+
+
+def parse(text: str, annotation: Any) -> Any:
+    """Text from the command line as a value of `annotation`; SpecError when it is none."""
+    if is_union(annotation):
+        return _first(text, [part for part in typing.get_args(annotation) if not _none(part)])
+    if typing.get_origin(annotation) is tuple:
+        part = typing.get_args(annotation)[0]
+        return tuple(parse(item.strip(), part) for item in text.split(",") if item.strip())
+    if typing.get_origin(annotation) is Literal:
+        named = {str(value): value for value in typing.get_args(annotation)}
+        return named[text] if text in named else _refuse(text, annotation)
+    if annotation is bool:
+        named = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
+        return named[text.lower()] if text.lower() in named else _refuse(text, annotation)
+    try:
+        return annotation(text)
+    except ValueError:
+        return _refuse(text, annotation)
+
+
+def _first(text: str, parts: list[Any]) -> Any:
+    for part in parts[:-1]:
+        try:
+            return parse(text, part)
+        except SpecError:
+            continue
+    return parse(text, parts[-1])
+
+
+def _refuse(text: str, annotation: Any) -> Any:
+    raise SpecError(f"expected {spell(annotation)}: {text!r}")

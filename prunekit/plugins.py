@@ -1,0 +1,281 @@
+"""Find, load, name and report plugins. A plugin is imported only when somebody names it.
+
+pluggy is the door: it checks a module's hooks and takes it in. A dict owns the names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pluggy
+
+from prunekit import hookspecs
+from prunekit.errors import PluginError, PrunekitError
+from prunekit.options import check_options
+
+KINDS: Mapping[str, str] = {
+    "scorer": "prunekit_scorers",
+    "sampler": "prunekit_samplers",
+    "reinit": "prunekit_reinitializers",
+    "arch": "prunekit_architectures",
+    "init": "prunekit_inits",
+    "dataset": "prunekit_datasets",
+}
+"""Kind of component -> the hook that offers it."""
+
+METHODS: Mapping[str, str] = {
+    "scorer": "score",
+    "sampler": "sample",
+    "reinit": "reinit",
+    "arch": "build",
+    "init": "draw",
+    "dataset": "load",
+}
+"""Kind of component -> the one method that is its contract."""
+
+PLURALS: Mapping[str, str] = {
+    "scorer": "scorers",
+    "sampler": "samplers",
+    "reinit": "reinitializers",
+    "arch": "architectures",
+    "init": "inits",
+    "dataset": "datasets",
+}
+
+
+@attrs.frozen
+class Source:
+    """Where a plugin comes from: its name, module, and the package that ships it."""
+
+    name: str
+    module: str
+    package: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.module} (from {self.package} {self.version})"
+
+
+def builtin_sources() -> list[Source]:
+    """One source for each file of `prunekit_plugins`; imports none of them."""
+    folder = _builtin_folder()
+    version = _version("prunekit")
+    names = sorted(module.name for module in pkgutil.iter_modules([str(folder)]))
+    return [
+        Source(name.replace("_", "-"), f"prunekit_plugins.{name}", "prunekit", version)
+        for name in names
+    ]
+
+
+def _builtin_folder() -> Path:
+    """The folder of the built-in plugins; a bare checkout has it beside the core."""
+    spec = importlib.util.find_spec("prunekit_plugins")
+    if spec is None or not spec.submodule_search_locations:
+        raise PluginError("the package prunekit_plugins is missing; install prunekit again")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "0+checkout"
+
+
+def installed_sources() -> list[Source]:
+    """Third parties' sources: the entry points of group "prunekit"; imports none of them."""
+    return [
+        Source(entry.name, entry.module, entry.dist.name, entry.dist.version)
+        for entry in importlib.metadata.entry_points(group="prunekit")
+        if entry.dist is not None
+    ]
+
+
+class Plugins:
+    """The plugins on offer. Loading one cannot harm another."""
+
+    def __init__(self, sources: Iterable[Source] | None = None) -> None:
+        if sources is None:
+            sources = [*builtin_sources(), *installed_sources()]
+        self._sources: dict[str, list[Source]] = {}
+        self._modules: dict[str, ModuleType] = {}
+        for source in sources:
+            known = self._sources.setdefault(source.name, [])
+            if source not in known:  # one package seen twice on sys.path is one source
+                known.append(source)
+
+    def add(self, module: ModuleType, name: str) -> None:
+        """Take in a module under `name` (tests, notebooks); PluginError when the name is taken."""
+        source = Source(name, module.__name__, "this process", "0")
+        self._sources.setdefault(name, []).append(source)
+        self.source(name)
+        self._modules[name] = _checked(module, source)
+
+    def names(self) -> list[str]:
+        return sorted(self._sources)
+
+    def source(self, name: str) -> Source:
+        """The source of plugin `name`; PluginError when there is none or more than one."""
+        found = self._sources.get(name)
+        if not found:
+            raise PluginError(f"no plugin is named {name!r}.{_nearest(name, self.names())}")
+        if len(found) > 1:
+            first, second = found[:2]
+            raise PluginError(
+                f"two plugins are named {name!r}: {first} and {second}. "
+                "Uninstall one, or rename its entry point."
+            )
+        return found[0]
+
+    def load(self, name: str) -> ModuleType:
+        """Import plugin `name` and check its hooks; PluginError with one line when it is broken."""
+        source = self.source(name)
+        if name not in self._modules:
+            self._modules[name] = _checked(_imported(source), source)
+        return self._modules[name]
+
+    def offers(self, name: str, kind: str) -> Mapping[str, type]:
+        """What plugin `name` answers to the hook of `kind`, checked; empty when it answers none."""
+        hook = getattr(self.load(name), KINDS[kind], None)
+        if hook is None:
+            return {}
+        source = self.source(name)
+        try:
+            offered = dict(hook())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(f"{source}: {KINDS[kind]} raises {_brief(error)}") from None
+        for key, cls in offered.items():
+            _check_component(source, kind, key, cls)
+        return offered
+
+    def component(self, kind: str, name: str) -> type:
+        """The class of component `name`; PluginError with the nearest name when there is none."""
+        plugin = name.partition("/")[0]
+        offered = self.offers(plugin, kind) if plugin in self._sources else {}
+        if name in offered:
+            return offered[name]
+        on_offer = sorted(self.components(kind))
+        raise PluginError(
+            f"no plugin offers {name!r} among {PLURALS[kind]}.{_nearest(name, on_offer)} "
+            f"On offer: {', '.join(on_offer)}."
+        )
+
+    def components(self, kind: str) -> dict[str, type]:
+        """Every component of `kind`; imports all plugins and leaves out the broken ones."""
+        found: dict[str, type] = {}
+        for name in self.names():
+            try:
+                found.update(self.offers(name, kind))
+            except PluginError:
+                continue
+        return found
+
+    def problems(self) -> list[str]:
+        """One line for each plugin that cannot be used; imports all plugins."""
+        lines = []
+        for name in self.names():
+            try:
+                for kind in KINDS:
+                    self.offers(name, kind)
+            except PluginError as error:
+                lines.append(str(error))
+        return lines
+
+    def name_of(self, kind: str, cls: type) -> str:
+        """The name under which `cls` is offered, or "module:Class" for one that is not."""
+        for name, sources in self._sources.items():
+            if any(source.module == cls.__module__ for source in sources):
+                for key, offered in self.offers(name, kind).items():
+                    if offered is cls:
+                        return key
+        return f"{cls.__module__}:{cls.__qualname__}"
+
+    def observers(self, names: Iterable[str], spec: Any) -> list[Any]:
+        """Fresh observers of the named plugins for one run."""
+        watching: list[Any] = []
+        for name in names:
+            hook = getattr(self.load(name), "prunekit_observers", None)
+            if hook is None:
+                raise PluginError(f"{self.source(name)} offers no observers")
+            watching.extend(hook(spec=spec) if "spec" in _arguments(hook) else hook())
+        return watching
+
+
+def _arguments(function: Any) -> tuple[str, ...]:
+    return function.__code__.co_varnames[: function.__code__.co_argcount]
+
+
+def _imported(source: Source) -> ModuleType:
+    try:
+        return importlib.import_module(source.module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise anything, SystemExit too
+        raise PluginError(f"{source} cannot be imported: {_brief(error)}") from None
+
+
+def _checked(module: ModuleType, source: Source) -> ModuleType:
+    """Let pluggy check the module's hooks: unknown names and foreign arguments are refused."""
+    manager = pluggy.PluginManager("prunekit")
+    manager.add_hookspecs(hookspecs)
+    try:
+        if manager.register(module, source.name) and not manager.get_hookcallers(module):
+            raise PluginError(f"{source} implements no prunekit hook")
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"{source}: {' '.join(str(error).split())}") from None
+    return module
+
+
+def _check_component(source: Source, kind: str, name: str, cls: Any) -> None:
+    if name != source.name and not name.startswith(f"{source.name}/"):
+        raise PluginError(
+            f"{source} offers {name!r}; a plugin named {source.name!r} may offer "
+            f"{source.name!r} or '{source.name}/...' only"
+        )
+    if not isinstance(cls, type) or not callable(getattr(cls, METHODS[kind], None)):
+        raise PluginError(
+            f"{source}: {kind} {name!r} must be a class with a method {METHODS[kind]!r}"
+        )
+    try:
+        check_options(cls)
+    except PrunekitError as error:
+        raise PluginError(f"{source}: {kind} {name!r}: {error}") from None
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def imported_class(path: str) -> type:
+    """The class at "module:Class"; PluginError when there is none."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PluginError(f"no class at {path!r}: {error}; give a plugin's name") from None
+
+
+def source_hash(cls: type) -> str:
+    """sha256 of the file that defines `cls`; "" where it has none (a notebook)."""
+    spec = importlib.util.find_spec(cls.__module__) if cls.__module__ != "__main__" else None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return ""
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()

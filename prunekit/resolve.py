@@ -1,0 +1,153 @@
+"""Fill what a spec leaves open, and refuse what cannot act, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from prunekit.errors import SpecError
+from prunekit.options import fields_of
+from prunekit.plugins import Plugins
+from prunekit.spec import COMPONENTS, Spec
+from prunekit.structure import component_from, section_from
+
+SUGGESTERS = ("scorer", "sampler", "reinit", "arch", "dataset", "init")
+"""Whose suggestions count first."""
+
+
+def resolve(spec: Spec, plugins: Plugins) -> Spec:
+    """The spec with every component an object and every open option filled.
+
+    The user's value counts first, then what a component suggests, then the option's fallback.
+    Raises SpecError for a combination that does not make sense and for an option that the
+    user gave and that cannot act. Resolving twice changes nothing.
+    """
+    given = _with_components(spec, plugins)
+    suggested: dict[str, Any] = {}
+    for kind in SUGGESTERS:
+        for key, value in getattr(getattr(given, kind), "suggests", {}).items():
+            suggested.setdefault(key, value)
+    filled = attrs.evolve(
+        given,
+        **{
+            field.name: _filled(getattr(given, field.name), field.name, suggested)
+            for field in attrs.fields(Spec)
+            if attrs.has(type(getattr(given, field.name)))
+        },
+    )
+    refuse_idle(given, filled)
+    return _without_idle(given, filled)
+
+
+def _without_idle(given: Spec, filled: Spec) -> Spec:
+    """Leave open what cannot act, so that a resolved spec resolves to itself."""
+    idle = [key for key, is_idle, _ in IDLE if is_idle(filled)]
+    if reads(filled.scorer) == "one batch" and given.prune.data is None:
+        idle += ["prune.data", "prune.batch_size"]  # it scores on an input of its own
+    for key in idle:
+        section, name = key.split(".")
+        before = getattr(getattr(given, section), name)
+        part = attrs.evolve(getattr(filled, section), **{name: before})
+        filled = attrs.evolve(filled, **{section: part})
+    return filled
+
+
+def _with_components(spec: Spec, plugins: Plugins) -> Spec:
+    unnamed = spec.scorer is None
+    scorer = component_from("scorer", "synflow" if unnamed else spec.scorer, plugins)
+    suggestion = "sketch" if unnamed else getattr(scorer, "suggests", {}).get("sampler", "topk")
+    named = attrs.evolve(spec, scorer=scorer, sampler=spec.sampler or suggestion)
+    sections = {
+        field.name: section_from(field.name, getattr(spec, field.name))
+        for field in attrs.fields(Spec)
+        if isinstance(getattr(spec, field.name), Mapping) and field.name not in COMPONENTS
+    }
+    components = {kind: component_from(kind, getattr(named, kind), plugins) for kind in COMPONENTS}
+    return attrs.evolve(named, **components, **sections)
+
+
+def _filled(part: Any, prefix: str, suggested: Mapping[str, Any]) -> Any:
+    """`part` with its open options (None) filled by suggestion or fallback."""
+    values = {}
+    for field in fields_of(type(part)):
+        if getattr(part, field.name) is None:
+            fallback = field.metadata.get("fallback")
+            value = suggested.get(f"{prefix}.{field.name}", fallback)
+            if value is not None:
+                values[field.name] = value
+    return attrs.evolve(part, **values) if values else part
+
+
+def reads(scorer: Any) -> str:
+    """What a scorer is given: "batches", "one batch" (a round) or "nothing"."""
+    return getattr(scorer, "reads", "batches")
+
+
+def allocates(sampler: Any) -> bool:
+    return getattr(sampler, "allocates", True)
+
+
+def acts(reinit: Any) -> bool:
+    return getattr(reinit, "acts", True)
+
+
+def pretrained(spec: Spec) -> bool:
+    """Whether the weights come trained, from the architecture or from a file."""
+    return bool(getattr(spec.arch, "pretrained", False)) or spec.weights is not None
+
+
+# An option that the user gave and that cannot act: dotted key, when it is idle, why.
+Idle = tuple[str, Callable[[Spec], bool], str]
+
+IDLE: tuple[Idle, ...] = (
+    ("prune.allocation", lambda s: not allocates(s.sampler), "this sampler takes no allocation"),
+    ("prune.densities", lambda s: not allocates(s.sampler), "this sampler takes no allocation"),
+    ("prune.min_per_layer", lambda s: not allocates(s.sampler), "this sampler takes no allocation"),
+    ("prune.data", lambda s: reads(s.scorer) == "nothing", "this scorer reads no data"),
+    ("prune.batch_size", lambda s: reads(s.scorer) == "nothing", "this scorer reads no data"),
+    ("prune.density", lambda s: s.prune.masks is not None, "prune.masks brings its own density"),
+    ("prune.control", lambda s: s.prune.density == 1, "density 1 masks nothing"),
+    ("rounds.schedule", lambda s: s.rounds.count == 1, "there is one round; set rounds.count"),
+    ("rounds.rewind", lambda s: s.rounds.epochs == 0, "no round trains; set rounds.epochs"),
+    ("rounds.data", lambda s: s.rounds.epochs == 0, "no round trains; set rounds.epochs"),
+    ("rounds.rewind_step", lambda s: s.rounds.rewind != "step", "set rounds.rewind = step"),
+    ("train.momentum", lambda s: s.train.optimizer != "sgd", "only sgd has momentum"),
+    ("train.nesterov", lambda s: s.train.optimizer != "sgd", "only sgd has momentum"),
+    ("train.milestones", lambda s: s.train.schedule != "step", "set train.schedule = step"),
+    ("train.gamma", lambda s: s.train.schedule != "step", "set train.schedule = step"),
+)
+
+# A combination that does not make sense: when, why and what to choose instead.
+SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
+    (
+        lambda s: acts(s.reinit) and s.rounds.count == 1,
+        "reinit acts between rounds and there is one round; choose rounds.count >= 2",
+    ),
+    (
+        lambda s: acts(s.reinit) and pretrained(s),
+        "reinit cannot redraw pretrained weights; they follow no known init law; use reinit none",
+    ),
+    (
+        lambda s: pretrained(s) and not getattr(s.init, "as_built", False),
+        "init would overwrite pretrained weights; use init default",
+    ),
+    (
+        lambda s: s.rounds.rewind == "step" and s.rounds.rewind_step is None and s.rounds.epochs > 0,
+        "rounds.rewind = step needs rounds.rewind_step",
+    ),
+)
+
+
+def refuse_idle(given: Spec, filled: Spec) -> None:
+    """SpecError for the first option the user gave that cannot act, or senseless combination."""
+    for senseless, why in SENSELESS:
+        if filled.prune.density != 1 and senseless(filled):
+            raise SpecError(why)
+    for key, idle, why in IDLE:
+        section, name = key.split(".")
+        value = getattr(getattr(given, section), name)
+        default = getattr(attrs.fields(type(getattr(given, section))), name).default
+        if value != default and idle(filled):
+            raise SpecError(f"{key} = {value!r} cannot act: {why}")
