@@ -1,0 +1,65 @@
+"""prunekit: neural-network pruning from small parts: scores, masks, samplers, redraws.
+
+Importing this package imports no torch; the names below are loaded when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from prunekit.errors import PrunekitError
+from prunekit.hookspecs import hookimpl
+from prunekit.options import at_least, between, left_open, option, positive
+
+if TYPE_CHECKING:
+    from prunekit.api import component, prune, score, train
+    from prunekit.contracts import Batch, Law, Mode, Redraw, Sampled, Scores
+    from prunekit.data import Data, Split
+    from prunekit.draws import generator
+    from prunekit.errors import DataError, NumericalError, SpecError
+    from prunekit.masks import Masks
+    from prunekit.network import Layer, Network
+    from prunekit.runs import load, run
+    from prunekit.sampling import Budget
+    from prunekit.scoring import scoring_mode, sum_gradients
+    from prunekit.select import draw_without_replacement, top_k
+    from prunekit.spec import DataOptions, Prune, Rounds, Spec, Train
+
+_HOMES = {
+    "prunekit.api": ("component", "prune", "score", "train"),
+    "prunekit.contracts": ("Batch", "Law", "Mode", "Redraw", "Sampled", "Scores"),
+    "prunekit.data": ("Data", "Split"),
+    "prunekit.draws": ("generator",),
+    "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
+    "prunekit.masks": ("Masks",),
+    "prunekit.network": ("Layer", "Network"),
+    "prunekit.runs": ("load", "run"),
+    "prunekit.sampling": ("Budget",),
+    "prunekit.scoring": ("scoring_mode", "sum_gradients"),
+    "prunekit.select": ("draw_without_replacement", "top_k"),
+    "prunekit.spec": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [  # noqa: PLE0604
+    "PrunekitError",
+    "at_least",
+    "between",
+    "hookimpl",
+    "left_open",
+    "option",
+    "positive",
+    *_HOME,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'prunekit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
