@@ -1,0 +1,151 @@
+"""Rounds: score -> sample -> reinit, once for each density of the schedule."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from prunekit.contracts import Batch, Law, Scores
+from prunekit.draws import generator
+from prunekit.errors import PluginError
+from prunekit.network import Network
+from prunekit.resolve import acts
+from prunekit.sampling import Allocation, Budget
+from prunekit.scoring import compute_scores
+
+
+@attrs.frozen(eq=False)
+class Method:
+    """The components of a pruning and how its budget is shared; see `prunekit.spec.Prune`."""
+
+    scorer: Any
+    sampler: Any
+    reinit: Any
+    allocation: Allocation = "global"
+    densities: Sequence[str] = ()
+    min_per_layer: int = 0
+
+    @property
+    def revives(self) -> bool:
+        return bool(getattr(self.scorer, "revives", False))
+
+
+@attrs.define(eq=False)
+class Pruning:
+    """What stands between two rounds.
+
+    round: rounds done. redrawn: weights redrawn after the last round, which compete again.
+    ever_redrawn: weights redrawn after any round. redraws: how many redraws that were.
+    scores, scale: those of the last round.
+    """
+
+    network: Network
+    round: int = 0
+    redraws: int = 0
+    redrawn: dict[str, Tensor] = attrs.field(factory=dict)
+    ever_redrawn: dict[str, Tensor] = attrs.field(factory=dict)
+    scores: Scores | None = None
+    scale: dict[str, Tensor] | None = None
+
+
+def competing(pruning: Pruning, revives: bool) -> dict[str, Tensor] | None:
+    """Which weights may be kept in the next round; None = all of them.
+
+    Pruned stays pruned, unless the weight was redrawn or the method revives.
+    """
+    masks = pruning.network.masks
+    if masks is None or revives:
+        return None
+    redrawn = pruning.redrawn
+    return {name: m | redrawn[name] if name in redrawn else m for name, m in masks.items()}
+
+
+def prune_round(
+    pruning: Pruning,
+    method: Method,
+    kept: int,
+    *,
+    last: bool,
+    batches: Sequence[Batch],
+    seed: int,
+) -> dict[str, Any]:
+    """Score and sample once, in place: afterwards the model holds the weights under new masks.
+
+    Returns the metrics line of the round. Raises NumericalError for scores that are not finite
+    and PluginError for a component that breaks its contract.
+    """
+    started = time.perf_counter()
+    network, pruning.round = pruning.network, pruning.round + 1
+    among = competing(pruning, method.revives)
+    scores = compute_scores(
+        method.scorer,
+        network,
+        batches,
+        generator(seed, "score", pruning.round),
+        owner=type(method.scorer).__name__,
+        competing=among,
+        first_round=pruning.round == 1,
+    )
+    budget = Budget(kept, method.allocation, method.densities, method.min_per_layer, among, last)
+    rng = generator(seed, "sample", pruning.round)
+    sampled = method.sampler.sample(scores, budget, rng)
+    check_masks(method.sampler, sampled.masks, network, budget)
+    network.mask(sampled.masks)
+    pruning.scores, pruning.scale, pruning.redrawn = scores, sampled.scale, {}
+    return round_line(pruning, time.perf_counter() - started)
+
+
+def redraw_pruned(pruning: Pruning, reinit: Any, law: Law, seed: int) -> dict[str, Tensor]:
+    """Let the reinitializer act after a round; returns where it redrew, by name."""
+    if not acts(reinit):
+        return {}
+    network = pruning.network
+    redraws = reinit.reinit(network, law, generator(seed, "reinit", pruning.round))
+    for name, redraw in redraws.items():
+        network.change(name, redraw.where, redraw.values)
+        before = pruning.ever_redrawn.get(name)
+        pruning.ever_redrawn[name] = redraw.where if before is None else before | redraw.where
+        pruning.redraws += int(redraw.where.sum())
+    pruning.redrawn = {name: redraw.where for name, redraw in redraws.items()}
+    return pruning.redrawn
+
+
+def round_line(pruning: Pruning, seconds: float) -> dict[str, Any]:
+    """The metrics line of the round just done."""
+    masks = pruning.network.masks or {}
+    counts = {name: int(mask.sum()) for name, mask in masks.items()}
+    kept = sum(counts.values())
+    return {
+        "kind": "round",
+        "round": pruning.round,
+        "kept": kept,
+        "density": kept / pruning.network.total,
+        "empty": [name for name, count in counts.items() if not count and masks[name].numel()],
+        "redraws": pruning.redraws,
+        "round_seconds": seconds,
+    }
+
+
+def check_masks(
+    sampler: Any, masks: Mapping[str, Tensor], network: Network, budget: Budget
+) -> None:
+    """PluginError when a sampler's masks break the contract; names the sampler."""
+    owner = type(sampler).__name__
+    if list(masks) != list(network.weights):
+        raise PluginError(f"{owner} must return one mask for each scored name, in order")
+    for name, mask in masks.items():
+        shape = network.weights[name].shape
+        if mask.dtype != torch.bool or mask.shape != shape:
+            given = f"{mask.dtype} {tuple(mask.shape)}"
+            raise PluginError(f"{owner}: the mask of {name} must be bool {tuple(shape)}: {given}")
+    kept = sum(int(mask.sum()) for mask in masks.values())
+    if kept != budget.kept and getattr(sampler, "exact", True):
+        raise PluginError(
+            f"{owner} kept {kept} weights, asked for {budget.kept}; an inexact sampler states "
+            "`exact = False`"
+        )

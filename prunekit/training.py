@@ -1,0 +1,274 @@
+"""The training loop: masked weights and their momentum are exactly zero after every step.
+
+It works on any plain nn.Module, by masking gradients: a weight that starts at zero and whose
+gradient, momentum and decay are zero stays zero under any of the optimizers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from prunekit.draws import fold
+from prunekit.errors import NumericalError, SpecError, StorageError
+from prunekit.spec import Train
+
+Pairs = Iterator[tuple[Tensor, Tensor]]
+
+LOOK_EVERY = 100  # steps between looks at the loss: a look waits for the device
+
+
+class EpochBatches(Protocol):
+    """Batches as a pure function of the epoch: `epoch(e, start)` yields (x, y) from `start` on."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, epoch: int, start: int = 0) -> Pairs: ...
+
+
+def learning_rate(options: Train, progress: float, epochs: int) -> float:
+    """The rate after `progress` epochs (a fraction within an epoch) of `epochs`.
+
+    Linear warm-up over `options.warmup` epochs, then cosine to 0, or lr * gamma^k after the k-th
+    milestone (a share of the epochs), or constant.
+    """
+    lr = options.lr or 0.0
+    if progress < options.warmup:
+        return lr * (progress + 1e-12) / options.warmup if progress else lr * 1e-3
+    if options.schedule == "cosine":
+        share = (progress - options.warmup) / max(epochs - options.warmup, 1e-12)
+        return lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    if options.schedule == "step":
+        passed = sum(progress >= share * epochs for share in options.milestones or ())
+        return float(lr * (options.gamma or 0.0) ** passed)
+    return lr
+
+
+def make_optimizer(options: Train, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """SGD, Adam or AdamW as the options say."""
+    lr, decay = options.lr or 0.0, options.weight_decay or 0.0
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=lr,
+            momentum=options.momentum or 0.0,
+            nesterov=bool(options.nesterov),
+            weight_decay=decay,
+        )
+    makers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return makers[options.optimizer](parameters, lr=lr, weight_decay=decay)
+
+
+@attrs.define(eq=False)
+class Training:
+    """One training of `model` under `masks`, resumable at any step.
+
+    step: optimizer steps done. phase: names this training among those of a run; chance is a
+    function of (seed, phase, step). first: the step to begin at (late rewinding).
+    """
+
+    model: nn.Module
+    masks: Mapping[str, Tensor]
+    batches: EpochBatches
+    options: Train
+    epochs: int
+    seed: int
+    phase: str
+    device: torch.device
+    step: int = 0
+    totals: Tensor = attrs.field(init=False)  # loss sum, correct, examples of this epoch; float64
+    bad_step: Tensor = attrs.field(init=False)  # first step with a non-finite loss, or -1
+    optimizer: torch.optim.Optimizer = attrs.field(init=False)
+    scaler: torch.amp.GradScaler = attrs.field(init=False)
+    forward: Callable[[Tensor], Tensor] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(self.options, trained)
+        kind = self.device.type
+        self.scaler = torch.amp.GradScaler(kind, enabled=self.options.amp == "fp16")
+        self.forward = torch.compile(self.model) if self.options.compile else self.model
+        self.totals = torch.zeros(3, dtype=torch.float32 if kind == "mps" else torch.float64)
+        self.totals = self.totals.to(self.device)
+        self.bad_step = torch.full((), -1, dtype=torch.int64, device=self.device)
+        if self.options.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.batches) / self.options.accumulate)
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return self.step // max(self.steps_per_epoch, 1)
+
+    @property
+    def done(self) -> bool:
+        return self.step >= self.epochs * self.steps_per_epoch
+
+    def run_epoch(self, after_step: Callable[[], None]) -> dict[str, float]:
+        """Finish the current epoch, calling `after_step` after every step; loss, accuracy, lr.
+
+        Raises NumericalError when the loss is not finite.
+        """
+        epoch, offset = divmod(self.step, self.steps_per_epoch)
+        pairs = self.batches.epoch(epoch, offset * self.options.accumulate)
+        masked = self._masked_parameters()
+        self.model.train()
+        with torch.random.fork_rng(devices=self._cuda_devices()):
+            for group in _groups(pairs, self.options.accumulate):
+                torch.manual_seed(fold(self.seed, "step", self.phase, self.step))
+                lr = self._one_step(group, masked)
+                if (self.step % LOOK_EVERY) == 0:
+                    self.look()
+                if self.step % self.steps_per_epoch:
+                    after_step()
+        self.look()
+        loss, correct, examples = self.totals.tolist()
+        self.totals.zero_()
+        return {"train.loss": loss / examples, "train.accuracy": correct / examples, "lr": lr}
+
+    def _one_step(self, group: list[tuple[Tensor, Tensor]], masked: list[Any]) -> float:
+        """Forward, backward and update on one group of batches; returns the learning rate."""
+        lr = learning_rate(self.options, self.step / self.steps_per_epoch, self.epochs)
+        for settings in self.optimizer.param_groups:
+            settings["lr"] = lr
+        self.optimizer.zero_grad(set_to_none=True)
+        examples = sum(len(y) for _, y in group)
+        for x, y in group:
+            loss = self._loss(x, y, examples)
+            self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        for parameter, pruned in masked:
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(pruned, 0)
+        if self.options.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        return lr
+
+    def _loss(self, x: Tensor, y: Tensor, examples: int) -> Tensor:
+        """Cross-entropy of one batch as its share of the step's mean; keeps the epoch's totals."""
+        if self.options.channels_last and x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with autocast(self.device, self.options.amp):
+            logits = self.forward(x)
+            loss = F.cross_entropy(logits, y, label_smoothing=self.options.label_smoothing)
+        with torch.no_grad():
+            correct = (logits.argmax(1) == y).sum()
+            seen = torch.full_like(correct, len(y))
+            self.totals += torch.stack([loss.detach() * len(y), correct, seen]).to(self.totals)
+            bad = ~torch.isfinite(loss) & (self.bad_step < 0)
+            self.bad_step.masked_fill_(bad, self.step)
+        return loss * (len(y) / examples)
+
+    def look(self) -> None:
+        """Wait for the device and raise NumericalError if a loss was not finite."""
+        step = int(self.bad_step)
+        if step >= 0:
+            lr = learning_rate(self.options, step / self.steps_per_epoch, self.epochs)
+            raise NumericalError(
+                f"the loss is not finite at step {step} ({self.phase}), learning rate {lr:.4g}; "
+                "try a smaller train.lr, train.clip 1, some train.warmup, or train.amp none"
+            )
+
+    def _masked_parameters(self) -> list[tuple[nn.Parameter, Tensor]]:
+        parameters = dict(self.model.named_parameters())
+        return [(parameters[name], ~mask.to(self.device)) for name, mask in self.masks.items()]
+
+    def _cuda_devices(self) -> list[int]:
+        return [self.device.index or 0] if self.device.type == "cuda" else []
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything but the model that a resumed training needs, as tensors."""
+        numbered = self.optimizer.state_dict()["state"]
+        tensors = {
+            f"optimizer/{index}/{key}": torch.as_tensor(value)
+            for index, entry in numbered.items()
+            for key, value in entry.items()
+            if value is not None
+        }
+        tensors |= {f"scaler/{key}": torch.tensor(v) for key, v in self.scaler.state_dict().items()}
+        return {**tensors, "totals": self.totals, "step": torch.tensor(self.step)}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what `state` gave; StorageError when something is missing."""
+        try:
+            self.step = int(tensors["step"])
+            self.totals.copy_(tensors["totals"])
+        except KeyError as error:
+            raise StorageError(f"the checkpoint lacks {error}; it is damaged") from None
+        numbered: dict[int, dict[str, Any]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer/"):
+                _, index, leaf = key.split("/")
+                numbered.setdefault(int(index), {})[leaf] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
+        scaler = {k.partition("/")[2]: v.item() for k, v in tensors.items() if k[:7] == "scaler/"}
+        if scaler:
+            self.scaler.load_state_dict(scaler)
+
+
+def autocast(device: torch.device, amp: str) -> torch.autocast:
+    dtype = torch.float16 if amp == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=amp != "none")
+
+
+def _groups(pairs: Pairs, size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Lists of `size` batches; the last may be shorter."""
+    group: list[tuple[Tensor, Tensor]] = []
+    for pair in pairs:
+        group.append(pair)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: EpochBatches, device: torch.device, amp: str = "none") -> dict[str, float]:
+    """Mean cross-entropy in nats and accuracy in 0-1 over one pass, in eval mode."""
+    training = model.training
+    model.eval()
+    totals = torch.zeros(3, dtype=torch.float32 if device.type == "mps" else torch.float64)
+    totals = totals.to(device)
+    for x, y in batches.epoch(0):
+        with autocast(device, amp):
+            logits = model(x)
+        loss = F.cross_entropy(logits.float(), y, reduction="sum")
+        correct = (logits.argmax(1) == y).sum()
+        totals += torch.stack([loss, correct, torch.full_like(correct, len(y))]).to(totals)
+    model.train(training)
+    loss_sum, correct_sum, examples = totals.tolist()
+    return {"loss": loss_sum / examples, "accuracy": correct_sum / examples}
+
+
+def pick_device(text: str) -> torch.device:
+    """"auto", "cpu", "cuda", "cuda:1" or "mps" as a device; SpecError when it is not there."""
+    if text == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(text)
+    except RuntimeError:
+        raise SpecError(f"no device is named {text!r}; use cpu, cuda, cuda:1, mps or auto") from None
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(device.type, False):
+        raise SpecError(f"this machine has no device {text!r}; use --device cpu or auto")
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
