@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -55,8 +56,7 @@ def density() -> Validator:
 
 def _must(accept: Callable[[Any], bool], demand: str) -> Validator:
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not accept(value):
+        if not is_a(value, float) or not math.isfinite(value) or not accept(value):
             raise SpecError(f"{attribute.name} must {demand}: {value!r}")
 
     return check
@@ -117,20 +117,27 @@ def is_union(annotation: Any) -> bool:
 
 def is_a(value: Any, annotation: Any) -> bool:
     """Strictly: True is no int, 3 is no str; an int is a float (TOML writes 1 for 1.0)."""
+    if annotation is Any:
+        return True
     if is_union(annotation):
         return any(is_a(value, part) for part in typing.get_args(annotation))
     if typing.get_origin(annotation) is Literal:
-        return value in typing.get_args(annotation) and not isinstance(value, bool)
+        return any(type(value) is type(one) and value == one for one in typing.get_args(annotation))
     if typing.get_origin(annotation) is tuple:
-        part = typing.get_args(annotation)[0]
-        return isinstance(value, tuple) and all(is_a(item, part) for item in value)
-    if annotation is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if annotation in (None, type(None)):
+        return isinstance(value, tuple) and _are(value, typing.get_args(annotation))
+    if _none(annotation):
         return value is None
-    return isinstance(value, annotation) if isinstance(annotation, type) else True
+    if annotation in (int, float):
+        kinds = (int, float) if annotation is float else int
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    return isinstance(value, annotation)
+
+
+def _are(items: tuple[Any, ...], parts: tuple[Any, ...]) -> bool:
+    """Whether `items` fit tuple[part, ...] or, part by part, a tuple of fixed length."""
+    if parts[-1] is Ellipsis:
+        return all(is_a(item, parts[0]) for item in items)
+    return len(items) == len(parts) and all(map(is_a, items, parts))
 
 
 def spell(annotation: Any) -> str:
@@ -140,7 +147,9 @@ def spell(annotation: Any) -> str:
     if typing.get_origin(annotation) is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(annotation)))
     if typing.get_origin(annotation) is tuple:
-        return f"a list of {spell(typing.get_args(annotation)[0])}"
+        parts = typing.get_args(annotation)
+        many = parts[-1] is Ellipsis
+        return f"a list of {spell(parts[0])}" if many else f"({', '.join(map(spell, parts))})"
     return getattr(annotation, "__name__", str(annotation))
 
 
@@ -153,8 +162,7 @@ def parse(text: str, annotation: Any) -> Any:
     if is_union(annotation):
         return _first(text, [part for part in typing.get_args(annotation) if not _none(part)])
     if typing.get_origin(annotation) is tuple:
-        part = typing.get_args(annotation)[0]
-        return tuple(parse(item.strip(), part) for item in text.split(",") if item.strip())
+        return _parse_items(text, annotation)
     if typing.get_origin(annotation) is Literal:
         named = {str(value): value for value in typing.get_args(annotation)}
         return named[text] if text in named else _refuse(text, annotation)
@@ -174,6 +182,16 @@ def _first(text: str, parts: list[Any]) -> Any:
         except SpecError:
             continue
     return parse(text, parts[-1])
+
+
+def _parse_items(text: str, annotation: Any) -> tuple[Any, ...]:
+    parts = typing.get_args(annotation)
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if parts[-1] is Ellipsis:
+        parts = parts[:1] * len(items)
+    return (
+        tuple(map(parse, items, parts)) if len(items) == len(parts) else _refuse(text, annotation)
+    )
 
 
 def _refuse(text: str, annotation: Any) -> Any:
