@@ -8,20 +8,19 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
-import pkgutil
+import inspect
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import attrs
 import pluggy
 
 from prunekit import hookspecs
 from prunekit.errors import PluginError, PrunekitError
 from prunekit.options import check_options
+from prunekit.sources import Source, builtin_sources, file_of, installed_sources
 
 KINDS: Mapping[str, str] = {
     "scorer": "prunekit_scorers",
@@ -51,54 +50,6 @@ PLURALS: Mapping[str, str] = {
     "init": "inits",
     "dataset": "datasets",
 }
-
-
-@attrs.frozen
-class Source:
-    """Where a plugin comes from: its name, module, and the package that ships it."""
-
-    name: str
-    module: str
-    package: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.module} (from {self.package} {self.version})"
-
-
-def builtin_sources() -> list[Source]:
-    """One source for each file of `prunekit_plugins`; imports none of them."""
-    folder = _builtin_folder()
-    version = _version("prunekit")
-    names = sorted(module.name for module in pkgutil.iter_modules([str(folder)]))
-    return [
-        Source(name.replace("_", "-"), f"prunekit_plugins.{name}", "prunekit", version)
-        for name in names
-    ]
-
-
-def _builtin_folder() -> Path:
-    """The folder of the built-in plugins; a bare checkout has it beside the core."""
-    spec = importlib.util.find_spec("prunekit_plugins")
-    if spec is None or not spec.submodule_search_locations:
-        raise PluginError("the package prunekit_plugins is missing; install prunekit again")
-    return Path(spec.submodule_search_locations[0])
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "0+checkout"
-
-
-def installed_sources() -> list[Source]:
-    """Third parties' sources: the entry points of group "prunekit"; imports none of them."""
-    return [
-        Source(entry.name, entry.module, entry.dist.name, entry.dist.version)
-        for entry in importlib.metadata.entry_points(group="prunekit")
-        if entry.dist is not None
-    ]
 
 
 class Plugins:
@@ -166,11 +117,21 @@ class Plugins:
         offered = self.offers(plugin, kind) if plugin in self._sources else {}
         if name in offered:
             return offered[name]
-        on_offer = sorted(self.components(kind))
+        on_offer = sorted({*offered, *self.likely(kind)})
         raise PluginError(
             f"no plugin offers {name!r} among {PLURALS[kind]}.{_nearest(name, on_offer)} "
-            f"On offer: {', '.join(on_offer)}."
+            f"On offer: {', '.join(on_offer) or 'none'}."
         )
+
+    def likely(self, kind: str) -> list[str]:
+        """Plugins whose file names the hook of `kind`; imports none, so quick, and a guess."""
+        return [name for name in self.names() if KINDS[kind] in self._text(name)]
+
+    def _text(self, name: str) -> str:
+        if name in self._modules:
+            return " ".join(vars(self._modules[name]))
+        path = file_of(self._sources[name][0].module)
+        return path.read_text(encoding="utf-8", errors="replace") if path else ""
 
     def components(self, kind: str) -> dict[str, type]:
         """Every component of `kind`; imports all plugins and leaves out the broken ones."""
@@ -209,12 +170,28 @@ class Plugins:
             hook = getattr(self.load(name), "prunekit_observers", None)
             if hook is None:
                 raise PluginError(f"{self.source(name)} offers no observers")
-            watching.extend(hook(spec=spec) if "spec" in _arguments(hook) else hook())
+            watching.extend(self._watchers(name, hook, spec))
         return watching
 
+    def _watchers(self, name: str, hook: Any, spec: Any) -> list[Any]:
+        wanted = {"spec": spec} if "spec" in inspect.signature(hook).parameters else {}
+        try:
+            return list(hook(**wanted))
+        except (KeyboardInterrupt, PrunekitError):
+            raise
+        except BaseException as error:
+            source = self.source(name)
+            raise PluginError(f"{source}: prunekit_observers raises {_brief(error)}") from None
 
-def _arguments(function: Any) -> tuple[str, ...]:
-    return function.__code__.co_varnames[: function.__code__.co_argcount]
+    def clashes(self) -> list[str]:
+        """One line for each name that two packages claim; imports nothing."""
+        lines = []
+        for name in self.names():
+            try:
+                self.source(name)
+            except PluginError as error:
+                lines.append(str(error))
+        return lines
 
 
 def _imported(source: Source) -> ModuleType:
@@ -265,12 +242,16 @@ def _nearest(name: str, names: Iterable[str]) -> str:
 
 
 def imported_class(path: str) -> type:
-    """The class at "module:Class"; PluginError when there is none."""
+    """The component class at "module:Class"; PluginError when there is none."""
     module, _, name = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise PluginError(f"no class at {path!r}: {error}; give a plugin's name") from None
+    if not isinstance(cls, type):
+        raise PluginError(f"{path!r} is no class; give a plugin's name")
+    check_options(cls)
+    return cls
 
 
 def source_hash(cls: type) -> str:

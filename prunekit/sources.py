@@ -1,0 +1,76 @@
+"""Where plugins come from: files of `prunekit_plugins`, entry points of others. Imports none."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import pkgutil
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from prunekit.errors import PluginError
+
+
+@attrs.frozen
+class Source:
+    """Where a plugin comes from: its name, module, and the package that ships it."""
+
+    name: str
+    module: str
+    package: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.module} (from {self.package} {self.version})"
+
+
+def builtin_sources() -> list[Source]:
+    """One source for each file of `prunekit_plugins`; imports none of them."""
+    folder = _builtin_folder()
+    version = _version("prunekit")
+    names = sorted(module.name for module in pkgutil.iter_modules([str(folder)]))
+    return [
+        Source(name.replace("_", "-"), f"prunekit_plugins.{name}", "prunekit", version)
+        for name in names
+    ]
+
+
+def _builtin_folder() -> Path:
+    """The folder of the built-in plugins; a bare checkout has it beside the core."""
+    spec = importlib.util.find_spec("prunekit_plugins")
+    if spec is None or not spec.submodule_search_locations:
+        raise PluginError("the package prunekit_plugins is missing; install prunekit again")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "0+checkout"
+
+
+def installed_sources() -> list[Source]:
+    """Third parties' sources: the entry points of group "prunekit"; imports none of them."""
+    return [
+        Source(entry.name, entry.module, entry.dist.name, entry.dist.version)
+        for entry in importlib.metadata.entry_points(group="prunekit")
+        if entry.dist is not None
+    ]
+
+
+def file_of(module: str) -> Path | None:
+    """The file of a module, found without importing it or its parents; None when there is none."""
+    path: Any = None
+    spec = None
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:depth]), path)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    origin = spec.origin if spec else None
+    return Path(origin) if origin and Path(origin).is_file() else None
