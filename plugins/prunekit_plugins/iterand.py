@@ -1,0 +1,46 @@
+"""IteRand: redraw a part of the pruned weights, so that they compete again.
+
+Chijiwa, Yamaguchi, Ida, Umakoshi & Inoue, NeurIPS 2021, https://arxiv.org/abs/2106.09269,
+section 3. With mask m, weights w, fresh values w~ from each layer's own init distribution and
+b ~ Bernoulli(r), independent for every element:
+
+    w <- m * w + (1 - m) * ((1 - b) * w + b * w~)
+
+Kept weights stay as they are, bit for bit, so the network's output does not change.
+Differs from the paper: here it acts between rounds of scoring, not every K_per optimizer steps,
+and chance comes from its own generator, not from the global one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+import torch
+
+import prunekit
+from prunekit import Law, Network, Redraw
+
+
+@attrs.frozen
+class IteRand:
+    """Redraw each pruned weight with probability `rate`."""
+
+    rate: float = prunekit.option(
+        0.1, help="r, the share of pruned weights redrawn", validator=prunekit.between(0, 1)
+    )
+
+    def reinit(self, network: Network, law: Law, rng: torch.Generator) -> dict[str, Redraw]:
+        if network.masks is None:  # nothing is pruned yet
+            return {}
+        redraws = {}
+        for name, mask in network.masks.items():
+            values = law(name, rng)
+            chosen = torch.rand(mask.shape, generator=rng) < self.rate  # b, also where m = 1
+            redraws[name] = Redraw(~mask & chosen.to(mask.device), values)
+        return redraws
+
+
+@prunekit.hookimpl
+def prunekit_reinitializers() -> Mapping[str, type]:
+    return {"iterand": IteRand}
