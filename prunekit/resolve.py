@@ -7,11 +7,22 @@ from typing import Any
 
 import attrs
 
-from prunekit.errors import SpecError
+from prunekit.errors import PluginError, SpecError
 from prunekit.options import fields_of
 from prunekit.plugins import Plugins
-from prunekit.spec import COMPONENTS, Spec
-from prunekit.structure import component_from, section_from
+from prunekit.spec import COMPONENTS, SECTIONS, Spec
+from prunekit.structure import component_from, default_name, section_from
+
+OPEN = frozenset(
+    ["sampler"]
+    + [
+        f"{section}.{field.name}"
+        for section, cls in SECTIONS.items()
+        for field in fields_of(cls)
+        if "fallback" in field.metadata
+    ]
+)
+"""What a component may suggest: the keys that are left open."""
 
 SUGGESTERS = ("scorer", "sampler", "reinit", "arch", "dataset", "init")
 """Whose suggestions count first."""
@@ -25,10 +36,7 @@ def resolve(spec: Spec, plugins: Plugins) -> Spec:
     user gave and that cannot act. Resolving twice changes nothing.
     """
     given = _with_components(spec, plugins)
-    suggested: dict[str, Any] = {}
-    for kind in SUGGESTERS:
-        for key, value in getattr(getattr(given, kind), "suggests", {}).items():
-            suggested.setdefault(key, value)
+    suggested = suggestions(given)
     filled = attrs.evolve(
         given,
         **{
@@ -39,6 +47,21 @@ def resolve(spec: Spec, plugins: Plugins) -> Spec:
     )
     refuse_idle(given, filled)
     return _without_idle(given, filled)
+
+
+def suggestions(spec: Spec) -> dict[str, Any]:
+    """Dotted key -> value that a component of `spec` suggests; PluginError for a key not open."""
+    suggested: dict[str, Any] = {}
+    for kind in SUGGESTERS:
+        component = getattr(spec, kind)
+        for key, value in getattr(component, "suggests", {}).items():
+            if key not in OPEN:
+                raise PluginError(
+                    f"{kind} {type(component).__name__} suggests {key!r}, which is not left open; "
+                    f"on offer: {', '.join(sorted(OPEN))}"
+                )
+            suggested.setdefault(key, value)
+    return suggested
 
 
 def _without_idle(given: Spec, filled: Spec) -> Spec:
@@ -55,10 +78,11 @@ def _without_idle(given: Spec, filled: Spec) -> Spec:
 
 
 def _with_components(spec: Spec, plugins: Plugins) -> Spec:
-    unnamed = spec.scorer is None
-    scorer = component_from("scorer", "synflow" if unnamed else spec.scorer, plugins)
-    suggestion = "sketch" if unnamed else getattr(scorer, "suggests", {}).get("sampler", "topk")
-    named = attrs.evolve(spec, scorer=scorer, sampler=spec.sampler or suggestion)
+    given = {kind: getattr(spec, kind) for kind in COMPONENTS}
+    for kind in ("scorer", "sampler"):
+        if given[kind] is None:
+            given[kind] = default_name(kind, spec.scorer, plugins)
+    named = attrs.evolve(spec, **given)
     sections = {
         field.name: section_from(field.name, getattr(spec, field.name))
         for field in attrs.fields(Spec)
@@ -122,11 +146,11 @@ IDLE: tuple[Idle, ...] = (
 # A combination that does not make sense: when, why and what to choose instead.
 SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
     (
-        lambda s: acts(s.reinit) and s.rounds.count == 1,
+        lambda s: acts(s.reinit) and s.rounds.count == 1 and s.prune.density != 1,
         "reinit acts between rounds and there is one round; choose rounds.count >= 2",
     ),
     (
-        lambda s: acts(s.reinit) and pretrained(s),
+        lambda s: acts(s.reinit) and pretrained(s) and s.prune.density != 1,
         "reinit cannot redraw pretrained weights; they follow no known init law; use reinit none",
     ),
     (
@@ -134,7 +158,9 @@ SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
         "init would overwrite pretrained weights; use init default",
     ),
     (
-        lambda s: s.rounds.rewind == "step" and s.rounds.rewind_step is None and s.rounds.epochs > 0,
+        lambda s: (
+            s.rounds.rewind == "step" and s.rounds.rewind_step is None and s.rounds.epochs > 0
+        ),
         "rounds.rewind = step needs rounds.rewind_step",
     ),
 )
@@ -143,7 +169,7 @@ SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
 def refuse_idle(given: Spec, filled: Spec) -> None:
     """SpecError for the first option the user gave that cannot act, or senseless combination."""
     for senseless, why in SENSELESS:
-        if filled.prune.density != 1 and senseless(filled):
+        if senseless(filled):
             raise SpecError(why)
     for key, idle, why in IDLE:
         section, name = key.split(".")

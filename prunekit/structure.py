@@ -24,8 +24,7 @@ def structure(given: Mapping[str, Any], plugins: Plugins) -> Spec:
     known = [field.name for field in attrs.fields(Spec)]
     refuse_unknown(given, known, where="")
     values: dict[str, Any] = {}
-    for key, value in given.items():
-        name = key.replace("-", "_")
+    for name, value in with_names(underscored(given), plugins).items():
         if name in COMPONENTS:
             values[name] = component_from(name, value, plugins)
         elif name in SECTIONS:
@@ -33,6 +32,48 @@ def structure(given: Mapping[str, Any], plugins: Plugins) -> Spec:
         else:
             values[name] = _scalar(name, value)
     return Spec(**values)
+
+
+def underscored(table: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """`table` with min_per_layer for min-per-layer; SpecError when both spellings are there."""
+    same: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name in same:
+            raise SpecError(f"{where}{name} is given twice; keep one spelling")
+        inner = isinstance(value, Mapping)
+        same[name] = underscored(value, f"{where}{name}.") if inner else value
+    return same
+
+
+def with_names(given: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:
+    """`given`, where a component table without a name gets the name it has by default."""
+    named = dict(given)
+    for kind in COMPONENTS:  # the scorer comes before the sampler that it may suggest
+        value = named.get(kind)
+        if isinstance(value, Mapping) and "name" not in value:
+            named[kind] = {"name": default_name(kind, given.get("scorer"), plugins), **value}
+    if "scorer" in given and _unnamed(given["scorer"]) and named.get("sampler") is None:
+        named["sampler"] = default_name("sampler", None, plugins)
+    return named
+
+
+def _unnamed(component: Any) -> bool:
+    return component is None or (isinstance(component, Mapping) and "name" not in component)
+
+
+def default_name(kind: str, scorer: Any, plugins: Plugins) -> str:
+    """The name of the component where none is given; `scorer` as it was given, None if it was not.
+
+    The sampler is sketch where no scorer is named, else what the scorer suggests, else topk.
+    """
+    field = getattr(attrs.fields(Spec), kind)
+    if kind != "sampler":
+        return str(field.default or field.metadata["fallback"])
+    if _unnamed(scorer):
+        return "sketch"
+    suggests = getattr(component_from("scorer", scorer, plugins), "suggests", {})
+    return str(suggests.get("sampler", field.metadata["fallback"]))
 
 
 def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
@@ -45,11 +86,17 @@ def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
     name = options.pop("name", None)
     if not isinstance(name, str):
         raise SpecError(f"{kind}.name must name a component: {name!r}")
-    if kind == "arch" and ".py:" in name:
-        return build_options(FileArchitecture, {"source": name, **options}, kind)
-    plugin_name = ":" not in name
-    cls = plugins.component(kind, name) if plugin_name else imported_class(name)
+    cls = component_class(kind, name, plugins)
+    if cls is FileArchitecture:
+        options = {**options, "source": name}
     return build_options(cls, options, kind, name)
+
+
+def component_class(kind: str, name: str, plugins: Plugins) -> type:
+    """The class of a plugin's component, of "module:Class", or of an architecture "file.py:f"."""
+    if kind == "arch" and ".py:" in name:
+        return FileArchitecture
+    return imported_class(name) if ":" in name else plugins.component(kind, name)
 
 
 def section_from(name: str, value: Any) -> Any:
@@ -85,7 +132,9 @@ def build_options(cls: type, table: Mapping[str, Any], where: str, name: str = "
         raise SpecError(f"{where}.{error}") from None
 
 
-def refuse_unknown(table: Mapping[str, Any], known: Iterable[str], where: str, name: str = "") -> None:
+def refuse_unknown(
+    table: Mapping[str, Any], known: Iterable[str], where: str, name: str = ""
+) -> None:
     """SpecError with the nearest key when `table` has one that nothing reads."""
     known = list(known)
     for key in table:
