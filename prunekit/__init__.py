@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prunekit.network import Layer, Network
     from prunekit.runs import load, run
     from prunekit.sampling import Budget
-    from prunekit.scoring import scoring_mode, sum_gradients
+    from prunekit.scoring import batch_losses, scoring_mode, split_batches, sum_gradients
     from prunekit.select import draw_without_replacement, top_k
     from prunekit.spec import DataOptions, Prune, Rounds, Spec, Train
 
@@ -36,7 +36,7 @@ _HOMES = {
     "prunekit.network": ("Layer", "Network"),
     "prunekit.runs": ("load", "run"),
     "prunekit.sampling": ("Budget",),
-    "prunekit.scoring": ("scoring_mode", "sum_gradients"),
+    "prunekit.scoring": ("batch_losses", "scoring_mode", "split_batches", "sum_gradients"),
     "prunekit.select": ("draw_without_replacement", "top_k"),
     "prunekit.spec": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
 }

@@ -1,0 +1,88 @@
+"""GraSP: keep the weights whose removal would weaken the flow of gradients most.
+
+Wang, Zhang & Grosse, ICLR 2020, https://arxiv.org/abs/2002.07376, equation 8 and algorithm 1:
+
+    s = w * (H g),   g = sum_b dL_b/dw,   H g = sum_b (Hessian of L_b) g   (g held constant)
+
+L_b is the mean cross-entropy of batch b in nats, of logits divided by the temperature T = 200.
+Scores are signed and have no unit; the LARGEST are kept (removing weight j changes |g|^2 / 2 by
+about -s_j). Only maskable weights are differentiated.
+Differs from the paper: its S is -s, of which the smallest are kept; batch norm is in eval mode by
+default (`batch_norm = train` is the authors'); a batch is one piece by default (`split = 2` is
+the authors' halves); linear layers keep their weights instead of being redrawn; s is not divided
+by |sum s|, which is ill-conditioned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import attrs
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+import prunekit
+from prunekit import Batch, Mode, Network, Scores, SpecError
+
+
+@attrs.frozen
+class GraSP:
+    """Score a weight by how much removing it would reduce the squared gradient norm."""
+
+    suggests: ClassVar[Mapping[str, object]] = {"rounds.count": 1}
+
+    batch_norm: Mode = prunekit.option(
+        "eval", help="batch-norm mode while scoring; it decides the mask"
+    )
+    batches: int = prunekit.option(
+        1, help="mini-batches whose gradients are summed", validator=prunekit.at_least(1)
+    )
+    split: int = prunekit.option(
+        1, help="parts each batch is cut into; 2 = as published", validator=prunekit.at_least(1)
+    )
+    temperature: float = prunekit.option(
+        200.0, help="the logits are divided by this", validator=prunekit.positive()
+    )
+
+    def score(self, network: Network, batches: Sequence[Batch], rng: torch.Generator) -> Scores:
+        """Return w * (H g), in two passes over `batches`, which together hold two classes."""
+        _refuse_one_class(batches)
+        parts = prunekit.split_batches(batches, self.split)
+        model, effective = network.model, network.effective
+        with prunekit.scoring_mode(model, self.batch_norm), sdpa_kernel(SDPBackend.MATH):
+            g = prunekit.sum_gradients(self._losses(network, parts), effective)
+            products = (inner_product(loss, g, network) for loss in self._losses(network, parts))
+            product = prunekit.sum_gradients(products, effective)  # H g
+        return {name: w * product[name] for name, w in network.weights.items()}
+
+    def _losses(self, network: Network, parts: Sequence[Batch]) -> Iterator[Tensor]:
+        def loss(logits: Tensor, y: Tensor) -> Tensor:
+            return F.cross_entropy(logits / self.temperature, y)
+
+        return prunekit.batch_losses(network.model, parts, loss)
+
+
+def inner_product(loss: Tensor, g: Scores, network: Network) -> Tensor:
+    """<dL/dw, g> with g constant: its gradient is the Hessian times g."""
+    gradients = torch.autograd.grad(
+        loss, list(network.effective.values()), create_graph=True, allow_unused=True
+    )
+    pairs = zip(gradients, g.values())
+    return torch.stack([(a * b).sum() for a, b in pairs if a is not None]).sum()
+
+
+def _refuse_one_class(batches: Sequence[Batch]) -> None:
+    classes = {label for _, y in batches if y is not None for label in y.unique().tolist()}
+    if len(classes) == 1:
+        raise SpecError(
+            f"grasp needs examples of at least two classes; every label is {classes.pop()}; "
+            "use more batches, or shuffle the data"
+        )
+
+
+@prunekit.hookimpl
+def prunekit_scorers() -> Mapping[str, type]:
+    return {"grasp": GraSP}
