@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from prunekit.data import Data, Split
     from prunekit.draws import generator
     from prunekit.errors import DataError, NumericalError, SpecError
+    from prunekit.imagefiles import class_files, image_data, mean_and_std
     from prunekit.masks import Masks
     from prunekit.network import Layer, Network
+    from prunekit.published import published_data
     from prunekit.runs import load, run
     from prunekit.sampling import Budget
     from prunekit.scoring import batch_losses, scoring_mode, split_batches, sum_gradients
@@ -32,8 +34,10 @@ _HOMES = {
     "prunekit.data": ("Data", "Split"),
     "prunekit.draws": ("generator",),
     "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
+    "prunekit.imagefiles": ("class_files", "image_data", "mean_and_std"),
     "prunekit.masks": ("Masks",),
     "prunekit.network": ("Layer", "Network"),
+    "prunekit.published": ("published_data",),
     "prunekit.runs": ("load", "run"),
     "prunekit.sampling": ("Budget",),
     "prunekit.scoring": ("batch_losses", "scoring_mode", "split_batches", "sum_gradients"),

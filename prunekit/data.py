@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from prunekit.augment import AUGMENTS, send
-from prunekit.draws import generator
+from prunekit.draws import fold, generator
 from prunekit.errors import DataError, SpecError
 from prunekit.spec import DataOptions, Source
 from prunekit.streams import Fitted, Resized, Stream, read_batches, resize
@@ -109,7 +109,7 @@ def _resized(data: Data, size: int) -> Data:
     if data.tokens:
         raise SpecError(f"data.size = {size} cannot act: the examples are no images")
     shape = (data.input_shape[0], size, size)
-    splits = {
+    splits: dict[str, Any] = {
         name: _resized_split(split, size)
         for name in ("train", "test", "validation")
         if (split := getattr(data, name)) is not None and data.input_shape != shape
@@ -222,7 +222,8 @@ class Batches:
         stream: Stream = self.split.stream
         if self.split.varied:
             height, width = self.data.input_shape[1:]
-            stream = Fitted(stream, (height, width), self.augment, self.seed, epoch)
+            seed = fold(self.seed, self.stream, "fit", epoch)
+            stream = Fitted(stream, (height, width), self.augment, seed)
         pin = self.device.type == "cuda"
         for batch in read_batches(stream, here, workers=self.workers, pin=pin):
             yield batch.to(self.device, non_blocking=True)

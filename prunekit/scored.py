@@ -63,7 +63,7 @@ def _images(split: Split, shape: tuple[int, ...], indices: list[Tensor]) -> list
         return [split.images[index] for index in indices]
     stream = split.stream
     if split.varied:
-        stream = Fitted(stream, (shape[1], shape[2]), "none", 0, 0)
+        stream = Fitted(stream, (shape[1], shape[2]))
     return list(read_batches(stream, indices))
 
 

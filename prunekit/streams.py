@@ -1,6 +1,6 @@
 """Large sets that are read while training: examples by index, fitted to one size, in workers.
 
-What an example looks like is a function of (seed, epoch, index) and nothing else, so neither the
+What an example looks like is a function of a seed and its index and nothing else, so neither the
 number of workers nor a resumed run changes a bit.
 """
 
@@ -82,14 +82,16 @@ class Resized(Dataset[Tensor]):
 
 
 class Fitted(Dataset[Tensor]):
-    """A stream of images of any size, each brought to `size` as `augment` says."""
+    """A stream of images of any size, each brought to `size` as `augment` says.
 
-    def __init__(self, stream: Stream, size: Size, augment: str, seed: int, epoch: int) -> None:
-        self.stream, self.size, self.fit = stream, size, FITS[augment]
-        self.seed, self.epoch = seed, epoch
+    Chance is a function of `seed` and the example's index.
+    """
+
+    def __init__(self, stream: Stream, size: Size, augment: str = "none", seed: int = 0) -> None:
+        self.stream, self.size, self.fit, self.seed = stream, size, FITS[augment], seed
 
     def __getitem__(self, index: int) -> Tensor:
-        rng = generator(self.seed, "fit", self.epoch, index)
+        rng = generator(self.seed, index)
         return self.fit(self.stream[index], self.size, rng).contiguous()
 
 
@@ -107,10 +109,9 @@ class _Guarded(Dataset[Tensor | str]):
 
 
 def _stacked(examples: list[Tensor | str]) -> Tensor | str:
-    for example in examples:
-        if isinstance(example, str):
-            return example
-    return torch.stack(examples)  # type: ignore[arg-type]
+    images = [example for example in examples if isinstance(example, Tensor)]
+    problems = [example for example in examples if isinstance(example, str)]
+    return problems[0] if problems else torch.stack(images)
 
 
 def read_batches(
@@ -122,7 +123,7 @@ def read_batches(
     """
     loader: DataLoader[Tensor | str] = DataLoader(
         _Guarded(stream),
-        batch_sampler=[chunk.tolist() for chunk in indices],  # type: ignore[arg-type]
+        batch_sampler=[chunk.tolist() for chunk in indices],
         collate_fn=_stacked,
         num_workers=min(workers, len(indices)),
         pin_memory=pin,
