@@ -1,0 +1,160 @@
+"""What each command does. Imports that need torch wait until a command has been understood."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from prunekit import flags, listing
+from prunekit.errors import SpecError
+from prunekit.options import parse
+from prunekit.plugins import Plugins
+from prunekit.spec import COMPONENTS, Spec
+from prunekit.structure import structure
+
+EXPORTS: Mapping[str, str] = {
+    "state-dict": "to_state_dict",
+    "torch-nn-prune": "to_torch_prune",
+    "onnx": "to_onnx",
+}
+"""Format of `prunekit export --to` -> the function of prunekit.export that writes it."""
+
+
+def run(given: argparse.Namespace, others: Sequence[str]) -> int:
+    """`prunekit run`: its help, its plan, or one run for each seed."""
+    available = Plugins()
+    keys = flags.given_keys(given, others)
+    if given.help:
+        print(run_help(given, keys, available))
+        return 0
+    seeds = seed_count(given.seeds)
+    spec = structure(flags.spec_table(given.spec, keys, available), available)
+    return (
+        dry_run(spec, available) if given.dry_run else run_seeds(spec, seeds, given.out, available)
+    )
+
+
+def run_help(given: argparse.Namespace, keys: Mapping[str, str | None], available: Plugins) -> str:
+    """The shown flags; with components named, their options and those of the sections too."""
+    text = given.parser.format_help().rstrip()
+    if given.spec is None and not any(kind in keys for kind in COMPONENTS):
+        return text
+    names = {key: value for key, value in keys.items() if key in COMPONENTS}
+    table = flags.spec_table(given.spec, names, available)
+    chosen = {}
+    for kind in COMPONENTS:
+        if kind in table:
+            cls = flags.chosen_class(table, kind, available)
+            chosen[kind] = (available.name_of(kind, cls), cls)
+    return f"{text}\n\n{listing.further_options(chosen)}"
+
+
+def seed_count(text: str | None) -> int:
+    """How many seeds `--seeds` asks for; 1 where it is not given."""
+    try:
+        count = 1 if text is None else int(parse(text, int))
+    except SpecError:
+        count = 0
+    if count < 1:
+        raise SpecError(f"--seeds must be an int >= 1: {text!r}")
+    return count
+
+
+def dry_run(spec: Spec, available: Plugins) -> int:
+    from prunekit import report, runs
+
+    report.print_plan(runs.plan(spec, plugins=available))
+    return 0
+
+
+def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> int:
+    """Run `seeds` seeds from spec.seed on, in out/seed-<seed> where there are several."""
+    from prunekit import report, runs
+
+    results = []
+    for seed in range(spec.seed, spec.seed + seeds):
+        folder = str(Path(out) / f"seed-{seed}") if out is not None and seeds > 1 else out
+        results.append(runs.run(attrs.evolve(spec, seed=seed), folder, plugins=available))
+        report.print_result(results[-1])
+    if seeds > 1:
+        report.print_lines(seed_lines([result.summary for result in results]))
+    return 0
+
+
+def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Mean ± sample standard deviation over the seeds, a line for each number that matters."""
+    lines = [f"{len(summaries)} seeds, mean ± standard deviation:"]
+    for key in ("test.accuracy", "test.loss", "density", "seconds"):
+        values = [summary[key] for summary in summaries if summary.get(key) is not None]
+        if len(values) == len(summaries):
+            mean, spread = statistics.fmean(values), statistics.stdev(values)
+            lines.append(f"  {key} {mean:.4f} ± {spread:.4f}")
+    return lines
+
+
+def resume(given: argparse.Namespace) -> int:
+    from prunekit import report, runs
+
+    report.print_result(runs.resume(given.run, allow_changed=given.allow_changed))
+    return 0
+
+
+def show(given: argparse.Namespace) -> int:
+    from prunekit import report
+
+    report.show(given.run)
+    return 0
+
+
+def compare(given: argparse.Namespace) -> int:
+    from prunekit import report
+
+    report.compare(given.runs, given.out)
+    return 0
+
+
+def evaluate(given: argparse.Namespace) -> int:
+    from prunekit import report
+
+    report.require_run(given.run)
+    from prunekit import runs
+
+    measured = runs.evaluate_run(given.run, device=given.device)
+    report.print_lines([f"{key} {value:.4f}" for key, value in measured.items()])
+    return 0
+
+
+def export(given: argparse.Namespace) -> int:
+    from prunekit import report
+
+    report.require_run(given.run)
+    from prunekit import export as formats
+
+    getattr(formats, EXPORTS[given.to])(given.run, given.out)
+    report.print_lines([f"wrote {given.out}"])
+    return 0
+
+
+def plugins(given: argparse.Namespace) -> int:
+    available = Plugins()
+    print(listing.component_list(available) if given.components else listing.plugin_list(available))
+    return 0
+
+
+def show_plugin(given: argparse.Namespace) -> int:
+    print(listing.plugin_page(Plugins(), given.name))
+    return 0
+
+
+def new_plugin(given: argparse.Namespace) -> int:
+    from prunekit import template
+
+    folder = Path(given.out or f"prunekit-{given.name}")
+    template.write(given.name, folder)
+    print(f"wrote {folder}; install it with `pip install -e {folder}`")
+    return 0
