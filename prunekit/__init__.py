@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prunekit.imagefiles import class_files, image_data, mean_and_std
     from prunekit.masks import Masks
     from prunekit.network import Layer, Network
+    from prunekit.pathforms import PositivePaths
     from prunekit.published import published_data
     from prunekit.runs import load, run
     from prunekit.sampling import Budget
@@ -37,6 +38,7 @@ _HOMES = {
     "prunekit.imagefiles": ("class_files", "image_data", "mean_and_std"),
     "prunekit.masks": ("Masks",),
     "prunekit.network": ("Layer", "Network"),
+    "prunekit.pathforms": ("PositivePaths",),
     "prunekit.published": ("published_data",),
     "prunekit.runs": ("load", "run"),
     "prunekit.sampling": ("Budget",),
@@ -47,7 +49,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "PrunekitError",
     "at_least",
     "between",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import runpy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -24,6 +26,10 @@ class FileArchitecture:
 
     source: str = option("", help="path/to/file.py:function")
 
+    def sha256(self) -> str:
+        """Hash of the file's content."""
+        return hashlib.sha256(Path(self.source.rpartition(":")[0]).read_bytes()).hexdigest()
+
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         path, _, name = self.source.rpartition(":")
         try:
@@ -31,7 +37,9 @@ class FileArchitecture:
         except OSError as error:
             raise SpecError(f"cannot read the architecture {path}: {error.strerror}") from None
         if not callable(found):
-            raise SpecError(f"{path} defines no function {name!r}; name the one that builds the net")
+            raise SpecError(
+                f"{path} defines no function {name!r}; name the one that builds the net"
+            )
         offered: dict[str, Any] = {"input_shape": input_shape, "classes": classes}
         wanted = inspect.signature(found).parameters
         return found(**{key: value for key, value in offered.items() if key in wanted})

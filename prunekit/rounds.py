@@ -87,7 +87,7 @@ def prune_round(
         network,
         batches,
         generator(seed, "score", pruning.round),
-        owner=type(method.scorer).__name__,
+        owner=describe(method.scorer),
         competing=among,
         first_round=pruning.round == 1,
     )
@@ -131,11 +131,16 @@ def round_line(pruning: Pruning, seconds: float) -> dict[str, Any]:
     }
 
 
+def describe(component: Any) -> str:
+    """A component's class and the module it comes from, for messages."""
+    return f"{type(component).__name__} ({type(component).__module__})"
+
+
 def check_masks(
     sampler: Any, masks: Mapping[str, Tensor], network: Network, budget: Budget
 ) -> None:
     """PluginError when a sampler's masks break the contract; names the sampler."""
-    owner = type(sampler).__name__
+    owner = describe(sampler)
     if list(masks) != list(network.weights):
         raise PluginError(f"{owner} must return one mask for each scored name, in order")
     for name, mask in masks.items():

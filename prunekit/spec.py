@@ -19,20 +19,28 @@ Source = Literal["real", "normal", "sparse-normal", "shuffled-labels"]
 class Prune:
     """What is pruned, how far, and what it is scored on."""
 
-    density: float | None = left_open(0.1, help="share of maskable weights kept", validator=density())
+    density: float | None = left_open(
+        0.1, help="share of maskable weights kept", validator=density()
+    )
     allocation: Literal["global", "layer", "erk"] | None = left_open(
         "global", help="how many are kept in each layer"
     )
     densities: tuple[str, ...] = option((), help="densities of layers, as pattern=density")
-    min_per_layer: int = option(0, help="weights kept in every layer at least", validator=at_least(0))
+    min_per_layer: int = option(
+        0, help="weights kept in every layer at least", validator=at_least(0)
+    )
     include: tuple[str, ...] = option((), help="mask only names that match one of these patterns")
     exclude: tuple[str, ...] = option((), help="never mask names that match one of these patterns")
     data: Source | None = left_open("real", help="where the scored batches come from")
-    batch_size: int | None = left_open(256, help="examples in a scored batch", validator=at_least(1))
+    batch_size: int | None = left_open(
+        256, help="examples in a scored batch", validator=at_least(1)
+    )
     control: Literal["none", "shuffle", "redraw", "random-layerwise", "invert"] = option(
         "none", help="sanity control applied to the final mask"
     )
-    masks: str | None = option(None, help="take the masks of this run folder or file; score nothing")
+    masks: str | None = option(
+        None, help="take the masks of this run folder or file; score nothing"
+    )
 
 
 @attrs.frozen

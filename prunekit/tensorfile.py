@@ -78,7 +78,9 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return whole.hexdigest()
 
 
-def read_tensors(path: str | Path, *, foreign: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(
+    path: str | Path, *, foreign: bool = False
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Named tensors and text of a safetensors file.
 
     `foreign=True` takes files without prunekit's checksum. Raises StorageError when the file is

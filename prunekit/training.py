@@ -40,7 +40,7 @@ def learning_rate(options: Train, progress: float, epochs: int) -> float:
     """
     lr = options.lr or 0.0
     if progress < options.warmup:
-        return lr * (progress + 1e-12) / options.warmup if progress else lr * 1e-3
+        return lr * progress / options.warmup
     if options.schedule == "cosine":
         share = (progress - options.warmup) / max(epochs - options.warmup, 1e-12)
         return lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
@@ -98,7 +98,7 @@ class Training:
         self.totals = self.totals.to(self.device)
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=self.device)
         if self.options.channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.model.to(memory_format=torch.channels_last)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -123,6 +123,7 @@ class Training:
         masked = self._masked_parameters()
         self.model.train()
         with torch.random.fork_rng(devices=self._cuda_devices()):
+            torch.manual_seed(fold(self.seed, "epoch", self.phase, epoch))  # a loader's shuffle
             for group in _groups(pairs, self.options.accumulate):
                 torch.manual_seed(fold(self.seed, "step", self.phase, self.step))
                 lr = self._one_step(group, masked)
@@ -237,7 +238,9 @@ def _groups(pairs: Pairs, size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: EpochBatches, device: torch.device, amp: str = "none") -> dict[str, float]:
+def evaluate(
+    model: nn.Module, batches: EpochBatches, device: torch.device, amp: str = "none"
+) -> dict[str, float]:
     """Mean cross-entropy in nats and accuracy in 0-1 over one pass, in eval mode."""
     training = model.training
     model.eval()
@@ -255,7 +258,7 @@ def evaluate(model: nn.Module, batches: EpochBatches, device: torch.device, amp:
 
 
 def pick_device(text: str) -> torch.device:
-    """"auto", "cpu", "cuda", "cuda:1" or "mps" as a device; SpecError when it is not there."""
+    """ "auto", "cpu", "cuda", "cuda:1" or "mps" as a device; SpecError when it is not there."""
     if text == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
@@ -263,7 +266,7 @@ def pick_device(text: str) -> torch.device:
     try:
         device = torch.device(text)
     except RuntimeError:
-        raise SpecError(f"no device is named {text!r}; use cpu, cuda, cuda:1, mps or auto") from None
+        raise SpecError(f"no device is named {text!r}; use cpu, cuda, mps or auto") from None
     there = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),

@@ -1,0 +1,261 @@
+"""The same parts from Python: score, prune and train any model of yours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from prunekit.build import law_of
+from prunekit.contracts import Batch, Scores
+from prunekit.data import Batches, Data
+from prunekit.draws import generator
+from prunekit.errors import SpecError
+from prunekit.masks import Masks
+from prunekit.network import Network
+from prunekit.plugins import Plugins
+from prunekit.resolve import acts, filled, reads
+from prunekit.rounds import Method, Pruning, describe, prune_round, redraw_pruned
+from prunekit.sampling import Allocation
+from prunekit.schedule import kept_counts
+from prunekit.scoring import compute_scores
+from prunekit.spec import Train
+from prunekit.structure import component_from
+from prunekit.training import EpochBatches, Training, evaluate, pick_device
+
+
+def component(kind: str, name: str, **options: Any) -> Any:
+    """A component by kind ("scorer", "sampler", ...) and name, with its options.
+
+    Raises PluginError for an unknown name, SpecError for an unknown option or a wrong value.
+    """
+    return component_from(kind, {"name": name, **options}, Plugins())
+
+
+def score(
+    model: nn.Module,
+    scorer: Any,
+    *,
+    batches: Iterable[Any] | None = None,
+    input_shape: Sequence[int] | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+    seed: int = 0,
+) -> Scores:
+    """One score for every maskable weight of `model`, which is left as it was.
+
+    scorer: a name or a component. batches: (inputs, labels) pairs, all of which are used.
+    input_shape: without the batch dimension; taken from the batches when left out. masks: score
+    the masked network; a pruned weight then scores 0, unless the scorer revives.
+    Raises SpecError when the scorer needs batches, NumericalError for NaN, infinity, or a
+    layer that scores 0 throughout.
+    """
+    scorer = component_from("scorer", scorer, Plugins())
+    network = Network.of(model, masks=masks)
+    try:
+        given = as_batches(batches, input_shape, network.device)
+        network.input_shape = shape_of(given, input_shape)
+        revives = getattr(scorer, "revives", False)
+        return compute_scores(
+            scorer,
+            network,
+            batches_of_round(scorer, given, 1, 1),
+            generator(seed, "score", 1),
+            owner=describe(scorer),
+            competing=None if revives else network.masks,
+            first_round=masks is None,
+        )
+    finally:
+        network.mask(None)
+
+
+def prune(
+    model: nn.Module,
+    scorer: Any,
+    sampler: Any = "topk",
+    reinit: Any = "none",
+    *,
+    density: float | None = None,
+    kept: int | Sequence[int] | None = None,
+    rounds: int = 1,
+    schedule: Literal["exponential", "linear"] = "exponential",
+    batches: Iterable[Any] | None = None,
+    input_shape: Sequence[int] | None = None,
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+    allocation: Allocation | None = None,
+    densities: Sequence[str] = (),
+    min_per_layer: int = 0,
+    init: Any = "default",
+    seed: int = 0,
+) -> Masks:
+    """Prune `model` in place and return its masks.
+
+    density: share of weights kept, in (0, 1], or kept: an exact count, or one for each round.
+    batches: (inputs, labels) pairs; a scorer that reads one batch a round takes them in turn.
+    init: the law from which `reinit` redraws. See `Prune` for the other options.
+    Raises SpecError for arguments that do not fit together.
+    """
+    plugins = Plugins()
+    scorer, sampler, reinit, init = (
+        component_from(kind, value, plugins)
+        for kind, value in (
+            ("scorer", scorer), ("sampler", sampler), ("reinit", reinit), ("init", init)
+        )
+    )  # fmt: skip
+    suggested = getattr(scorer, "suggests", {})
+    sampler = filled(sampler, "sampler", suggested)
+    network = Network.of(model, include, exclude)
+    given = as_batches(batches, input_shape, network.device)
+    network.input_shape = shape_of(given, input_shape)
+    if density is None and kept is None:
+        density = suggested.get("prune.density")
+    counts = counts_of_rounds(network.total, density, kept, rounds, schedule)
+    if acts(reinit) and rounds == 1:
+        raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
+    allocation = allocation or suggested.get("prune.allocation", "global")
+    method = Method(scorer, sampler, reinit, allocation, densities, min_per_layer)
+    pruning, law = Pruning(network), law_of(model, init)
+    for number, count in enumerate(counts, start=1):
+        chosen = batches_of_round(scorer, given, number, rounds)
+        last = number == rounds
+        prune_round(pruning, method, count, last=last, batches=chosen, seed=seed)
+        if not last:
+            redraw_pruned(pruning, reinit, law, seed)
+    for name, factor in (pruning.scale or {}).items():
+        network.change(name, None, network.weights[name] * factor)
+    assert network.masks is not None
+    return Masks(network.masks)
+
+
+def counts_of_rounds(
+    total: int,
+    density: float | None,
+    kept: int | Sequence[int] | None,
+    rounds: int,
+    schedule: Literal["exponential", "linear"],
+) -> list[int]:
+    """How many of `total` weights each round keeps."""
+    if (density is None) == (kept is None):
+        raise SpecError("give density, the share of weights kept, or kept, a count: one of them")
+    if not isinstance(rounds, int) or rounds < 1:
+        raise SpecError(f"rounds must be an int >= 1: {rounds!r}")
+    if kept is not None and not isinstance(kept, int):
+        counts = [int(count) for count in kept]
+        if len(counts) != rounds:
+            raise SpecError(f"kept has {len(counts)} counts for {rounds} rounds; give one each")
+    else:
+        share = density if kept is None else kept / total
+        if share is None or not isinstance(share, int | float) or not 0 < share <= 1:
+            raise SpecError(f"density must lie in (0, 1], the share of weights kept: {share!r}")
+        counts = kept_counts(total, share, rounds, schedule)
+        counts[-1] = counts[-1] if kept is None else kept
+    for count in counts:
+        if not 0 < count <= total:
+            raise SpecError(f"kept must lie in [1, {total}], the maskable weights: {count}")
+    return counts
+
+
+def as_batches(
+    batches: Iterable[Any] | None, input_shape: Sequence[int] | None, device: torch.device
+) -> list[Batch]:
+    """(inputs, labels) pairs on `device`; a bare tensor has no labels."""
+    pairs = []
+    for item in batches or ():
+        x, y = (item, None) if isinstance(item, Tensor) else (item[0], item[1])
+        if input_shape is not None and tuple(x.shape) == tuple(input_shape):
+            x = x.unsqueeze(0)
+        pairs.append((x.to(device), None if y is None else y.to(device)))
+    return pairs
+
+
+def shape_of(batches: list[Batch], input_shape: Sequence[int] | None) -> tuple[int, ...] | None:
+    if input_shape is not None:
+        return tuple(input_shape)
+    return tuple(batches[0][0].shape[1:]) if batches else None
+
+
+def batches_of_round(scorer: Any, given: list[Batch], number: int, rounds: int) -> list[Batch]:
+    """What the scorer is given in round `number` (from 1) of `rounds`."""
+    kind = reads(scorer)
+    if kind == "batches" and not given:
+        raise SpecError(f"{describe(scorer)} reads data; give batches=[(inputs, labels), ...]")
+    if kind == "nothing" and given:
+        raise SpecError(f"{describe(scorer)} reads no data; leave batches out")
+    if kind != "one batch" or len(given) <= 1:
+        return given
+    if len(given) < rounds:
+        raise SpecError(f"{len(given)} batches for {rounds} rounds; give one for each round")
+    return [given[number - 1]]
+
+
+@attrs.frozen(eq=False)
+class LoaderBatches:
+    """A DataLoader as batches of an epoch, on the device."""
+
+    loader: Any
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for number, (x, y) in enumerate(self.loader):
+            if number >= start:
+                yield x.to(self.device), y.to(self.device)
+
+
+def train(
+    model: nn.Module,
+    masks: Mapping[str, Tensor] | None,
+    data: Any,
+    *,
+    test: Any = None,
+    epochs: int = 1,
+    seed: int = 0,
+    device: str | None = None,
+    **options: Any,
+) -> list[dict[str, float]]:
+    """Train `model` in place under `masks` (None = dense); one line of metrics for each epoch.
+
+    data, test: a prunekit `Data`, a Dataset of (input, label) or a DataLoader. device: default
+    where the model is. options: those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw".
+    Raises SpecError for a mask that does not fit, NumericalError when the loss is not finite.
+    """
+    place = pick_device(device) if device else next(model.parameters()).device
+    settings = filled(Train(epochs=epochs, **options), "train", {})
+    model.to(place)
+    bits = Masks(masks or {}).to(place)
+    bits.apply(model)
+    size = settings.batch_size
+    batches = epoch_batches(data, "train", size, place, seed)
+    if test is None and isinstance(data, Data):
+        test = data
+    tested = None if test is None else epoch_batches(test, "test", size, place, seed)
+    training = Training(model, bits, batches, settings, epochs, seed, "train", place)
+    history = []
+    while not training.done:
+        line = training.run_epoch(lambda: None)
+        if tested is not None:
+            result = evaluate(model, tested, place, settings.amp)
+            line |= {f"test.{key}": value for key, value in result.items()}
+        history.append({"epoch": training.epoch, **line})
+    return history
+
+
+def epoch_batches(
+    data: Any, split: str, batch_size: int, device: torch.device, seed: int
+) -> EpochBatches:
+    """Batches of a split of `Data`, of a Dataset, or of a DataLoader."""
+    if isinstance(data, Data):
+        shuffle = split == "train"
+        examples = getattr(data, split)
+        return Batches(examples, data, batch_size, device=device, seed=seed, shuffle=shuffle)
+    if isinstance(data, DataLoader):
+        return LoaderBatches(data, device)
+    if not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
+        raise SpecError(f"data must be a Dataset, a DataLoader or Data: {type(data).__name__}")
+    return LoaderBatches(DataLoader(data, batch_size, shuffle=split == "train"), device)

@@ -1,0 +1,386 @@
+"""One run as a sequence of stages, each a pure function of the spec, resumable in between.
+
+rounds: [train] -> score -> sample -> [rewind] -> reinit      final: control -> train -> report
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from prunekit.build import Built
+from prunekit.checkpoints import load_checkpoint, save_checkpoint
+from prunekit.collapse import dead_kept
+from prunekit.controls import apply_control
+from prunekit.data import Batches, Data
+from prunekit.draws import generator
+from prunekit.errors import SpecError, StorageError
+from prunekit.masks import Masks
+from prunekit.network import Network
+from prunekit.resolve import reads
+from prunekit.rounds import Method, Pruning, prune_round, redraw_pruned
+from prunekit.runfolder import RunFolder
+from prunekit.schedule import kept_counts
+from prunekit.scored import scored_batches
+from prunekit.signals import Stopper
+from prunekit.spec import Spec
+from prunekit.training import Training, evaluate
+
+CHECKPOINT_SECONDS = 30.0  # between rounds that do not train
+
+
+@attrs.define(eq=False)
+class Job:
+    """What a run holds while it works. `phase` is "rounds", "final" or "done"."""
+
+    spec: Spec
+    folder: RunFolder
+    data: Data
+    built: Built
+    pruning: Pruning
+    observers: list[Any]
+    stopper: Stopper
+    device: torch.device
+    phase: str = "rounds"
+    trained: bool = False  # whether the current round has had its training
+    seconds: float = 0.0
+    rewind: dict[str, Tensor] | None = None
+    score_stats: dict[str, list[float]] = attrs.field(factory=dict)
+    dead: dict[str, int] = attrs.field(factory=dict)  # kept weights that nothing flows through
+    training: Training | None = None
+    resumed: dict[str, Tensor] | None = None
+    clock: float = attrs.field(factory=time.perf_counter)
+    saved_at: float = attrs.field(factory=time.perf_counter)
+
+    @property
+    def network(self) -> Network:
+        return self.pruning.network
+
+    @property
+    def masks(self) -> Masks:
+        masks = self.network.masks
+        if masks is None:
+            masks = {
+                n: torch.ones_like(w, dtype=torch.bool) for n, w in self.network.weights.items()
+            }
+        return Masks(masks)
+
+    def work(self) -> None:
+        """All stages from where the job stands to the end of training."""
+        if self.phase == "rounds":
+            self.prune()
+            self.phase, self.trained = "final", False
+            self.save()
+        if self.phase == "final":
+            self.train("final", self.spec.train.epochs or 0, "real")
+            self.phase = "done"
+
+    # -- rounds ------------------------------------------------------------------------------
+
+    def prune(self) -> None:
+        """All rounds that are left, then the control."""
+        spec = self.spec
+        if spec.prune.masks is not None:
+            self.network.mask(foreign_masks(spec.prune.masks, self.network))
+        elif spec.prune.density != 1:
+            for round_ in range(self.pruning.round + 1, (spec.rounds.count or 1) + 1):
+                self.one_round(round_)
+        self.finish_masks()
+
+    def one_round(self, round_: int) -> None:
+        spec, count = self.spec, self.spec.rounds.count or 1
+        if spec.rounds.epochs and not self.trained:
+            if self.rewind is None and spec.rounds.rewind == "init":
+                self.rewind = self.snapshot()
+            self.train(f"round-{round_}", spec.rounds.epochs, spec.rounds.data or "real")
+            self.take_trained_weights()
+            if self.rewind is None and spec.rounds.rewind == "step":
+                raise SpecError(
+                    f"rounds.rewind_step = {spec.rounds.rewind_step} is never reached; "
+                    "a round trains fewer steps: raise rounds.epochs"
+                )
+        schedule = kept_counts(
+            self.network.total,
+            spec.prune.density or 0.0,
+            count,
+            spec.rounds.schedule or "exponential",
+        )
+        line = prune_round(
+            self.pruning,
+            self.method(),
+            schedule[round_ - 1],
+            last=round_ == count,
+            batches=self.batches(round_),
+            seed=spec.seed,
+        )
+        if spec.rounds.epochs:
+            self.rewind_weights()
+        if round_ < count:
+            self.redraw()
+        else:
+            self.score_stats = score_stats(self.pruning)
+        self.record({**line, "redraws": self.pruning.redraws})
+        self.trained = False
+        slow = time.perf_counter() - self.saved_at > CHECKPOINT_SECONDS
+        if round_ < count and (spec.rounds.epochs or slow or self.stopper.signum):
+            self.save()  # after the last round `work` saves, when the masks are final
+
+    def method(self) -> Method:
+        spec = self.spec
+        return Method(
+            spec.scorer,
+            spec.sampler,
+            spec.reinit,
+            spec.prune.allocation or "global",
+            spec.prune.densities,
+            spec.prune.min_per_layer,
+        )
+
+    def batches(self, round_: int) -> list[tuple[Tensor, Tensor]]:
+        """The scored batches of a round: as many as the scorer asks for, from `prune.data`."""
+        prune, kind = self.spec.prune, reads(self.spec.scorer)
+        if kind == "nothing" or (kind == "one batch" and prune.data is None):
+            return []
+        count = 1 if kind == "one batch" else getattr(self.spec.scorer, "batches", 1)
+        return scored_batches(
+            self.data,
+            prune.data or "real",
+            count,
+            prune.batch_size or 256,
+            self.spec.seed,
+            round_,
+            self.device,
+        )
+
+    def take_trained_weights(self) -> None:
+        """After a training: the kept weights are the trained ones, the pruned keep their values."""
+        for name, parameter in self.network.effective.items():
+            masks = self.network.masks
+            where = None if masks is None else masks[name]
+            self.network.change(name, where, parameter.detach().clone())
+        self.trained = True
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Every tensor of the model, maskable weights as they are before masking."""
+        state = {
+            key: value.detach().clone() for key, value in self.built.model.state_dict().items()
+        }
+        return state | {name: weight.clone() for name, weight in self.network.weights.items()}
+
+    @torch.no_grad()
+    def rewind_weights(self) -> None:
+        """Return to the snapshot (initial, or after rewind_step steps); rewind = lr keeps all."""
+        if self.rewind is None:
+            return
+        for key, value in self.built.model.state_dict().items():
+            value.copy_(self.rewind[key])
+        for name in self.network.weights:
+            self.network.change(name, None, self.rewind[name])
+
+    def redraw(self) -> None:
+        """Let the reinitializer act; a redrawn weight is redrawn in the snapshot too."""
+        where = redraw_pruned(self.pruning, self.spec.reinit, self.built.law, self.spec.seed)
+        for name, redrawn in where.items() if self.rewind is not None else ():
+            self.rewind[name][redrawn] = self.network.weights[name][redrawn]  # type: ignore[index]
+
+    def finish_masks(self) -> None:
+        """After the last round: multiply the sketch's scale in, apply the control."""
+        scale = self.pruning.scale
+        for name in scale or ():
+            self.network.change(name, None, self.network.weights[name] * scale[name])  # type: ignore[index]
+        if self.spec.prune.control != "none" and self.network.masks is not None:
+            apply_control(
+                self.spec.prune.control,
+                self.network,
+                self.pruning.scores,
+                self.built.law,
+                generator(self.spec.seed, "control"),
+            )
+        self.dead = dead_kept(self.network, generator(self.spec.seed, "dead"))
+        self.pruning.scores = None
+        self.network.memo.clear()
+
+    # -- training ----------------------------------------------------------------------------
+
+    def train(self, phase: str, epochs: int, source: str) -> None:
+        """Train to the end of `phase`, recording a line and saving at each epoch."""
+        options, device = self.spec.train, self.device
+        batches = self.training_batches(phase, source)
+        masks = {} if self.network.masks is None else self.network.masks
+        self.training = training = Training(
+            self.built.model, masks, batches, options, epochs, self.spec.seed, phase, device
+        )
+        if self.resumed is not None:
+            training.load_state(self.resumed)
+            self.resumed = None
+        elif self.spec.rounds.rewind == "step" and self.rewind is not None:
+            training.step = self.spec.rounds.rewind_step or 0
+        while not training.done:
+            started = time.perf_counter()
+            line = training.run_epoch(self.after_step)
+            self.record(
+                {"kind": "epoch", "phase": phase, "epoch": training.epoch, "step": training.step}
+                | line
+                | self.measure()
+                | {"epoch_seconds": time.perf_counter() - started}
+            )
+            self.after_step(epoch_end=True)
+        self.training = None
+
+    def training_batches(self, phase: str, source: str) -> Batches:
+        options, data = self.spec.train, self.spec.data
+        return Batches(
+            self.data.train,
+            self.data,
+            options.batch_size or 128,
+            device=self.device,
+            augment=data.augment or "none",
+            seed=self.spec.seed,
+            workers=data.workers,
+            stream=phase,
+            source=source,  # type: ignore[arg-type]
+        )
+
+    def after_step(self, epoch_end: bool = False) -> None:
+        """Snapshot for rewinding, checkpoint when due, stop when a signal asks for it."""
+        training = self.training
+        assert training is not None
+        rounds, every = self.spec.rounds, self.spec.train.checkpoint_every
+        waiting = rounds.rewind == "step" and self.rewind is None and self.phase == "rounds"
+        if waiting and training.step == rounds.rewind_step:
+            self.rewind = self.snapshot_of_training()
+        due = training.step % every == 0 if every else epoch_end
+        if due or self.stopper.signum:
+            self.save()
+
+    def snapshot_of_training(self) -> dict[str, Tensor]:
+        state = self.built.model.state_dict()
+        return {key: value.detach().clone() for key, value in state.items()}
+
+    def measure(self) -> dict[str, float]:
+        """Validation and test loss and accuracy of the model as it stands."""
+        found: dict[str, float] = {}
+        splits = {"validation": self.data.validation, "test": self.data.test}
+        for name, split in splits.items():
+            if split is not None:
+                result = evaluate(self.built.model, self.whole(split), self.device, self.amp)
+                found |= {f"{name}.{key}": value for key, value in result.items()}
+        return found
+
+    @property
+    def amp(self) -> str:
+        return self.spec.train.amp
+
+    def whole(self, split: Any) -> Batches:
+        """One pass over a split, in order, not augmented."""
+        return Batches(
+            split,
+            self.data,
+            max(self.spec.train.batch_size or 128, 256),
+            device=self.device,
+            seed=self.spec.seed,
+            shuffle=False,
+            workers=self.spec.data.workers,
+        )
+
+    # -- what is written ---------------------------------------------------------------------
+
+    def record(self, line: Mapping[str, Any]) -> None:
+        self.folder.append_metrics(line)
+        for observer in self.observers:
+            observer.record(line)
+
+    def save(self) -> None:
+        """Write a checkpoint; raise Interrupted afterwards when a signal came."""
+        now = time.perf_counter()
+        self.seconds, self.clock, self.saved_at = self.seconds + now - self.clock, now, now
+        position = {
+            "phase": self.phase,
+            "round": self.pruning.round,
+            "trained": self.trained,
+            "redraws": self.pruning.redraws,
+            "training": self.training is not None,
+            "seconds": self.seconds,
+            "metrics_bytes": self.folder.metrics_bytes(),
+            "score_stats": self.score_stats,
+            "dead": self.dead,
+        }
+        save_checkpoint(self.folder.checkpoints, self.tensors(), position, self.folder.spec_hash)
+        self.stopper.stop_if_asked(self.folder.path)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that is not a function of the spec alone."""
+        pruning = self.pruning
+        groups: dict[str, Mapping[str, Tensor]] = {
+            "model": self.built.model.state_dict(),
+            "masks": self.network.masks or {},
+            "redrawn": pruning.redrawn,
+            "ever": pruning.ever_redrawn,
+            "scale": pruning.scale or {},
+            "rewind": self.rewind or {},
+            "training": self.training.state() if self.training else {},
+            "weights": self.network.weights if self.phase == "rounds" else {},
+        }
+        return {f"{g}/{key}": value for g, group in groups.items() for key, value in group.items()}
+
+    def restore(self) -> None:
+        """Stand where the newest checkpoint stood; metrics lines after it are cut."""
+        found = load_checkpoint(self.folder.checkpoints, self.folder.spec_hash)
+        self.folder.cut_metrics(found[1]["metrics_bytes"] if found else 0)
+        if found is None:
+            return
+        groups: dict[str, dict[str, Tensor]] = {}
+        for key, value in found[0].items():
+            group, _, name = key.partition("/")
+            groups.setdefault(group, {})[name] = value.to(self.device)
+        try:
+            self._take(groups, found[1])
+        except (KeyError, RuntimeError) as error:
+            raise StorageError(f"the checkpoint does not fit its spec: {error}") from None
+
+    @torch.no_grad()
+    def _take(self, groups: dict[str, dict[str, Tensor]], position: Mapping[str, Any]) -> None:
+        self.phase, self.trained = position["phase"], position["trained"]
+        self.seconds, self.dead = position["seconds"], position["dead"]
+        self.score_stats = position["score_stats"]
+        pruning = self.pruning
+        pruning.round, pruning.redraws = position["round"], position["redraws"]
+        pruning.redrawn, pruning.ever_redrawn = groups.get("redrawn", {}), groups.get("ever", {})
+        pruning.scale = groups.get("scale")
+        self.rewind = groups.get("rewind")
+        self.built.model.load_state_dict(groups["model"])
+        for name, parameter in self.network.effective.items():
+            before = groups.get("weights", {}).get(name, parameter)
+            self.network.weights[name].copy_(before)
+        names = list(self.network.weights)
+        masks = groups.get("masks")
+        self.network.masks = {name: masks[name] for name in names} if masks else None
+        self.resumed = groups["training"] if position["training"] else None
+
+
+def foreign_masks(path: str, network: Network) -> dict[str, Tensor]:
+    """The masks of a run folder or file, in the network's order; SpecError when they do not fit."""
+    folder = RunFolder(Path(path))
+    masks = Masks.load(folder.masks if folder.path.is_dir() else folder.path)
+    for name, weight in network.weights.items():
+        if name not in masks or masks[name].shape != weight.shape:
+            have = tuple(masks[name].shape) if name in masks else "nothing"
+            raise SpecError(
+                f"{path} has {have} for {name} of shape {tuple(weight.shape)}; "
+                "give masks of the same architecture"
+            )
+    return {name: masks[name].to(network.device) for name in network.weights}
+
+
+def score_stats(pruning: Pruning) -> dict[str, list[float]]:
+    """Smallest, mean and largest score of each layer in the last round."""
+    return {
+        name: [float(s.min()), float(s.double().mean()), float(s.max())] if s.numel() else []
+        for name, s in (pruning.scores or {}).items()
+    }

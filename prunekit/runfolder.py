@@ -1,0 +1,171 @@
+"""The run folder: who may write in it, and what stands where."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from filelock import FileLock, Timeout
+
+from prunekit.errors import LockedError, SpecError, StorageError
+from prunekit.tensorfile import write_bytes
+
+LOCK, OWNER = ".lock", ".owner.json"
+
+
+@attrs.frozen
+class RunFolder:
+    """Paths of one run, and its metrics file."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "spec.toml"
+
+    @property
+    def components(self) -> Path:
+        return self.path / "components.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def masks(self) -> Path:
+        return self.path / "masks.safetensors"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def scale(self) -> Path:
+        return self.path / "scale.safetensors"
+
+    @property
+    def layers(self) -> Path:
+        return self.path / "layers.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def plots(self) -> Path:
+        return self.path / "plots"
+
+    @property
+    def spec_hash(self) -> str:
+        """sha256 of spec.toml."""
+        return hashlib.sha256(self.spec.read_bytes()).hexdigest()
+
+    def holds_run(self) -> bool:
+        return self.spec.is_file()
+
+    def require_run(self) -> None:
+        if not self.holds_run():
+            raise SpecError(f"{self.path} holds no run (no spec.toml); give the folder of a run")
+
+    def require_empty(self) -> None:
+        """SpecError when the folder holds a run or anything else."""
+        if self.holds_run():
+            raise SpecError(
+                f"{self.path} holds a run; continue it with `prunekit resume {self.path}` or "
+                "choose another --out"
+            )
+        if self.path.is_dir():
+            strange = [p.name for p in self.path.iterdir() if p.name not in (LOCK, OWNER)]
+            if strange:
+                raise SpecError(f"{self.path} is not empty ({strange[0]}); choose another --out")
+
+    def create(self) -> bool:
+        """Make the folder; True when it is new. StorageError when it cannot be written."""
+        new = not self.path.exists()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot create {self.path}: {error.strerror}") from None
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise StorageError(f"cannot write in {self.path}; choose another --out")
+        return new
+
+    def clear(self, new: bool) -> None:
+        """Undo a start that came to nothing: remove what it wrote, and the folder if it was new."""
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+        if new:
+            self.path.rmdir()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's lock; LockedError names who holds it. A dead owner's lock is free."""
+        lock = FileLock(self.path / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise LockedError(
+                f"{self.path} is in use by {self._owner()}; wait for it, or choose another --out"
+            ) from None
+        except OSError as error:
+            raise StorageError(f"cannot lock {self.path}: {error.strerror}") from None
+        try:
+            owner = {"pid": os.getpid(), "host": socket.gethostname()}
+            write_bytes(self.path / OWNER, json.dumps(owner).encode())
+            yield
+        finally:
+            (self.path / OWNER).unlink(missing_ok=True)
+            lock.release()
+
+    def _owner(self) -> str:
+        try:
+            owner = json.loads((self.path / OWNER).read_bytes())
+            return f"pid {owner['pid']} on {owner['host']}"
+        except (OSError, ValueError, KeyError):
+            return "another process"
+
+    def write_json(self, path: Path, content: Any) -> None:
+        write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """Add one JSON line; on a full disk the file keeps whole lines only."""
+        text = (json.dumps(line) + "\n").encode()
+        size = self.metrics_bytes()
+        try:
+            with open(self.metrics, "ab") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.truncate(self.metrics, size)
+            raise StorageError(f"cannot write {self.metrics}: {error.strerror}") from None
+
+    def metrics_bytes(self) -> int:
+        return self.metrics.stat().st_size if self.metrics.exists() else 0
+
+    def cut_metrics(self, size: int) -> None:
+        """Drop the lines written after a checkpoint of `size` bytes of metrics."""
+        if self.metrics.exists():
+            os.truncate(self.metrics, size)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The metrics lines, oldest first."""
+        if not self.metrics.exists():
+            return []
+        return [json.loads(line) for line in self.metrics.read_text().splitlines()]

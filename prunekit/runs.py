@@ -1,0 +1,266 @@
+"""A spec in, a run folder out; killed at any moment, it resumes to the same bits."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import nn
+
+from prunekit.archfile import FileArchitecture
+from prunekit.build import Built, build_model
+from prunekit.data import Data, prepare
+from prunekit.errors import OutOfMemoryError, PluginError, PrunekitError, SpecError
+from prunekit.flops import count_flops
+from prunekit.job import Job
+from prunekit.masks import Masks
+from prunekit.network import Network
+from prunekit.plugins import Plugins, source_hash
+from prunekit.resolve import resolve
+from prunekit.rounds import Pruning
+from prunekit.runfolder import RunFolder
+from prunekit.schedule import kept_counts
+from prunekit.signals import Stopper
+from prunekit.spec import COMPONENTS, Spec
+from prunekit.structure import load_spec, to_toml
+from prunekit.summary import finish, layer_rows
+from prunekit.tensorfile import read_tensors, write_bytes
+from prunekit.training import pick_device
+
+
+@attrs.frozen
+class Result:
+    """What a run leaves: its folder, and what summary.json says."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+
+def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = None) -> Result:
+    """Run a spec: score, mask, train, report.
+
+    out: the run folder; it must not hold another run. None = a new folder below `runs/`.
+    Raises a PrunekitError; a start that is refused leaves nothing behind.
+    """
+    plugins = plugins or Plugins()
+    spec = resolve(spec, plugins)
+    folder = RunFolder(Path(out) if out is not None else new_folder(spec, plugins))
+    folder.require_empty()
+    job = _prepared(spec, folder, plugins)
+    new = folder.create()
+    with folder.locked():
+        folder.require_empty()
+        try:
+            write_bytes(folder.spec, to_toml(spec, plugins).encode())
+            folder.write_json(folder.components, components(spec, plugins))
+            return _worked(job, plugins)
+        except PrunekitError:
+            if not any(folder.checkpoints.glob("*/manifest.json")):
+                folder.clear(new)
+            raise
+
+
+def resume(
+    path: str | Path, *, allow_changed: bool = False, plugins: Plugins | None = None
+) -> Result:
+    """Continue a killed run to the bits it would have had; a finished one is left as it is.
+
+    Raises PluginError when a component's file has changed since the start, unless
+    `allow_changed`; LockedError when the run is still going on.
+    """
+    plugins = plugins or Plugins()
+    folder = RunFolder(Path(path))
+    folder.require_run()
+    with folder.locked():
+        if folder.summary.is_file():
+            return Result(folder.path, json.loads(folder.summary.read_text()))
+        spec = resolve(load_spec(folder.spec, plugins), plugins)
+        if folder.components.is_file() and not allow_changed:
+            refuse_changed(json.loads(folder.components.read_text()), spec, plugins)
+        if not folder.components.is_file():
+            folder.write_json(folder.components, components(spec, plugins))
+        job = _prepared(spec, folder, plugins)
+        job.restore()
+        return _worked(job, plugins)
+
+
+def load(path: str | Path, *, plugins: Plugins | None = None) -> tuple[nn.Module, Masks, Spec]:
+    """Model (on the CPU, in eval mode), masks and resolved spec of a finished run.
+
+    Raises SpecError when there is no finished run, StorageError when a file is damaged.
+    """
+    plugins = plugins or Plugins()
+    folder = RunFolder(Path(path))
+    folder.require_run()
+    if not folder.model.is_file():
+        raise SpecError(f"{path} is not finished; continue it with `prunekit resume {path}`")
+    spec = resolve(load_spec(folder.spec, plugins), plugins)
+    shape = json.loads(folder.summary.read_text())["input_shape"], _classes(folder)
+    with torch.random.fork_rng(devices=[]):
+        model = spec.arch.build(tuple(shape[0]), shape[1])
+    tensors, _ = read_tensors(folder.model)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise SpecError(f"{folder.model} does not fit the spec's architecture: {error}") from None
+    return model.eval(), Masks.load(folder.masks), spec
+
+
+def _classes(folder: RunFolder) -> int:
+    return int(json.loads(folder.summary.read_text())["classes"])
+
+
+def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, float]:
+    """Test (and validation) loss and accuracy of a finished run, measured anew."""
+    plugins = Plugins()
+    model, _, spec = load(path, plugins=plugins)
+    spec = attrs.evolve(spec, device=device or spec.device)
+    job = _prepared(spec, RunFolder(Path(path)), plugins)
+    job.built.model.load_state_dict(model.state_dict())
+    return job.measure()
+
+
+def plan(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
+    """What `run` would do, without doing it: layers, schedule, FLOPs, estimated memory in bytes."""
+    plugins = plugins or Plugins()
+    spec = resolve(spec, plugins)
+    data = prepare(spec.dataset.load(), spec.data, spec.seed)
+    built = build_model(spec, data)
+    network = Network.of(built.model, spec.prune.include, spec.prune.exclude, data.input_shape)
+    flops = count_flops(built.model, data.input_shape, network.layers)
+    parameters = sum(p.numel() for p in built.model.parameters())
+    return {
+        "spec": to_toml(spec, plugins),
+        "layers": [
+            {
+                "name": name,
+                "shape": list(parameter.shape),
+                "weights": parameter.numel(),
+                "maskable": name in network.layers,
+            }
+            for name, parameter in built.model.named_parameters()
+        ],
+        "maskable": network.total,
+        "parameters": parameters,
+        "kept": _schedule(spec, network.total),
+        "redrawn_zeros": built.redrawn,
+        "flops": None if flops is None else flops.dense,
+        "memory_bytes": memory_estimate(parameters, network.total, spec),
+    }
+
+
+def _schedule(spec: Spec, total: int) -> list[int]:
+    density = spec.prune.density or 1.0
+    if density == 1:
+        return []
+    schedule = spec.rounds.schedule or "exponential"
+    return kept_counts(total, density, spec.rounds.count or 1, schedule)
+
+
+def memory_estimate(parameters: int, maskable: int, spec: Spec) -> int:
+    """Bytes of weights, gradients, optimizer state and masks; activations are not counted."""
+    moments = 1 if spec.train.optimizer == "sgd" else 2
+    return 4 * parameters * (2 + moments) + maskable * (4 + 1 + 1)
+
+
+def new_folder(spec: Spec, plugins: Plugins) -> Path:
+    """runs/<date>-<time>-<architecture>-<scorer>-<sampler>-<seed>, with a number if taken."""
+    names = [_short(kind, getattr(spec, kind), plugins) for kind in ("arch", "scorer", "sampler")]
+    stem = "-".join([time.strftime("%Y%m%d-%H%M%S"), *names, f"seed{spec.seed}"])
+    path, number = Path("runs") / stem, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{stem}-{number}"
+    return path
+
+
+def _short(kind: str, component: Any, plugins: Plugins) -> str:
+    if isinstance(component, FileArchitecture):
+        return Path(component.source.partition(".py:")[0]).name
+    name = plugins.name_of(kind, type(component))
+    return re.sub(r"[^\w.-]", "_", getattr(component, "model", None) or name)
+
+
+def _prepared(spec: Spec, folder: RunFolder, plugins: Plugins) -> Job:
+    """Everything a run needs before it starts work; touches no disk."""
+    device = pick_device(spec.device)
+    observers = plugins.observers(spec.observers, spec)
+    data: Data = prepare(spec.dataset.load(), spec.data, spec.seed)
+    built: Built = build_model(spec, data)
+    built.model.to(device)
+    network = Network.of(built.model, spec.prune.include, spec.prune.exclude, data.input_shape)
+    return Job(spec, folder, data, built, Pruning(network), observers, Stopper(), device)
+
+
+def _worked(job: Job, plugins: Plugins) -> Result:
+    """Do the work of a prepared job and write what it found."""
+    with _out_of_memory(), job.stopper:
+        plan_: dict[str, Any] = {"spec": to_toml(job.spec, plugins), "folder": str(job.folder.path)}
+        plan_ |= {"rounds": job.spec.rounds.count, "epochs": job.spec.train.epochs}
+        for observer in job.observers:
+            observer.start(plan_)
+        job.work()
+        summary = finish(job, layer_rows(job))
+        for observer in job.observers:
+            observer.finish(summary)
+    return Result(job.folder.path, summary)
+
+
+@contextmanager
+def _out_of_memory() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).splitlines()[0]
+        raise OutOfMemoryError(
+            f"{reason} Try a smaller train.batch_size or prune.batch_size, or train.amp bf16"
+        ) from None
+
+
+def components(spec: Spec, plugins: Plugins) -> dict[str, Any]:
+    """Name, package, version and source sha256 of each component, and the environment."""
+    record: dict[str, Any] = {}
+    for kind in COMPONENTS:
+        cls = type(getattr(spec, kind))
+        name = plugins.name_of(kind, cls) if cls is not FileArchitecture else spec.arch.source
+        record[kind] = {"name": name, **_origin(name, cls, plugins)}
+    if isinstance(spec.arch, FileArchitecture):
+        record["arch"]["sha256"] = spec.arch.sha256()
+    record["environment"] = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+    }
+    return record
+
+
+def _origin(name: str, cls: type, plugins: Plugins) -> dict[str, str]:
+    plugin = name.partition("/")[0]
+    source = plugins.source(plugin) if plugin in plugins.names() else None
+    return {
+        "package": source.package if source else cls.__module__,
+        "version": source.version if source else "",
+        "sha256": source_hash(cls),
+    }
+
+
+def refuse_changed(recorded: Mapping[str, Any], spec: Spec, plugins: Plugins) -> None:
+    """PluginError when a component is not the one the run was started with."""
+    now = components(spec, plugins)
+    for kind in COMPONENTS:
+        before = recorded.get(kind, {})
+        if before.get("sha256") != now[kind]["sha256"]:
+            raise PluginError(
+                f"the {kind} {now[kind]['name']!r} has changed since the run was started "
+                f"({before.get('package')} {before.get('version')}); restore it, or pass "
+                "--allow-changed and give up the same bits"
+            )

@@ -1,0 +1,95 @@
+"""What a finished run leaves in its folder: model, masks, tables, plots, and summary.json last."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import update_bn
+
+from prunekit.flops import count_flops, effective
+from prunekit.report import plot_curves, plot_layers
+from prunekit.tensorfile import write_tensors
+
+if TYPE_CHECKING:
+    from prunekit.job import Job
+
+
+def layer_rows(job: Job) -> list[dict[str, Any]]:
+    """One row for each maskable parameter: shape, kept, density, score statistics."""
+    rows = []
+    for count in job.masks.per_layer():
+        low, mean, high = job.score_stats.get(count.name) or (None, None, None)
+        rows.append(
+            {
+                "name": count.name,
+                "shape": list(job.network.weights[count.name].shape),
+                "total": count.total,
+                "kept": count.kept,
+                "density": count.density,
+                "dead": job.dead.get(count.name, 0),
+                "score_min": low,
+                "score_mean": mean,
+                "score_max": high,
+            }
+        )
+    return rows
+
+
+def finish(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Write everything of a finished run; returns the contents of summary.json, written last."""
+    recalibrate(job)
+    folder, masks = job.folder, job.masks
+    write_tensors(folder.model, job.built.model.state_dict())
+    masks.save(folder.masks)
+    if job.pruning.scale:
+        write_tensors(folder.scale, job.pruning.scale)
+    folder.write_json(folder.layers, rows)
+    summary = summarize(job, rows)
+    folder.plots.mkdir(exist_ok=True)
+    plot_layers(rows, folder.plots / "density.png")
+    plot_curves(folder.lines(), folder.plots / "curves.png")
+    folder.write_json(folder.summary, summary)
+    return summary
+
+
+def summarize(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The contents of summary.json; accuracies in 0-1, times in seconds, FLOPs for one example."""
+    masks, pruning = job.masks, job.pruning
+    densities = {row["name"]: row["density"] for row in rows}
+    flops = count_flops(job.built.model, job.data.input_shape, job.network.layers)
+    survivors = {name: ever & masks[name] for name, ever in pruning.ever_redrawn.items()}
+    return {
+        **job.measure(),
+        "density": masks.density,
+        "kept": masks.kept,
+        "maskable": masks.total,
+        "parameters": sum(p.numel() for p in job.built.model.parameters()),
+        "seconds": job.seconds + time.perf_counter() - job.clock,
+        "rounds": pruning.round,
+        "epochs": job.spec.train.epochs,
+        "seed": job.spec.seed,
+        "empty": [row["name"] for row in rows if row["total"] and not row["kept"]],
+        "dead": sum(job.dead.values()),
+        "redraws": pruning.redraws,
+        "redrawn": sum(int(ever.sum()) for ever in pruning.ever_redrawn.values()),
+        "redrawn_kept": sum(int(kept.sum()) for kept in survivors.values()),
+        "redrawn_zeros": job.built.redrawn,
+        "flops.dense": None if flops is None else flops.dense,
+        "flops.effective": None if flops is None else effective(flops, densities),
+        "input_shape": list(job.data.input_shape),
+        "classes": job.data.classes,
+        "masks_sha256": masks.digest(),
+    }
+
+
+def recalibrate(job: Job) -> None:
+    """Recompute batch-norm statistics from `train.bn_recalibrate` training batches."""
+    wanted = job.spec.train.bn_recalibrate
+    kinds = (nn.modules.batchnorm._BatchNorm,)
+    if wanted and any(isinstance(module, kinds) for module in job.built.model.modules()):
+        with torch.random.fork_rng(devices=[]):
+            pairs = job.training_batches("recalibrate", "real").epoch(0)
+            update_bn((x for x, _ in (next(pairs) for _ in range(wanted))), job.built.model)
