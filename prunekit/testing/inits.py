@@ -1,0 +1,79 @@
+"""What every weight init must do; each check's docstring is a sentence of the contract."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.contracts import WeightInit
+from prunekit.draws import generator
+from prunekit.network import Layer, Network
+from prunekit.testing import options, tiny
+
+
+def layers() -> list[Layer]:
+    """A convolution, a grouped one, a linear layer and an embedding."""
+    modules = nn.ModuleDict({"net": tiny.model(), "tokens": nn.Embedding(11, 5)})
+    return list(Network.of(modules).layers.values())
+
+
+def drawn(init: WeightInit, layer: Layer, global_seed: int = 0) -> Tensor:
+    """Fresh values, with the global generators seeded and restored."""
+    with tiny.global_chance(global_seed):
+        return init.draw(layer, generator(0, "init"))
+
+
+def check_values_have_the_shape_of_the_layer(init: WeightInit) -> None:
+    """The values have the layer's shape: convolution, grouped, linear or embedding."""
+    for layer in layers():
+        found = tuple(drawn(init, layer).shape)
+        assert found == tuple(layer.shape), f"{layer.name}: {found}, expected {tuple(layer.shape)}"
+
+
+def check_values_are_float32_on_the_cpu(init: WeightInit) -> None:
+    """The values are float32 on the CPU; the core moves them."""
+    for layer in layers():
+        values = drawn(init, layer)
+        right = values.dtype == torch.float32 and values.device.type == "cpu"
+        assert right, f"{layer.name}: {values.dtype} on {values.device}, expected float32 on cpu"
+
+
+def check_values_are_finite(init: WeightInit) -> None:
+    """No value is NaN or infinite."""
+    for layer in layers():
+        assert drawn(init, layer).isfinite().all(), f"{layer.name}: NaN or infinite values"
+
+
+def check_layer_is_as_before(init: WeightInit) -> None:
+    """It returns fresh values and writes none: the layer is as before."""
+    for layer in layers():
+        before = layer.parameter.detach().clone()
+        drawn(init, layer)
+        assert tiny.same(before, layer.parameter.detach()), f"{layer.name} was overwritten"
+
+
+def check_same_rng_gives_same_values(init: WeightInit) -> None:
+    """The values are a function of layer and `rng`, whatever the global generators."""
+    for layer in layers():
+        first, second = drawn(init, layer, global_seed=1), drawn(init, layer, global_seed=2)
+        assert tiny.same(first, second), f"{layer.name}: values depend on chance other than rng"
+
+
+def check_global_generators_are_untouched(init: WeightInit) -> None:
+    """The global generators of torch, NumPy and Python stand where they stood."""
+    for layer in layers():
+        with tiny.global_chance(3):
+            before = tiny.next_global_draws()
+            init.draw(layer, generator(0, "init"))
+            assert tiny.next_global_draws() == before, "drawing moved a global generator; use rng"
+
+
+CHECKS = (
+    check_values_have_the_shape_of_the_layer,
+    check_values_are_float32_on_the_cpu,
+    check_values_are_finite,
+    check_layer_is_as_before,
+    check_same_rng_gives_same_values,
+    check_global_generators_are_untouched,
+    *options.CHECKS,
+)

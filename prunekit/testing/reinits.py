@@ -1,0 +1,106 @@
+"""What every reinitializer must do; each check's docstring is a sentence of the contract."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from prunekit.contracts import Law, Redraw, Reinitializer
+from prunekit.draws import generator
+from prunekit.network import Network
+from prunekit.testing import options, tiny
+
+LOWEST = 1000.0
+"""The law that the checks hand over draws from [1000, 1001): no weight is there by accident."""
+
+
+def law_of(network: Network) -> Law:
+    """A law whose every value lies in [LOWEST, LOWEST + 1)."""
+
+    def draw(name: str, rng: torch.Generator) -> Tensor:
+        return LOWEST + torch.rand(network.weights[name].shape, generator=rng)
+
+    return draw
+
+
+def redraws_of(reinit: Reinitializer, network: Network, global_seed: int = 0) -> dict[str, Redraw]:
+    """The redraws for `network`, with the global generators seeded and restored."""
+    with tiny.global_chance(global_seed):
+        return reinit.reinit(network, law_of(network), generator(0, "reinit"))
+
+
+def check_redraws_fit_the_weights(reinit: Reinitializer) -> None:
+    """For each name redrawn: a bool `where` and floating-point `values`, of the weight's shape."""
+    network = tiny.network(masked=True)
+    for name, redraw in redraws_of(reinit, network).items():
+        assert name in network.weights, f"{name} is no maskable weight"
+        shape = network.weights[name].shape
+        assert redraw.where.dtype == torch.bool, f"`where` of {name} must be bool"
+        assert redraw.where.shape == shape, f"`where` of {name} must have shape {tuple(shape)}"
+        assert redraw.values.shape == shape, f"`values` of {name} must have shape {tuple(shape)}"
+
+
+def check_only_pruned_weights_are_redrawn(reinit: Reinitializer) -> None:
+    """`where` is True at pruned weights only: a kept weight keeps its value."""
+    kept = tiny.masks()
+    for name, redraw in redraws_of(reinit, tiny.network(masked=True)).items():
+        wrong = int((redraw.where.bool() & kept[name]).sum()) if name in kept else 0
+        assert not wrong, f"{wrong} kept weights of {name} would be redrawn; use network.masks"
+
+
+def check_values_follow_the_law(reinit: Reinitializer) -> None:
+    """The values that are written come from `law`, the layer's own init distribution."""
+    for name, redraw in redraws_of(reinit, tiny.network(masked=True)).items():
+        if redraw.where.shape == redraw.values.shape:
+            written = redraw.values[redraw.where.bool()]
+            drawn = ((written >= LOWEST) & (written < LOWEST + 1)).all()
+            assert drawn, f"values of {name} do not come from law(name, rng)"
+
+
+def check_one_that_does_not_act_redraws_nothing(reinit: Reinitializer) -> None:
+    """A reinitializer that states `acts = False` returns no redraw."""
+    if not getattr(reinit, "acts", True):
+        found = redraws_of(reinit, tiny.network(masked=True))
+        assert not found, f"acts is False, yet {', '.join(found)} would be redrawn"
+
+
+def check_network_is_as_before(reinit: Reinitializer) -> None:
+    """It only proposes: the model, the weights and the masks are as before on return."""
+    network, fresh = tiny.network(masked=True), tiny.network(masked=True)
+    redraws_of(reinit, network)
+    moved = tiny.changed(tiny.state(fresh.model), tiny.state(network.model))
+    assert not moved, f"reinit changed {', '.join(moved)}; return Redraw, the core writes"
+    assert tiny.same(network.weights, fresh.weights), "reinit changed network.weights"
+    assert tiny.same(network.masks, fresh.masks), "reinit changed network.masks"
+
+
+def check_same_rng_gives_same_redraws(reinit: Reinitializer) -> None:
+    """The redraws are a function of network, law and `rng`, whatever the global generators."""
+    first = redraws_of(reinit, tiny.network(masked=True), global_seed=1)
+    second = redraws_of(reinit, tiny.network(masked=True), global_seed=2)
+    assert list(first) == list(second), "which layers are redrawn depends on chance other than rng"
+    for name, redraw in first.items():
+        other = second[name]
+        equal = tiny.same(redraw.where, other.where) and tiny.same(redraw.values, other.values)
+        assert equal, f"the redraw of {name} depends on chance other than rng"
+
+
+def check_global_generators_are_untouched(reinit: Reinitializer) -> None:
+    """The global generators of torch, NumPy and Python stand where they stood."""
+    network = tiny.network(masked=True)
+    with tiny.global_chance(3):
+        before = tiny.next_global_draws()
+        reinit.reinit(network, law_of(network), generator(0, "reinit"))
+        assert tiny.next_global_draws() == before, "reinit moved a global generator; use rng"
+
+
+CHECKS = (
+    check_redraws_fit_the_weights,
+    check_only_pruned_weights_are_redrawn,
+    check_values_follow_the_law,
+    check_one_that_does_not_act_redraws_nothing,
+    check_network_is_as_before,
+    check_same_rng_gives_same_redraws,
+    check_global_generators_are_untouched,
+    *options.CHECKS,
+)

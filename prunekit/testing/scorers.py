@@ -1,0 +1,130 @@
+"""What every scorer must do; each check's docstring is a sentence of the contract."""
+
+from __future__ import annotations
+
+import torch
+
+from prunekit.contracts import Scorer, Scores
+from prunekit.draws import generator
+from prunekit.network import Network
+from prunekit.testing import options, tiny
+
+
+def scores_of(scorer: Scorer, network: Network, global_seed: int = 0) -> Scores:
+    """The scores of `network`, with the global generators seeded and restored."""
+    weight = next(iter(network.weights.values()))
+    given = tiny.batches(scorer, weight.dtype, weight.device.type)
+    with tiny.global_chance(global_seed):
+        return scorer.score(network, given, generator(0, "score"))
+
+
+def check_every_weight_has_a_score(scorer: Scorer) -> None:
+    """One floating-point tensor for each name in `network.weights`, of the weight's shape."""
+    network = tiny.network()
+    scores = scores_of(scorer, network)
+    expected = {name: tuple(weight.shape) for name, weight in network.weights.items()}
+    found = {name: tuple(score.shape) for name, score in scores.items()}
+    assert found == expected, f"expected scores of shapes {expected}, got {found}"
+    kinds = {score.dtype for score in scores.values()}
+    assert all(kind.is_floating_point for kind in kinds), f"scores must be floats: {kinds}"
+
+
+def check_scores_are_finite(scorer: Scorer) -> None:
+    """No score is NaN or infinite, on a network with ordinary weights."""
+    for name, score in scores_of(scorer, tiny.network()).items():
+        assert score.isfinite().all(), f"{name} has NaN or infinite scores"
+
+
+def check_pruned_weights_have_scores(scorer: Scorer) -> None:
+    """A pruned weight has a score too: that of its mask entry, as a rule not zero."""
+    network = tiny.network(masked=True)
+    scores, kept = scores_of(scorer, network), tiny.masks()
+    for name in network.weights:
+        pruned = scores[name].cpu()[~kept[name]] if name in scores else torch.ones(1)
+        assert pruned.ne(0).any(), f"all pruned weights of {name} score 0; use network.weights"
+
+
+def check_model_is_as_before(scorer: Scorer) -> None:
+    """Parameters, buffers, gradients, modes, flags and hooks are as before on return."""
+    for masked in (False, True):
+        network = tiny.network(masked)
+        before = tiny.state(network.model)
+        scores_of(scorer, network)
+        moved = tiny.changed(before, tiny.state(network.model))
+        assert not moved, f"scoring changed {', '.join(moved)}; use prunekit.scoring_mode"
+
+
+def check_network_is_as_before(scorer: Scorer) -> None:
+    """The weights before masking and the masks are as before on return."""
+    network, fresh = tiny.network(masked=True), tiny.network(masked=True)
+    scores_of(scorer, network)
+    moved = tiny.changed(fresh.weights, network.weights)
+    assert not moved, f"scoring changed network.weights of {', '.join(moved)}"
+    assert tiny.same(network.masks, fresh.masks), "scoring changed network.masks"
+
+
+def check_batches_are_as_before(scorer: Scorer) -> None:
+    """The batches it was given still hold the same values."""
+    given, fresh = tiny.batches(scorer), tiny.batches(scorer)
+    with tiny.global_chance(0):
+        scorer.score(tiny.network(), given, generator(0, "score"))
+    assert len(given) == len(fresh), "scoring changed the list of batches"
+    for (x, y), (fresh_x, fresh_y) in zip(given, fresh):
+        assert tiny.same(x, fresh_x), "scoring changed the inputs of a batch"
+        assert tiny.same(y, fresh_y), "scoring changed the labels of a batch"
+
+
+def check_same_inputs_give_same_scores(scorer: Scorer) -> None:
+    """The scores are a function of network, batches and `rng`, whatever the global generators."""
+    first = scores_of(scorer, tiny.network(), global_seed=1)
+    second = scores_of(scorer, tiny.network(), global_seed=2)
+    moved = tiny.changed(first, second)
+    assert not moved, f"scores of {', '.join(moved)} depend on chance other than rng"
+
+
+def check_global_generators_are_untouched(scorer: Scorer) -> None:
+    """The global generators of torch, NumPy and Python stand where they stood."""
+    with tiny.global_chance(3):
+        before = tiny.next_global_draws()
+        scorer.score(tiny.network(), tiny.batches(scorer), generator(0, "score"))
+        assert tiny.next_global_draws() == before, "scoring moved a global generator; use rng"
+
+
+def check_float64_networks_are_scored(scorer: Scorer) -> None:
+    """A network in float64 gets finite scores too."""
+    for name, score in scores_of(scorer, tiny.network(dtype=torch.float64)).items():
+        assert score.isfinite().all(), f"{name} has NaN or infinite scores in float64"
+
+
+def check_frozen_networks_are_scored(scorer: Scorer) -> None:
+    """Weights with requires_grad off get the scores they get with it on."""
+    frozen, free = tiny.network(), tiny.network()
+    frozen.model.requires_grad_(False)
+    moved = tiny.changed(scores_of(scorer, free), scores_of(scorer, frozen))
+    assert not moved, f"scores of {', '.join(moved)} change where requires_grad is off"
+
+
+def check_cuda_agrees_with_cpu(scorer: Scorer) -> None:
+    """On a GPU the scores are those of the CPU within rounding (nothing to do without one)."""
+    if not torch.cuda.is_available():
+        return
+    on_cpu = scores_of(scorer, tiny.network(dtype=torch.float64))
+    on_gpu = scores_of(scorer, tiny.network(dtype=torch.float64, device="cuda"))
+    for name, score in on_cpu.items():
+        torch.testing.assert_close(on_gpu[name].cpu(), score, rtol=1e-5, atol=1e-8)
+
+
+CHECKS = (
+    check_every_weight_has_a_score,
+    check_scores_are_finite,
+    check_pruned_weights_have_scores,
+    check_model_is_as_before,
+    check_network_is_as_before,
+    check_batches_are_as_before,
+    check_same_inputs_give_same_scores,
+    check_global_generators_are_untouched,
+    check_float64_networks_are_scored,
+    check_frozen_networks_are_scored,
+    check_cuda_agrees_with_cpu,
+    *options.CHECKS,
+)

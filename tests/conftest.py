@@ -1,0 +1,21 @@
+"""What every test shares: quiet plots, reproducible examples, and no GPU tests without a GPU."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import pytest
+import torch
+
+hypothesis.settings.register_profile("prunekit", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("prunekit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
