@@ -39,13 +39,13 @@ def check_scores(
 def _check_form(scores: Scores, network: Network, owner: str) -> None:
     if not isinstance(scores, Mapping):
         raise PluginError(
-            f"scorer {owner!r} must return a mapping from name to tensor: {type(scores).__name__}"
+            f"scorer {owner} must return a mapping from name to tensor: {type(scores).__name__}"
         )
     wrong = sorted(set(scores) ^ set(network.weights), key=str)
     if wrong:
         kind = "an unknown" if wrong[0] in scores else "no"
         raise PluginError(
-            f"scorer {owner!r} returned {kind} score named {wrong[0]!r}; it must return one "
+            f"scorer {owner} returned {kind} score named {wrong[0]!r}; it must return one "
             "tensor for every name in network.weights"
         )
     for name, weight in network.weights.items():
@@ -53,11 +53,11 @@ def _check_form(scores: Scores, network: Network, owner: str) -> None:
         if not isinstance(score, Tensor) or not score.is_floating_point():
             have = score.dtype if isinstance(score, Tensor) else type(score).__name__
             raise PluginError(
-                f"scorer {owner!r} must return floating-point tensors: {name} is {have}"
+                f"scorer {owner} must return floating-point tensors: {name} is {have}"
             )
         if score.shape != weight.shape:
             raise PluginError(
-                f"scorer {owner!r} returned shape {tuple(score.shape)} for {name}; "
+                f"scorer {owner} returned shape {tuple(score.shape)} for {name}; "
                 f"expected {tuple(weight.shape)}"
             )
 
@@ -80,14 +80,14 @@ def _not_finite(score: Tensor, network: Network, owner: str, name: str) -> str:
     else:
         cause = "inputs or activations that are not finite"
     return (
-        f"scorer {owner!r}: {nan} NaN and {infinite} infinite of {score.numel()} scores in "
+        f"scorer {owner}: {nan} NaN and {infinite} infinite of {score.numel()} scores in "
         f"{name}; likely cause: {cause}"
     )
 
 
 def _all_zero(network: Network, owner: str, name: str) -> str:
     return (
-        f"scorer {owner!r}: every score of {name} is 0, so nothing in it can be ranked; "
+        f"scorer {owner}: every score of {name} is 0, so nothing in it can be ranked; "
         f"likely cause: {_cause_of_zeros(network, name)}"
     )
 
