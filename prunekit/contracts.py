@@ -7,7 +7,7 @@ A component may also state class attributes; where it does not, the default stan
 
 | attribute   | on            | default     | meaning                                              |
 |-------------|---------------|-------------|------------------------------------------------------|
-| `suggests`  | any           | `{}`        | dotted keys -> values that fill what the user left open |
+| `suggests`  | any           | `{}`        | dotted keys -> values that fill what is left open  |
 | `reads`     | scorer        | `"batches"` | `"batches"`, `"one batch"` (a round), or `"nothing"` |
 | `revives`   | scorer        | `False`     | pruned weights compete again in every round          |
 | `allocates` | sampler       | `True`      | whether `prune.allocation` acts                      |

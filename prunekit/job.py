@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -15,17 +14,17 @@ import torch
 from torch import Tensor
 
 from prunekit.build import Built
-from prunekit.checkpoints import load_checkpoint, save_checkpoint
 from prunekit.collapse import dead_kept
 from prunekit.controls import apply_control
 from prunekit.data import Batches, Data
 from prunekit.draws import generator
-from prunekit.errors import SpecError, StorageError
+from prunekit.errors import SpecError
+from prunekit.jobstate import restore_job, save_job
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.resolve import reads
-from prunekit.rounds import Method, Pruning, prune_round, redraw_pruned
-from prunekit.runfolder import RunFolder
+from prunekit.rounds import Method, Pruning, prune_round, redraw_pruned, score_stats
+from prunekit.runfolder import RunFolder, foreign_masks
 from prunekit.schedule import kept_counts
 from prunekit.scored import scored_batches
 from prunekit.signals import Stopper
@@ -87,7 +86,7 @@ class Job:
         """All rounds that are left, then the control."""
         spec = self.spec
         if spec.prune.masks is not None:
-            self.network.mask(foreign_masks(spec.prune.masks, self.network))
+            self.network.mask(foreign_masks(spec.prune.masks, self.network.weights))
         elif spec.prune.density != 1:
             for round_ in range(self.pruning.round + 1, (spec.rounds.count or 1) + 1):
                 self.one_round(round_)
@@ -195,13 +194,15 @@ class Job:
         for name in scale or ():
             self.network.change(name, None, self.network.weights[name] * scale[name])  # type: ignore[index]
         if self.spec.prune.control != "none" and self.network.masks is not None:
-            apply_control(
+            masks, _ = apply_control(
                 self.spec.prune.control,
+                self.network.masks,
                 self.network,
-                self.pruning.scores,
                 self.built.law,
                 generator(self.spec.seed, "control"),
+                self.pruning.scores,
             )
+            self.network.mask(masks)
         self.dead = dead_kept(self.network, generator(self.spec.seed, "dead"))
         self.pruning.scores = None
         self.network.memo.clear()
@@ -298,89 +299,9 @@ class Job:
 
     def save(self) -> None:
         """Write a checkpoint; raise Interrupted afterwards when a signal came."""
-        now = time.perf_counter()
-        self.seconds, self.clock, self.saved_at = self.seconds + now - self.clock, now, now
-        position = {
-            "phase": self.phase,
-            "round": self.pruning.round,
-            "trained": self.trained,
-            "redraws": self.pruning.redraws,
-            "training": self.training is not None,
-            "seconds": self.seconds,
-            "metrics_bytes": self.folder.metrics_bytes(),
-            "score_stats": self.score_stats,
-            "dead": self.dead,
-        }
-        save_checkpoint(self.folder.checkpoints, self.tensors(), position, self.folder.spec_hash)
+        save_job(self)
         self.stopper.stop_if_asked(self.folder.path)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything that is not a function of the spec alone."""
-        pruning = self.pruning
-        groups: dict[str, Mapping[str, Tensor]] = {
-            "model": self.built.model.state_dict(),
-            "masks": self.network.masks or {},
-            "redrawn": pruning.redrawn,
-            "ever": pruning.ever_redrawn,
-            "scale": pruning.scale or {},
-            "rewind": self.rewind or {},
-            "training": self.training.state() if self.training else {},
-            "weights": self.network.weights if self.phase == "rounds" else {},
-        }
-        return {f"{g}/{key}": value for g, group in groups.items() for key, value in group.items()}
 
     def restore(self) -> None:
         """Stand where the newest checkpoint stood; metrics lines after it are cut."""
-        found = load_checkpoint(self.folder.checkpoints, self.folder.spec_hash)
-        self.folder.cut_metrics(found[1]["metrics_bytes"] if found else 0)
-        if found is None:
-            return
-        groups: dict[str, dict[str, Tensor]] = {}
-        for key, value in found[0].items():
-            group, _, name = key.partition("/")
-            groups.setdefault(group, {})[name] = value.to(self.device)
-        try:
-            self._take(groups, found[1])
-        except (KeyError, RuntimeError) as error:
-            raise StorageError(f"the checkpoint does not fit its spec: {error}") from None
-
-    @torch.no_grad()
-    def _take(self, groups: dict[str, dict[str, Tensor]], position: Mapping[str, Any]) -> None:
-        self.phase, self.trained = position["phase"], position["trained"]
-        self.seconds, self.dead = position["seconds"], position["dead"]
-        self.score_stats = position["score_stats"]
-        pruning = self.pruning
-        pruning.round, pruning.redraws = position["round"], position["redraws"]
-        pruning.redrawn, pruning.ever_redrawn = groups.get("redrawn", {}), groups.get("ever", {})
-        pruning.scale = groups.get("scale")
-        self.rewind = groups.get("rewind")
-        self.built.model.load_state_dict(groups["model"])
-        for name, parameter in self.network.effective.items():
-            before = groups.get("weights", {}).get(name, parameter)
-            self.network.weights[name].copy_(before)
-        names = list(self.network.weights)
-        masks = groups.get("masks")
-        self.network.masks = {name: masks[name] for name in names} if masks else None
-        self.resumed = groups["training"] if position["training"] else None
-
-
-def foreign_masks(path: str, network: Network) -> dict[str, Tensor]:
-    """The masks of a run folder or file, in the network's order; SpecError when they do not fit."""
-    folder = RunFolder(Path(path))
-    masks = Masks.load(folder.masks if folder.path.is_dir() else folder.path)
-    for name, weight in network.weights.items():
-        if name not in masks or masks[name].shape != weight.shape:
-            have = tuple(masks[name].shape) if name in masks else "nothing"
-            raise SpecError(
-                f"{path} has {have} for {name} of shape {tuple(weight.shape)}; "
-                "give masks of the same architecture"
-            )
-    return {name: masks[name].to(network.device) for name in network.weights}
-
-
-def score_stats(pruning: Pruning) -> dict[str, list[float]]:
-    """Smallest, mean and largest score of each layer in the last round."""
-    return {
-        name: [float(s.min()), float(s.double().mean()), float(s.max())] if s.numel() else []
-        for name, s in (pruning.scores or {}).items()
-    }
+        restore_job(self)

@@ -14,8 +14,10 @@ from typing import Any
 
 import attrs
 from filelock import FileLock, Timeout
+from torch import Tensor
 
 from prunekit.errors import LockedError, SpecError, StorageError
+from prunekit.masks import Masks
 from prunekit.tensorfile import write_bytes
 
 LOCK, OWNER = ".lock", ".owner.json"
@@ -169,3 +171,20 @@ class RunFolder:
         if not self.metrics.exists():
             return []
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+
+def foreign_masks(path: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The masks of a run folder or file, in the order and on the device of `weights`.
+
+    Raises SpecError when a name or shape does not fit, StorageError for a damaged file.
+    """
+    source = Path(path)
+    masks = Masks.load(RunFolder(source).masks if source.is_dir() else source)
+    for name, weight in weights.items():
+        if name not in masks or masks[name].shape != weight.shape:
+            have = f"shape {tuple(masks[name].shape)}" if name in masks else "no mask"
+            raise SpecError(
+                f"{path} has {have} for {name} of shape {tuple(weight.shape)}; "
+                "give masks of the same architecture"
+            )
+    return {name: masks[name].to(weight.device) for name, weight in weights.items()}
