@@ -1,0 +1,242 @@
+"""What a reader sees of a run in the terminal. Reads JSON and TOML only; imports no torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from prunekit.errors import SpecError, StorageError
+from prunekit.plots import plot_compare, plot_curves, plot_layers
+from prunekit.spec import COMPONENTS, read_toml
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = [
+    "compare",
+    "layer_table",
+    "plot_compare",
+    "plot_curves",
+    "plot_layers",
+    "print_result",
+    "show",
+    "summary_table",
+]
+
+NO_FASTER = (
+    "A mask alone makes nothing faster: pruned weights are zeros that dense kernels still multiply."
+)
+LAYER_KEYS = (
+    *("name", "shape", "kept", "total", "density", "dead"),
+    *("score_min", "score_mean", "score_max"),
+)
+SHOWN_LAYERS = 40
+WIDE = 250  # columns of a pipe or file: no cell is cut
+EMPTY = "layer collapse: {} keeps no weight; --prune.min-per-layer 1 keeps it alive"
+
+
+class Finished(Protocol):
+    """What `prunekit.run` returns: the run folder, and the contents of its summary.json."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def summary(self) -> dict[str, Any]: ...
+
+
+@attrs.frozen
+class Run:
+    """A run folder as read: what is not there yet is empty."""
+
+    folder: Path
+    spec: dict[str, Any]
+    summary: dict[str, Any]
+    layers: list[dict[str, Any]]
+    lines: list[dict[str, Any]]
+
+
+def require_run(folder: str | Path) -> None:
+    """SpecError unless `folder` holds a run."""
+    if not (Path(folder) / "spec.toml").is_file():
+        raise SpecError(f"{folder} holds no run (no spec.toml); give the folder of a run")
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read a run folder; StorageError when a file in it is damaged."""
+    require_run(folder)
+    path = Path(folder)
+    lines = _text(path / "metrics.jsonl").splitlines()
+    return Run(
+        path,
+        read_toml(path / "spec.toml"),
+        _json(_text(path / "summary.json") or "{}", path / "summary.json"),
+        _json(_text(path / "layers.json") or "[]", path / "layers.json"),
+        [_json(line, path / "metrics.jsonl") for line in lines],
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"cannot read {path}: {error}") from None
+
+
+def _json(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise StorageError(f"{path} is damaged: {error}; restore it or run again") from None
+
+
+def console() -> Console:
+    """Standard output; rich obeys NO_COLOR, and a pipe gets plain wide lines."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else WIDE
+    return Console(width=width, highlight=False, markup=False, soft_wrap=False)
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines of plain text, never cut or wrapped."""
+    for line in lines:
+        console().print(line, soft_wrap=True)
+
+
+def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """A table with text on the left and numbers on the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    head = any(columns)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=head)
+    for number, name in enumerate(columns):
+        numeric = any(isinstance(row[number], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(spelled(cell)) for cell in row))
+    return table
+
+
+def spelled(value: Any) -> str:
+    """A cell: 12,345; 0.1234; conv1.weight; "-" for what is not known."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return "×".join(map(str, value)) or "-"
+    return str(value)
+
+
+def layer_table(layers: Sequence[Mapping[str, Any]]) -> Table:
+    """Kept and total weights, density and scores of each layer; long lists are cut."""
+    keys = [key for key in LAYER_KEYS if any(row.get(key) is not None for row in layers)]
+    rows = [[row.get(key) for key in keys] for row in layers]
+    if len(rows) > SHOWN_LAYERS:
+        hidden, half = len(rows) - SHOWN_LAYERS, SHOWN_LAYERS // 2
+        rows = [*rows[:half], [f"... {hidden} more", *[""] * (len(keys) - 1)], *rows[-half:]]
+    return make_table("layers", [key.replace("_", " ") for key in keys], rows)
+
+
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """Every number of summary.json, one a row; lists are counted."""
+    rows = [(key, _brief(value)) for key, value in summary.items() if key != "masks_sha256"]
+    return make_table("summary", ["", ""], [row for row in rows if row[1] is not None])
+
+
+def _brief(value: Any) -> Any:
+    """Shapes and numbers as they are, lists of names by their length."""
+    names = isinstance(value, list) and (not value or isinstance(value[0], str))
+    return len(value) if names else value
+
+
+def print_result(result: Finished) -> None:
+    """The tables of a finished run, where its folder is, and what a mask does not do."""
+    print_run(read_run(result.folder))
+
+
+def show(folder: str | Path) -> None:
+    """Print the tables of a run, finished or not."""
+    print_run(read_run(folder))
+
+
+def print_run(run: Run) -> None:
+    out = console()
+    if run.layers:
+        out.print(layer_table(run.layers))
+    if run.summary:
+        out.print(summary_table(run.summary))
+        print_lines([EMPTY.format(name) for name in run.summary.get("empty", [])])
+        print_lines([NO_FASTER, f"run folder: {run.folder}"])
+    else:
+        print_lines([progress_line(run.lines)])
+        print_lines([f"not finished; `prunekit resume {run.folder}` continues it"])
+
+
+def progress_line(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The last metrics line in words."""
+    if not lines:
+        return "no round and no epoch is done"
+    numbers = (f"{k} {spelled(v)}" for k, v in lines[-1].items() if isinstance(v, int | float))
+    return f"last {lines[-1].get('kind', 'line')}: " + ", ".join(numbers)
+
+
+def print_plan(plan: Mapping[str, Any]) -> None:
+    """What `--dry-run` shows: layers, numbers, and the resolved spec."""
+    out = console()
+    keys = ("name", "shape", "weights", "maskable")
+    out.print(make_table("layers", keys, [[row.get(k) for k in keys] for row in plan["layers"]]))
+    numbers = [(k, v) for k, v in plan.items() if isinstance(v, int | float)]
+    out.print(make_table("plan", ["", ""], numbers))
+    schedule = ", ".join(f"{count:,}" for count in plan.get("kept", ()))
+    print_lines([f"kept after each round: {schedule or 'everything; nothing is masked'}"])
+    print_lines(["", str(plan.get("spec", "")).rstrip()])
+
+
+def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> None:
+    """Print runs side by side, with the keys in which their specs differ; overlay their curves."""
+    runs = [read_run(folder) for folder in folders]
+    console().print(compare_table(runs))
+    if plot is not None:
+        plot_compare(runs, plot)
+        print_lines([f"plot: {plot}"])
+
+
+def compare_table(runs: Sequence[Run]) -> Table:
+    """One row a run: what differs in the specs, then what came out."""
+    specs = [flat(run.spec) for run in runs]
+    keys = list(dict.fromkeys(key for spec in specs for key in spec))
+    differing = [key for key in keys if len({repr(spec.get(key)) for spec in specs}) > 1]
+    found = ["test.accuracy", "density", "kept", "flops.effective", "seconds"]
+    rows = [
+        [run.folder.name or str(run.folder)]
+        + [spec.get(key) for key in differing]
+        + [run.summary.get(key) for key in found]
+        for run, spec in zip(runs, specs)
+    ]
+    return make_table("runs", ["run", *differing, *found], rows)
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value; a component's name stands under its kind alone."""
+    keys: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            keys |= flat(value, f"{prefix}{key}.")
+        else:
+            named = key == "name" and prefix.rstrip(".") in COMPONENTS
+            keys[prefix.rstrip(".") if named else prefix + key] = value
+    return keys
