@@ -188,7 +188,7 @@ def attention(
         if kwargs.get(name) is not None:
             yield kwargs[name], energy
     *middle, out_weight, _ = between
-    again: Callable[..., tuple[Tensor, Tensor]] = F.multi_head_attention_forward
+    again: Callable[..., tuple[Tensor, Tensor | None]] = F.multi_head_attention_forward
     start = (query, key, value, embed_dim, num_heads, in_weight, *middle)
     heads, _ = again(*start, torch.eye(embed_dim).to(query), None, **kwargs)
     yield out_weight, feature_energy(heads)
