@@ -117,7 +117,7 @@ class AbsoluteNet:
             for name, tensor in everything.items()
             if name not in network.weights
         }
-        magnitude = {name: w.to(dtype).abs_() for name, w in network.weights.items()}
+        magnitude = {name: w.to(dtype, copy=True).abs_() for name, w in network.weights.items()}
         leaves = {name: torch.empty_like(w, requires_grad=True) for name, w in magnitude.items()}
         return cls({**state, **leaves}, magnitude)
 
