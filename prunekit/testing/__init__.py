@@ -25,7 +25,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prunekit.testing import archs, datasets, inits, observers, reinits, samplers, scorers
+from prunekit.testing import (
+    archs,
+    datasets,
+    inits,
+    observers,
+    options,
+    reinits,
+    samplers,
+    scorers,
+)
 
 Check = Callable[[Any], None]
 
@@ -39,6 +48,9 @@ CHECKS: Mapping[str, Sequence[Check]] = {
     "observer": observers.CHECKS,
 }
 """Kind of component -> its checks."""
+
+OPTION_CHECKS: Sequence[Check] = options.CHECKS
+"""The checks that every kind shares; they run no method of the component."""
 
 
 def check_scorers(*components: Any) -> Any:
