@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -90,7 +91,9 @@ def image_size(file: Path) -> tuple[int, int]:
 @contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(file) as image:
+        with open(file, "rb") as stream, Image.open(stream) as image:
+            if image.format == "PNG":
+                _refuse_cut_off(file, stream)
             if image.mode.startswith(("I", "F")):
                 raise DataError(f"{file} has pixels of mode {image.mode}; convert it to 8 bits")
             yield image
@@ -99,6 +102,16 @@ def _opened(file: Path) -> Iterator[Image.Image]:
     except DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{file} is damaged ({reason}); replace or delete it") from None
+
+
+def _refuse_cut_off(file: Path, stream: BinaryIO) -> None:
+    """OSError when the PNG lacks its end, which Pillow does not miss; `stream` stays in place."""
+    place = stream.tell()
+    stream.seek(max(0, file.stat().st_size - 12))
+    if b"IEND" not in stream.read():  # damaged, or bytes follow the end: let Pillow walk it
+        with Image.open(file) as image:
+            image.verify()
+    stream.seek(place)
 
 
 def image_data(

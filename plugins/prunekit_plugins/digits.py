@@ -3,7 +3,7 @@
 Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI 1998,
 https://doi.org/10.24432/C50P49 (its test set). Read offline.
 Differs from the paper: values 0..16 are spread over 0..255, and a fifth of each digit, chosen
-by a fixed seed, is the test set (1,440 training and 357 test examples).
+by a fixed seed, is the test set (1,438 training and 359 test examples).
 """
 
 from __future__ import annotations
