@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from prunekit.runs import load, run
     from prunekit.sampling import Budget
     from prunekit.scoring import batch_losses, scoring_mode, split_batches, sum_gradients
-    from prunekit.select import draw_without_replacement, top_k
+    from prunekit.select import kth_smallest, top_k, top_k_each
     from prunekit.spec import DataOptions, Prune, Rounds, Spec, Train
+    from prunekit.weighted import draw_with_replacement, draw_without_replacement
 
 _HOMES = {
     "prunekit.api": ("component", "prune", "score", "train"),
@@ -43,8 +44,9 @@ _HOMES = {
     "prunekit.runs": ("load", "run"),
     "prunekit.sampling": ("Budget",),
     "prunekit.scoring": ("batch_losses", "scoring_mode", "split_batches", "sum_gradients"),
-    "prunekit.select": ("draw_without_replacement", "top_k"),
+    "prunekit.select": ("kth_smallest", "top_k", "top_k_each"),
     "prunekit.spec": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
+    "prunekit.weighted": ("draw_with_replacement", "draw_without_replacement"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -1,0 +1,116 @@
+"""Keep the largest scores: the exact count, or the thresholds of published code, ties included.
+
+exact: exactly `budget.kept` weights, of equal scores the first.
+
+kth: the threshold of "What's Hidden in a Randomly Weighted Neural Network?" (Ramanujan et al.,
+CVPR 2020, https://arxiv.org/abs/1911.13299) as its README publishes it for faster subnets. With
+p the fraction pruned and n the scores of a group, t is the k-th smallest, and s >= t is kept:
+
+    k = 1 + round(0.01 * (p * 100) * (n - 1)),  Python's round of that float product
+
+truncate: that paper's other threshold: sort ascending, prune the first int((1 - density) * n).
+
+Scores are ranked as they are, with their signs. A group is what one threshold decides: all
+weights with allocation global, otherwise a layer. Weights that may not compete count in n and
+rank lowest. kth and truncate keep another number than the budget by definition: the rounding is
+theirs, and kth keeps all that tie with t.
+Differs from the paper: exact counts without rounding error and breaks ties by index; truncate
+prunes the first of equal scores, where the published sort leaves it to the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+import attrs
+import torch
+from torch import Tensor
+
+import prunekit
+from prunekit import Budget, Sampled, Scores
+
+Masks = dict[str, Tensor]
+
+
+@attrs.frozen
+class TopK:
+    """Keep the weights with the largest scores."""
+
+    rule: Literal["exact", "kth", "truncate"] = prunekit.option(
+        "exact", help="exact count, or a published threshold: k-th value (all ties kept), truncate"
+    )
+
+    def sample(self, scores: Scores, budget: Budget, rng: torch.Generator) -> Sampled:
+        return Sampled(RULES[self.rule](scores, budget))
+
+
+def exact(scores: Scores, budget: Budget) -> Masks:
+    return budget.best(scores)
+
+
+def kth(scores: Scores, budget: Budget) -> Masks:
+    masks = {}
+    ranked = pruned_last(scores, budget)
+    for group, density in groups(scores, budget):
+        flat = torch.cat([ranked[name].reshape(-1) for name in group])
+        threshold = kth_threshold(flat, round(1 - density, 12)) if flat.numel() else 0.0
+        masks.update({name: ranked[name] >= threshold for name in group})
+    return among_competing(masks, budget)
+
+
+def kth_threshold(scores: Tensor, pruned: float) -> float:
+    """The k-th smallest of a group's scores, k = 1 + round(0.01 * (p * 100) * (n - 1))."""
+    k = 1 + round(0.01 * (pruned * 100) * (scores.numel() - 1))
+    return prunekit.kth_smallest(scores, k)
+
+
+def truncate(scores: Scores, budget: Budget) -> Masks:
+    masks = {}
+    ranked = pruned_last(scores, budget)
+    for group, density in groups(scores, budget):
+        flat = torch.cat([ranked[name].reshape(-1) for name in group])
+        pruned = int((1 - density) * flat.numel())
+        kept = torch.ones_like(flat, dtype=torch.bool)
+        kept[flat.argsort(stable=True)[:pruned]] = False
+        pieces = kept.split([ranked[name].numel() for name in group])
+        masks.update({name: m.reshape(ranked[name].shape) for name, m in zip(group, pieces)})
+    return among_competing(masks, budget)
+
+
+RULES: Mapping[str, Callable[[Scores, Budget], Masks]] = {
+    "exact": exact,
+    "kth": kth,
+    "truncate": truncate,
+}
+
+
+def groups(scores: Scores, budget: Budget) -> Iterator[tuple[list[str], float]]:
+    """The layers that share a threshold, and the density asked of them."""
+    total = sum(score.numel() for score in scores.values())
+    whole = budget.kept / max(total, 1) if budget.density is None else budget.density
+    if budget.by_threshold:
+        yield list(scores), whole
+    elif budget.uniform:
+        yield from (([name], whole) for name in scores)
+    else:
+        for name, count in budget.counts(scores).items():
+            yield [name], count / max(scores[name].numel(), 1)
+
+
+def pruned_last(scores: Scores, budget: Budget) -> Scores:
+    """The scores, with -inf where a weight may not compete."""
+    if budget.competing is None:
+        return scores
+    return {name: s.masked_fill(~budget.competing[name], -torch.inf) for name, s in scores.items()}
+
+
+def among_competing(masks: Masks, budget: Budget) -> Masks:
+    if budget.competing is None:
+        return masks
+    return {name: mask & budget.competing[name] for name, mask in masks.items()}
+
+
+@prunekit.hookimpl
+def prunekit_samplers() -> dict[str, type[TopK]]:
+    return {"topk": TopK}
