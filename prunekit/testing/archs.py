@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
-import numpy as np
 import torch
 from torch import nn
 
@@ -83,9 +80,7 @@ def check_networks_are_fresh(arch: Architecture) -> None:
 def check_same_seed_gives_same_weights(arch: Architecture) -> None:
     """The weights are a function of torch's global generator and of no other chance."""
     first = built(arch).state_dict()
-    with tiny.global_chance(0):
-        random.seed(7)
-        np.random.seed(7)
+    with tiny.global_chance(0, others=7):
         second = arch.build((3, SIZE, SIZE), 10).state_dict()
     moved = tiny.changed(dict(first), dict(second))
     assert not moved, f"{', '.join(moved[:3])} depend on chance other than torch's generator"

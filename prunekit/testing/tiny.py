@@ -120,13 +120,16 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def global_chance(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch, NumPy and Python for the block; restore them after."""
+def global_chance(seed: int, others: int | None = None) -> Iterator[None]:
+    """Seed the global generators for the block and restore them after it.
+
+    seed: that of torch. others: that of NumPy and Python, where it is another one.
+    """
     python_state, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
+        np.random.seed(seed if others is None else others)
+        random.seed(seed if others is None else others)
         try:
             yield
         finally:
