@@ -35,8 +35,9 @@ def count_flops(
     """Count one forward pass on a zero input of (1, *input_shape), in eval mode.
 
     An operation belongs to the layer whose parameter is among its operands, also through views
-    (packed attention projections). None where the model cannot run on such an input. The model
-    is left as it was.
+    (packed attention projections). A layer that transforms its weights first (standardisation)
+    counts 0: its zeros do not stay zeros. None where the model cannot run on such an input. The
+    model is left as it was.
     """
     parameter = next(iter(layers.values())).parameter
     example = torch.zeros(1, *input_shape, device=parameter.device, dtype=parameter.dtype)
@@ -100,13 +101,12 @@ def _memory(tensor: Tensor) -> int:
 def _countable(model: nn.Module) -> Iterator[None]:
     """Switch off the fused kernels that torch has no formula for."""
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-    fused_attention = torch.backends.mha.get_fastpath_enabled()
+    attention, recurrence = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
     torch.backends.mha.set_fastpath_enabled(False)
+    torch.backends.mkldnn.enabled = recurrence and not recurrent  # type: ignore[assignment]
     try:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            if recurrent:
-                stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+        with sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fused_attention)
+        torch.backends.mha.set_fastpath_enabled(attention)
+        torch.backends.mkldnn.enabled = recurrence
