@@ -21,6 +21,7 @@ from prunekit.plugins import Plugins
 from prunekit.resolve import acts, filled, reads
 from prunekit.rounds import Method, Pruning, describe, prune_round, redraw_pruned
 from prunekit.sampling import Allocation
+from prunekit.schedule import densities as densities_of
 from prunekit.schedule import kept_counts
 from prunekit.scoring import compute_scores
 from prunekit.spec import Train
@@ -118,11 +119,12 @@ def prune(
         raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
     allocation = allocation or suggested.get("prune.allocation", "global")
     method = Method(scorer, sampler, reinit, allocation, densities, min_per_layer)
+    shares = [None] * rounds if density is None else densities_of(density, rounds, schedule)
     pruning, law = Pruning(network), law_of(model, init)
-    for number, count in enumerate(counts, start=1):
+    for number, (count, share) in enumerate(zip(counts, shares), start=1):
         chosen = batches_of_round(scorer, given, number, rounds)
         last = number == rounds
-        prune_round(pruning, method, count, last=last, batches=chosen, seed=seed)
+        prune_round(pruning, method, count, last=last, batches=chosen, seed=seed, density=share)
         if not last:
             redraw_pruned(pruning, reinit, law, seed)
     for name, factor in (pruning.scale or {}).items():
@@ -143,16 +145,17 @@ def counts_of_rounds(
         raise SpecError("give density, the share of weights kept, or kept, a count: one of them")
     if not isinstance(rounds, int) or rounds < 1:
         raise SpecError(f"rounds must be an int >= 1: {rounds!r}")
-    if kept is not None and not isinstance(kept, int):
-        counts = [int(count) for count in kept]
-        if len(counts) != rounds:
-            raise SpecError(f"kept has {len(counts)} counts for {rounds} rounds; give one each")
+    if kept is None:
+        if not isinstance(density, int | float) or not 0 < density <= 1:
+            raise SpecError(f"density must lie in (0, 1], the share of weights kept: {density!r}")
+        counts = kept_counts(total, density, rounds, schedule)
+    elif isinstance(kept, int):
+        shares = kept_counts(total, min(max(kept, 1) / total, 1.0), rounds, schedule)
+        counts = [*shares[:-1], kept]
     else:
-        share = density if kept is None else kept / total
-        if share is None or not isinstance(share, int | float) or not 0 < share <= 1:
-            raise SpecError(f"density must lie in (0, 1], the share of weights kept: {share!r}")
-        counts = kept_counts(total, share, rounds, schedule)
-        counts[-1] = counts[-1] if kept is None else kept
+        counts = [int(count) for count in kept]
+    if len(counts) != rounds:
+        raise SpecError(f"kept has {len(counts)} counts for {rounds} rounds; give one each")
     for count in counts:
         if not 0 < count <= total:
             raise SpecError(f"kept must lie in [1, {total}], the maskable weights: {count}")

@@ -25,7 +25,7 @@ from prunekit.network import Network
 from prunekit.resolve import reads
 from prunekit.rounds import Method, Pruning, prune_round, redraw_pruned, score_stats
 from prunekit.runfolder import RunFolder, foreign_masks
-from prunekit.schedule import kept_counts
+from prunekit.schedule import densities
 from prunekit.scored import scored_batches
 from prunekit.signals import Stopper
 from prunekit.spec import Spec
@@ -104,19 +104,16 @@ class Job:
                     f"rounds.rewind_step = {spec.rounds.rewind_step} is never reached; "
                     "a round trains fewer steps: raise rounds.epochs"
                 )
-        schedule = kept_counts(
-            self.network.total,
-            spec.prune.density or 0.0,
-            count,
-            spec.rounds.schedule or "exponential",
-        )
+        schedule = spec.rounds.schedule or "exponential"
+        density = densities(spec.prune.density or 0.0, count, schedule)[round_ - 1]
         line = prune_round(
             self.pruning,
             self.method(),
-            schedule[round_ - 1],
+            round(density * self.network.total),
             last=round_ == count,
             batches=self.batches(round_),
             seed=spec.seed,
+            density=density,
         )
         if spec.rounds.epochs:
             self.rewind_weights()

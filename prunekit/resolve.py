@@ -37,16 +37,16 @@ def resolve(spec: Spec, plugins: Plugins) -> Spec:
     """
     given = _with_components(spec, plugins)
     suggested = suggestions(given)
-    filled = attrs.evolve(
+    whole = attrs.evolve(
         given,
         **{
-            field.name: _filled(getattr(given, field.name), field.name, suggested)
+            field.name: filled(getattr(given, field.name), field.name, suggested)
             for field in attrs.fields(Spec)
             if attrs.has(type(getattr(given, field.name)))
         },
     )
-    refuse_idle(given, filled)
-    return _without_idle(given, filled)
+    refuse_idle(given, whole)
+    return _without_idle(given, whole)
 
 
 def suggestions(spec: Spec) -> dict[str, Any]:
@@ -64,17 +64,17 @@ def suggestions(spec: Spec) -> dict[str, Any]:
     return suggested
 
 
-def _without_idle(given: Spec, filled: Spec) -> Spec:
+def _without_idle(given: Spec, whole: Spec) -> Spec:
     """Leave open what cannot act, so that a resolved spec resolves to itself."""
-    idle = [key for key, is_idle, _ in IDLE if is_idle(filled)]
-    if reads(filled.scorer) == "one batch" and given.prune.data is None:
+    idle = [key for key, is_idle, _ in IDLE if is_idle(whole)]
+    if reads(whole.scorer) == "one batch" and given.prune.data is None:
         idle += ["prune.data", "prune.batch_size"]  # it scores on an input of its own
     for key in idle:
         section, name = key.split(".")
         before = getattr(getattr(given, section), name)
-        part = attrs.evolve(getattr(filled, section), **{name: before})
-        filled = attrs.evolve(filled, **{section: part})
-    return filled
+        part = attrs.evolve(getattr(whole, section), **{name: before})
+        whole = attrs.evolve(whole, **{section: part})
+    return whole
 
 
 def _with_components(spec: Spec, plugins: Plugins) -> Spec:
@@ -92,7 +92,7 @@ def _with_components(spec: Spec, plugins: Plugins) -> Spec:
     return attrs.evolve(named, **components, **sections)
 
 
-def _filled(part: Any, prefix: str, suggested: Mapping[str, Any]) -> Any:
+def filled(part: Any, prefix: str, suggested: Mapping[str, Any]) -> Any:
     """`part` with its open options (None) filled by suggestion or fallback."""
     values = {}
     for field in fields_of(type(part)):

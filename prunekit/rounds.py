@@ -73,8 +73,11 @@ def prune_round(
     last: bool,
     batches: Sequence[Batch],
     seed: int,
+    density: float | None = None,
 ) -> dict[str, Any]:
     """Score and sample once, in place: afterwards the model holds the weights under new masks.
+
+    kept: the exact count; density: the float it was rounded from, which published rules read.
 
     Returns the metrics line of the round. Raises NumericalError for scores that are not finite
     and PluginError for a component that breaks its contract.
@@ -91,7 +94,9 @@ def prune_round(
         competing=among,
         first_round=pruning.round == 1,
     )
-    budget = Budget(kept, method.allocation, method.densities, method.min_per_layer, among, last)
+    budget = Budget(
+        kept, method.allocation, method.densities, method.min_per_layer, among, last, density
+    )
     rng = generator(seed, "sample", pruning.round)
     sampled = method.sampler.sample(scores, budget, rng)
     check_masks(method.sampler, sampled.masks, network, budget)

@@ -179,6 +179,8 @@ def _is_option_type(annotation: Any) -> bool:
 def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_structure_hook_func(_is_option_type, _strict)
+    for scalar in SCALARS:  # cattrs looks up its own coercing hooks for these before any predicate
+        converter.register_structure_hook(scalar, _strict)
     return converter
 
 

@@ -203,7 +203,12 @@ def test_a_device_that_is_not_there_is_refused_in_one_line() -> None:
 
 @pytest.mark.slow
 def test_a_compiled_model_trains_to_the_weights_of_the_plain_one() -> None:
-    plain, *_ = train_for(1)
-    compiled, *_ = train_for(1, compile=True)
-    for a, b in zip(plain.parameters(), compiled.parameters()):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    trained = []
+    for compiled in (False, True):
+        model = net()
+        model[3].p = 0.0  # compiled dropout draws other numbers
+        settings = filled(Train(compile=compiled), "train", {})
+        Training(model, {}, FixedBatches(), settings, 1, 0, "final", CPU).run_epoch(lambda: None)
+        trained.append(model)
+    for a, b in zip(trained[0].parameters(), trained[1].parameters()):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)

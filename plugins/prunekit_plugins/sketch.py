@@ -66,6 +66,11 @@ class Sketch:
         """Whether an allocation to layers acts: only in the layerwise form."""
         return self.form == "layerwise"
 
+    @property
+    def exact(self) -> bool:
+        """Whether exactly the asked number is kept: not where a weight may be drawn twice."""
+        return self.form != "algorithm-1"
+
     def sample(self, scores: Scores, budget: Budget, rng: torch.Generator) -> Sampled:
         if not self.allocates:
             budget = attrs.evolve(budget, allocation="global", densities=(), min_per_layer=0)

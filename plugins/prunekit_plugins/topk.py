@@ -41,6 +41,11 @@ class TopK:
         "exact", help="exact count, or a published threshold: k-th value (all ties kept), truncate"
     )
 
+    @property
+    def exact(self) -> bool:
+        """Whether exactly the asked number is kept."""
+        return self.rule == "exact"
+
     def sample(self, scores: Scores, budget: Budget, rng: torch.Generator) -> Sampled:
         return Sampled(RULES[self.rule](scores, budget))
 

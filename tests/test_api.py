@@ -1,0 +1,180 @@
+"""The Python API: the same parts in five lines, on any model."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import prunekit
+from prunekit import Masks, NumericalError, PrunekitError, SpecError
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def data(count: int = 60) -> TensorDataset:
+    rng = torch.Generator().manual_seed(1)
+    x = torch.randn(count, 6, generator=rng)
+    return TensorDataset(x, x[:, :3].argmax(1))
+
+
+def test_five_lines_prune_and_train_a_model() -> None:
+    model = net()
+    x, y = data()[:]
+    masks = prunekit.prune(model, "snip", density=0.5, batches=[(x, y)])
+    history = prunekit.train(model, masks, data(), test=data(), epochs=30, lr=0.1, batch_size=20)
+    assert masks.kept == 36 and masks.total == 72
+    assert history[-1]["test.accuracy"] > 0.8
+    assert len(history) == 30
+    for name, mask in masks.items():
+        assert not model.get_parameter(name)[~mask].any()
+
+
+def test_score_leaves_the_model_as_it_was_and_scores_what_is_masked_with_zero() -> None:
+    model = net().train()
+    before = copy.deepcopy(model.state_dict())
+    masks = {name: torch.rand(p.shape) < 0.5 for name, p in model.named_parameters() if p.ndim > 1}
+    scores = prunekit.score(model, "synflow", input_shape=(6,), masks=masks)
+    assert list(scores) == ["0.weight", "2.weight"]
+    for name, mask in masks.items():
+        assert not scores[name][~mask].any()
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert model.training
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+def test_magnitude_scores_are_absolute_weights() -> None:
+    model = net()
+    scores = prunekit.score(model, "magnitude")
+    assert torch.equal(scores["0.weight"], model[0].weight.detach().abs())
+
+
+def test_kept_is_an_exact_count_or_one_for_each_round() -> None:
+    assert prunekit.prune(net(), "magnitude", kept=17).kept == 17
+    assert prunekit.prune(net(), "magnitude", kept=[50, 30, 9], rounds=3).kept == 9
+    assert prunekit.prune(net(), "magnitude", kept=9, rounds=3).kept == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "density"),
+        ({"density": 0.5, "kept": 3}, "one of them"),
+        ({"density": 0}, "density must lie"),
+        ({"density": -1}, "density must lie"),
+        ({"density": 1.5}, "density must lie"),
+        ({"density": float("nan")}, "density must lie"),
+        ({"kept": 73}, "kept must lie"),
+        ({"kept": 0}, "kept must lie"),
+        ({"kept": [3, 2], "rounds": 3}, "2 counts for 3 rounds"),
+        ({"density": 0.5, "rounds": 0}, "rounds must be"),
+        ({"density": 0.5, "exclude": ["*"]}, "no maskable weight is left"),
+        ({"density": 0.5, "include": ["nothing*"]}, "matches no parameter"),
+        ({"density": 0.5, "batches": [torch.ones(1, 6)]}, "reads no data"),
+    ],
+    ids=str,
+)
+def test_arguments_that_do_not_fit_get_one_line(arguments, text: str) -> None:
+    with pytest.raises(SpecError, match=text) as caught:
+        prunekit.prune(net(), "magnitude", **arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_scorer_that_reads_data_asks_for_batches() -> None:
+    with pytest.raises(SpecError, match=r"batches=\["):
+        prunekit.prune(net(), "snip", density=0.5)
+
+
+def test_grasp_on_one_class_is_refused_in_one_line() -> None:
+    with pytest.raises(PrunekitError, match="class") as caught:
+        prunekit.score(net(), "grasp", batches=[(torch.randn(5, 6), torch.zeros(5).long())])
+    assert "\n" not in str(caught.value)
+
+
+def test_nan_in_a_batch_is_a_numerical_error_that_names_the_layer() -> None:
+    x, y = data()[:]
+    with pytest.raises(NumericalError, match=r"0\.weight"):
+        prunekit.score(net(), "snip", batches=[(x * float("nan"), y)])
+
+
+def test_synflow_takes_one_batch_for_each_round() -> None:
+    inputs = [torch.rand(1, 6) + 0.5 for _ in range(3)]
+    every = prunekit.prune(
+        net(), "synflow", density=0.2, rounds=3, batches=inputs, input_shape=(6,)
+    )
+    assert every.kept == 14
+    with pytest.raises(SpecError, match="2 batches for 3 rounds"):
+        prunekit.prune(net(), "synflow", density=0.2, rounds=3, batches=inputs[:2])
+
+
+def test_a_component_is_made_by_name_with_checked_options() -> None:
+    snip = prunekit.component("scorer", "snip", batches=4, loss="l1")
+    assert (snip.batches, snip.loss) == (4, "l1")
+    with pytest.raises(SpecError, match="batches"):
+        prunekit.component("scorer", "snip", batches="4")
+    with pytest.raises(SpecError, match="Did you mean 'batches'"):
+        prunekit.component("scorer", "snip", batchs=4)
+    with pytest.raises(PrunekitError, match="Did you mean 'snip'"):
+        prunekit.component("scorer", "snipp")
+
+
+def test_algorithm_1_multiplies_its_scale_into_the_weights_once() -> None:
+    model = net()
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    sketch = prunekit.component("sampler", "sketch", form="algorithm-1")
+    masks = prunekit.prune(model, "magnitude", sketch, density=0.5, rounds=2)
+    assert 0 < masks.kept <= 36
+    ratios = torch.cat([model.get_parameter(n)[m] / before[n][m] for n, m in masks.items()])
+    assert (ratios > 0).all()
+    assert ratios.std() > 0.01
+
+
+def test_a_masked_model_keeps_plain_keys_and_deep_copies() -> None:
+    model = net()
+    keys = list(model.state_dict())
+    masks = prunekit.prune(model, "magnitude", density=0.3)
+    twin = copy.deepcopy(model)
+    assert list(twin.state_dict()) == keys
+    masks.apply(twin)
+    assert torch.equal(twin[0].weight, model[0].weight)
+
+
+def test_three_lines_put_a_mask_into_ones_own_loop() -> None:
+    model = net()
+    masks = prunekit.prune(model, "magnitude", density=0.3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    for x, y in DataLoader(data(), batch_size=20):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        masks.apply(model, optimizer)
+        for name, mask in masks.items():
+            parameter = model.get_parameter(name)
+            assert not parameter[~mask].any()
+            assert not optimizer.state[parameter]["momentum_buffer"][~mask].any()
+
+
+def test_training_without_masks_is_dense_training_and_a_loader_is_taken_as_it_is() -> None:
+    model = net()
+    loader = DataLoader(data(), batch_size=20, shuffle=True)
+    first = prunekit.train(model, None, loader, epochs=2, seed=3)
+    second = prunekit.train(net(), None, loader, epochs=2, seed=3)
+    assert first == second
+    with pytest.raises(SpecError, match="DataLoader"):
+        prunekit.train(net(), None, 3)
+    with pytest.raises(SpecError, match="no such parameter"):
+        prunekit.train(net(), Masks({"x": torch.ones(2, dtype=torch.bool)}), data())
+
+
+def test_pruning_twice_is_the_same_bits_and_another_seed_another_draw() -> None:
+    draws = [
+        prunekit.prune(net(), "random", "sketch", "iterand", density=0.2, rounds=3, seed=seed)
+        for seed in (0, 0, 1)
+    ]
+    assert draws[0].digest() == draws[1].digest() != draws[2].digest()
