@@ -123,6 +123,8 @@ def dispatch(argv: list[str]) -> int:
         return 0
     if given.command == "run":
         return int(given.call(given, others))
+    if others and not others[0].startswith("-"):
+        raise SpecError(f"unexpected argument {others[0]!r}; see `prunekit {given.command} --help`")
     if others:
         known = [name for name in vars(given) if name not in ("command", "call", "action", "name")]
         raise unknown_flag(others[0], known)

@@ -45,6 +45,7 @@ SHOWN: Mapping[str, str] = {
 }
 """Flag that `prunekit run --help` shows -> dotted key."""
 
+METAVARS = {**dict.fromkeys(COMPONENTS, "NAME"), "prune.masks": "RUN|FILE", "weights": "FILE"}
 BARE = ("--help", "-h", "--dry-run")
 MORE = (
     "Every key of the spec has a flag of its dotted name: --prune.min-per-layer 1, "
@@ -60,7 +61,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     )
     for name, key in SHOWN.items():
         annotation, help_text = static_option(key)
-        metavar = "NAME" if key in COMPONENTS else placeholder(annotation)
+        metavar = METAVARS.get(key) or placeholder(annotation)
         parser.add_argument(f"--{name}", metavar=metavar, help=help_text.replace("%", "%%"))
     parser.add_argument(
         "--out", metavar="DIR", help="the run folder; runs/<time>-<name> by default"

@@ -36,8 +36,15 @@ LAYER_KEYS = (
     *("name", "shape", "kept", "total", "density", "dead"),
     *("score_min", "score_mean", "score_max"),
 )
+LABELS = {
+    "empty": "empty layers",
+    "dead": "kept but dead",
+    "redrawn_kept": "redrawn and kept",
+    "redrawn_zeros": "redrawn for being all zero",
+}
 SHOWN_LAYERS = 40
 WIDE = 250  # columns of a pipe or file: no cell is cut
+DEAD = "{} kept weights are dead: nothing flows through them from input to output"
 EMPTY = "layer collapse: {} keeps no weight; --prune.min-per-layer 1 keeps it alive"
 
 
@@ -110,6 +117,19 @@ def print_lines(lines: Sequence[str]) -> None:
         console().print(line, soft_wrap=True)
 
 
+def fitting(keys: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> list[str]:
+    """`keys` without the last ones whose columns do not fit `width`; name and kept stay."""
+    cells = [[key, *(spelled(row[number]) for row in rows)] for number, key in enumerate(keys)]
+    widths = {key: max(map(len, column)) + 3 for key, column in zip(keys, cells)}
+    left = list(keys)
+    for key in reversed(keys):
+        if sum(widths[one] for one in left) <= width:
+            break
+        if key not in ("name", "kept"):
+            left.remove(key)
+    return left
+
+
 def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """A table with text on the left and numbers on the right."""
     from rich import box
@@ -144,6 +164,7 @@ def spelled(value: Any) -> str:
 def layer_table(layers: Sequence[Mapping[str, Any]]) -> Table:
     """Kept and total weights, density and scores of each layer; long lists are cut."""
     keys = [key for key in LAYER_KEYS if any(row.get(key) is not None for row in layers)]
+    keys = fitting(keys, [[row.get(key) for key in keys] for row in layers], console().width - 2)
     rows = [[row.get(key) for key in keys] for row in layers]
     if len(rows) > SHOWN_LAYERS:
         hidden, half = len(rows) - SHOWN_LAYERS, SHOWN_LAYERS // 2
@@ -153,7 +174,7 @@ def layer_table(layers: Sequence[Mapping[str, Any]]) -> Table:
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """Every number of summary.json, one a row; lists are counted."""
-    rows = [(key, _brief(value)) for key, value in summary.items() if key != "masks_sha256"]
+    rows = [(LABELS.get(k, k), _brief(v)) for k, v in summary.items() if k != "masks_sha256"]
     return make_table("summary", ["", ""], [row for row in rows if row[1] is not None])
 
 
@@ -180,6 +201,8 @@ def print_run(run: Run) -> None:
     if run.summary:
         out.print(summary_table(run.summary))
         print_lines([EMPTY.format(name) for name in run.summary.get("empty", [])])
+        if run.summary.get("dead"):
+            print_lines([DEAD.format(spelled(run.summary["dead"]))])
         print_lines([NO_FASTER, f"run folder: {run.folder}"])
     else:
         print_lines([progress_line(run.lines)])
