@@ -33,8 +33,9 @@ def share(
     low, high = np.asarray(floors, dtype=np.float64), np.asarray(caps, dtype=np.float64)
     levels = np.unique(np.concatenate([low / weight, high / weight]))
     sums = np.array([np.clip(level * weight, low, high).sum() for level in levels])
-    sums, first = np.unique(sums, return_index=True)
-    level = np.interp(total, sums, levels[first])
+    after = min(int(np.searchsorted(sums, total)), len(sums) - 1)  # the first sum >= total
+    before = max(after - 1, 0)
+    level = np.interp(total, sums[[before, after]], levels[[before, after]])
     return apportion(np.clip(level * weight, low, high), total)
 
 
