@@ -110,12 +110,17 @@ class Network:
         input_shape: tuple[int, ...] | None = None,
         masks: Mapping[str, Tensor] | None = None,
     ) -> Network:
-        """The network of `model` as it stands; with `masks`, its parameters are masked in place."""
+        """The network of `model` as it stands; with `masks`, its parameters are masked in place.
+
+        A weight without a mask is kept whole. Raises SpecError for a mask that fits no weight.
+        """
         layers = maskable_layers(model, include, exclude)
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
         network = cls(model, layers, weights, None, input_shape)
         if masks is not None:
-            network.mask(dict(masks))
+            for name in masks.keys() - weights.keys():
+                raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")
+            network.mask({name: _fitting(name, w, masks) for name, w in weights.items()})
         return network
 
     @property
@@ -158,3 +163,18 @@ class Network:
         self.memo.clear()
         mask = None if self.masks is None else self.masks[name]
         self.layers[name].parameter.copy_(weight if mask is None else weight * mask)
+
+
+def _fitting(name: str, weight: Tensor, masks: Mapping[str, Tensor]) -> Tensor:
+    """The mask of `name` on its weight's device, all True where none is given; SpecError if unfit."""
+    mask = masks.get(name)
+    if mask is None:
+        return torch.ones_like(weight, dtype=torch.bool)
+    if mask.shape != weight.shape:
+        have, want = tuple(mask.shape), tuple(weight.shape)
+        raise SpecError(
+            f"the mask of {name} has shape {have}, the weight {want}; give its own mask"
+        )
+    if mask.dtype != torch.bool:
+        raise SpecError(f"the mask of {name} must be bool: {mask.dtype}; use `scores > t`")
+    return mask.to(weight.device)
