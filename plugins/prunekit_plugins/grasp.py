@@ -15,14 +15,16 @@ by |sum s|, which is ill-conditioned.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 import prunekit
 from prunekit import Batch, Mode, Network, Scores, SpecError
@@ -52,7 +54,7 @@ class GraSP:
         _refuse_one_class(batches)
         parts = prunekit.split_batches(batches, self.split)
         model, effective = network.model, network.effective
-        with prunekit.scoring_mode(model, self.batch_norm), sdpa_kernel(SDPBackend.MATH):
+        with prunekit.scoring_mode(model, self.batch_norm), twice_differentiable():
             g = prunekit.sum_gradients(self._losses(network, parts), effective)
             products = (inner_product(loss, g, network) for loss in self._losses(network, parts))
             product = prunekit.sum_gradients(products, effective)  # H g
@@ -72,6 +74,34 @@ def inner_product(loss: Tensor, g: Scores, network: Network) -> Tensor:
     )
     pairs = zip(gradients, g.values())
     return torch.stack([(a * b).sum() for a, b in pairs if a is not None]).sum()
+
+
+@contextlib.contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Choose operations that torch can differentiate twice; SpecError where it has none."""
+    try:
+        with sdpa_kernel(SDPBackend.MATH), ComposedHardsigmoid():
+            yield
+    except RuntimeError as error:
+        if "is not implemented" not in str(error):
+            raise
+        raise SpecError(
+            f"grasp needs second derivatives, and torch has none for this network: {error}; "
+            "choose another scorer"
+        ) from None
+
+
+class ComposedHardsigmoid(TorchFunctionMode):
+    """Inside, hardsigmoid is composed of operations that have a second derivative."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        chosen = hardsigmoid if func is F.hardsigmoid else func
+        return chosen(*args, **(kwargs or {}))
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """0 up to -3, 1 from 3 on, linear between."""
+    return F.relu6(input + 3) / 6
 
 
 def _refuse_one_class(batches: Sequence[Batch]) -> None:
