@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,12 @@ def published_data(
     which, for the message. Raises DataError, one line, when they are missing or damaged.
     """
     root = Path(path).expanduser()
+    existed = root.exists()
     try:
         train, test = (dataset(str(root), train=part, download=download) for part in (True, False))
     except TROUBLE as error:
+        if not existed:
+            remove_empty(root)
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"{dataset.__name__} cannot be read from {root} ({reason}); put {files} there"
@@ -48,6 +52,13 @@ def published_data(
         std=std,
         class_names=tuple(train.classes),
     )
+
+
+def remove_empty(root: Path) -> None:
+    """Remove the empty folders that a failed download made."""
+    for folder in [*sorted(root.rglob("*"), reverse=True), root]:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def pixels(data: Tensor | np.ndarray) -> Tensor:

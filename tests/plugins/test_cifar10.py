@@ -85,6 +85,7 @@ def test_without_files_and_network_one_line_says_where_to_put_them(
 ):
     monkeypatch.setattr(getattr(datasets, dataset.__name__), "url", "file:///nowhere/x.tar.gz")
     with pytest.raises(DataError, match=r"put cifar-100?-[a-z-]+/ there") as caught:
-        dataset(path=str(tmp_path), download=download).load()
+        dataset(path=str(tmp_path / "new"), download=download).load()
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "new").exists()

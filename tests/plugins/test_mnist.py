@@ -54,5 +54,6 @@ def test_without_files_and_network_one_line_says_where_to_put_them(
 ):
     monkeypatch.setattr(getattr(datasets, dataset.__name__), "mirrors", ["file:///nowhere/"])
     with pytest.raises(DataError, match="MNIST/raw/ there") as caught:
-        dataset(path=str(tmp_path), download=download).load()
+        dataset(path=str(tmp_path / "new"), download=download).load()
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "new").exists()
