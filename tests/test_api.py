@@ -76,7 +76,6 @@ def test_kept_is_an_exact_count_or_one_for_each_round() -> None:
         ({"density": 0.5, "rounds": 0}, "rounds must be"),
         ({"density": 0.5, "exclude": ["*"]}, "no maskable weight is left"),
         ({"density": 0.5, "include": ["nothing*"]}, "matches no parameter"),
-        ({"density": 0.5, "batches": [torch.ones(1, 6)]}, "reads no data"),
     ],
     ids=str,
 )
