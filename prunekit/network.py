@@ -166,7 +166,7 @@ class Network:
 
 
 def _fitting(name: str, weight: Tensor, masks: Mapping[str, Tensor]) -> Tensor:
-    """The mask of `name` on its weight's device, all True where none is given; SpecError if unfit."""
+    """The mask of `name` on its weight's device, all True where none is given."""
     mask = masks.get(name)
     if mask is None:
         return torch.ones_like(weight, dtype=torch.bool)

@@ -45,7 +45,7 @@ def refuse_unknown(model: str, pretrained: bool) -> None:
         near = difflib.get_close_matches(model, timm.list_models(), n=3)
         hint = f" Did you mean {', '.join(near)}?" if near else ""
         raise prunekit.SpecError(f"timm has no model {model!r}.{hint} See timm.list_models().")
-    if pretrained and timm.get_pretrained_cfg(model) is None:
+    if pretrained and not timm.models.is_model_pretrained(model):
         raise prunekit.SpecError(f"timm has no trained weights of {model}; set pretrained = false")
 
 
