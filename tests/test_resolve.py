@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import attrs
+import pytest
+
+from prunekit.errors import PluginError, SpecError
+from prunekit.plugins import Plugins
+from prunekit.resolve import resolve
+from prunekit.spec import Prune, Rounds, Spec, Train
+from prunekit.structure import structure, to_toml
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return Plugins()
+
+
+@attrs.frozen
+class Suggesting:
+    """A scorer with suggestions of a test's choice."""
+
+    suggests = {"rounds.count": 7, "prune.density": 0.5, "sampler": "sketch"}  # noqa: RUF012
+
+    def score(self, network: Any, batches: Any, rng: Any) -> dict[str, Any]:
+        return {}
+
+
+def name(component: Any) -> str:
+    return type(component).__module__.rpartition(".")[2]
+
+
+def test_nothing_given_is_synflow_with_sketch_at_a_tenth(plugins):
+    spec = resolve(Spec(), plugins)
+    assert (name(spec.scorer), name(spec.sampler), spec.prune.density) == ("synflow", "sketch", 0.1)
+    assert spec.rounds.count == 100
+
+
+def test_a_named_scorer_takes_the_largest_scores(plugins):
+    assert name(resolve(Spec(scorer="snip"), plugins).sampler) == "topk"
+
+
+def test_what_a_component_suggests_fills_what_the_user_left_open(plugins):
+    spec = resolve(Spec(scorer=Suggesting(), prune=Prune(density=0.2)), plugins)
+    assert (spec.rounds.count, spec.prune.density, name(spec.sampler)) == (7, 0.2, "sketch")
+
+
+def test_what_nobody_gives_falls_back(plugins):
+    spec = resolve(Spec(scorer="magnitude"), plugins)
+    assert (spec.rounds.count, spec.prune.allocation, spec.train.weight_decay) == (
+        1,
+        "global",
+        1e-4,
+    )
+
+
+def test_a_suggestion_for_a_key_that_is_not_open_is_refused(plugins):
+    @attrs.frozen
+    class Wrong(Suggesting):
+        suggests = {"rounds.cuont": 7}  # noqa: RUF012
+
+    with pytest.raises(PluginError, match=r"scorer Wrong suggests 'rounds\.cuont'"):
+        resolve(Spec(scorer=Wrong()), plugins)
+
+
+def test_sections_may_be_given_as_mappings(plugins):
+    assert resolve(Spec(scorer="snip", prune={"sparsity": 0.75}), plugins).prune.density == 0.25
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {},
+        {"scorer": "snip"},
+        {"scorer": "synflow", "sampler": "sketch", "reinit": "iterand"},
+        {"scorer": "magnitude", "rounds": {"count": 3, "epochs": 1, "rewind": "lr"}},
+        {"scorer": "random", "prune": {"density": 1}},
+        {"scorer": "grasp", "sampler": {"name": "sketch", "form": "global"}},
+        {"prune": {"masks": "runs/a"}},
+        {"train": {"optimizer": "adamw", "schedule": "step"}},
+    ],
+)
+def test_resolving_twice_changes_nothing(table, plugins):
+    once = resolve(structure(table, plugins), plugins)
+    assert resolve(once, plugins) == once
+    assert resolve(structure(tomllib.loads(to_toml(once, plugins)), plugins), plugins) == once
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"scorer": "magnitude", "prune": {"data": "normal"}}, "this scorer reads no data"),
+        ({"scorer": "snip", "rounds": {"schedule": "linear"}}, "there is one round"),
+        ({"scorer": "snip", "rounds": {"rewind": "lr"}}, "no round trains; set rounds.epochs"),
+        ({"scorer": "snip", "rounds": {"data": "normal"}}, "no round trains; set rounds.epochs"),
+        ({"scorer": "snip", "rounds": {"rewind_step": 5}}, "set rounds.rewind = step"),
+        ({"prune": {"masks": "a", "density": 0.1}}, "prune.masks brings its own density"),
+        ({"prune": {"density": 1, "control": "shuffle"}}, "density 1 masks nothing"),
+        ({"train": {"optimizer": "adam", "momentum": 0.5}}, "only sgd has momentum"),
+        ({"train": {"milestones": [0.5]}}, "set train.schedule = step"),
+        (
+            {"sampler": {"name": "sketch", "form": "global"}, "prune": {"allocation": "erk"}},
+            "this sampler takes no allocation",
+        ),
+    ],
+)
+def test_an_option_that_was_given_and_cannot_act_is_refused(table, message, plugins):
+    with pytest.raises(SpecError, match=message):
+        resolve(structure(table, plugins), plugins)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (Spec(scorer="snip", reinit="iterand"), "choose rounds.count >= 2"),
+        (Spec(weights="w.safetensors", reinit="iterand"), "cannot redraw pretrained weights"),
+        (Spec(weights="w.safetensors", init="kaiming-normal"), "would overwrite pretrained"),
+        (
+            Spec(weights="w", init="kaiming-normal", prune=Prune(density=1.0)),
+            "would overwrite pretrained",
+        ),
+        (
+            Spec(scorer="magnitude", rounds=Rounds(count=2, epochs=1, rewind="step")),
+            "needs rounds.rewind_step",
+        ),
+    ],
+)
+def test_a_combination_that_makes_no_sense_is_refused_with_what_to_choose(spec, message, plugins):
+    with pytest.raises(SpecError, match=message):
+        resolve(spec, plugins)
+
+
+def test_the_dense_baseline_takes_any_reinitializer(plugins):
+    spec = Spec(scorer="snip", reinit="iterand", prune=Prune(density=1.0), train=Train(epochs=1))
+    assert resolve(spec, plugins).prune.density == 1
