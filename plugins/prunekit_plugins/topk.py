@@ -50,7 +50,7 @@ class TopK:
         return Sampled(RULES[self.rule](scores, budget))
 
 
-def exact(scores: Scores, budget: Budget) -> Masks:
+def largest(scores: Scores, budget: Budget) -> Masks:
     return budget.best(scores)
 
 
@@ -84,7 +84,7 @@ def truncate(scores: Scores, budget: Budget) -> Masks:
 
 
 RULES: Mapping[str, Callable[[Scores, Budget], Masks]] = {
-    "exact": exact,
+    "exact": largest,
     "kth": kth,
     "truncate": truncate,
 }

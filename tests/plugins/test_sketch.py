@@ -5,7 +5,7 @@ import torch
 from prunekit_plugins.sketch import Sketch
 from torch import Tensor
 
-from prunekit import Budget, NumericalError, Sampled, SpecError
+from prunekit import Budget, NumericalError, Sampled, SpecError, testing
 from prunekit.draws import generator
 
 SCORES = {
@@ -13,6 +13,13 @@ SCORES = {
     "b": torch.tensor([4.0, 0.0, 4.0]),
 }
 FORMS = ("layerwise", "global", "algorithm-1")
+
+
+@testing.check_samplers(
+    Sketch(), Sketch(form="global"), Sketch(when="last"), Sketch(signed="shift")
+)
+def test_sketch_keeps_the_sampler_contract(sampler, check):
+    check(sampler)
 
 
 def sample(sketch: Sketch, budget: Budget, seed: int = 0, **scores: Tensor) -> Sampled:
@@ -103,7 +110,8 @@ def test_when_is_refused_where_it_cannot_act():
         Sketch(form="algorithm-1", when="every")
 
 
-def test_only_the_layerwise_form_takes_an_allocation():
+def test_only_the_layerwise_form_takes_an_allocation_and_only_algorithm_1_is_inexact():
+    assert [Sketch(form=form).exact for form in FORMS] == [True, True, False]
     assert [Sketch(form=form).allocates for form in FORMS] == [True, False, False]
 
 

@@ -7,13 +7,22 @@ import pytest
 import torch
 from prunekit_plugins.topk import TopK, kth_threshold
 
-from prunekit import Budget
+from prunekit import Budget, testing
 from prunekit.draws import generator
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "pruned_counts.json").read_text())
 
 SCORES = {"a": torch.tensor([[4.0, 2.0], [2.0, 1.0]]), "b": torch.tensor([3.0, -1.0])}
 LAYERS = ["a", "b"]
+
+
+@testing.check_samplers(TopK(), TopK(rule="kth"), TopK(rule="truncate"))
+def test_topk_keeps_the_sampler_contract(sampler, check):
+    check(sampler)
+
+
+def test_only_the_exact_rule_promises_the_budget():
+    assert [TopK(rule=rule).exact for rule in ("exact", "kth", "truncate")] == [True, False, False]
 
 
 def kept(rule: str, budget: Budget) -> list[list[int]]:
