@@ -46,6 +46,7 @@ SHOWN: Mapping[str, str] = {
 """Flag that `prunekit run --help` shows -> dotted key."""
 
 METAVARS = {**dict.fromkeys(COMPONENTS, "NAME"), "prune.masks": "RUN|FILE", "weights": "FILE"}
+BOOLS = (bool, bool | None)
 BARE = ("--help", "-h", "--dry-run")
 MORE = (
     "Every key of the spec has a flag of its dotted name: --prune.min-per-layer 1, "
@@ -127,7 +128,7 @@ def _takes(flag: str, following: str) -> bool:
     if flag in BARE or _is_flag(following):
         return False
     key = flag[2:].replace("-", "_")
-    if key in static_keys() and static_option(key)[0] in (bool, bool | None):
+    if key in static_keys() and static_option(key)[0] in BOOLS:
         return following.lower() in ("true", "false", "yes", "no", "1", "0")
     return True
 
@@ -201,7 +202,8 @@ def flag_value(key: str, text: str | None, annotation: Any) -> Any:
     if annotation is Any:
         annotation = str
     try:
-        return parse("true" if text is None and annotation is bool else _given(text), annotation)
+        bare = text is None and annotation in BOOLS
+        return parse("true" if bare else _given(text), annotation)
     except SpecError:
         shown = "nothing" if text is None else repr(text)
         raise SpecError(f"{flag} must be {spell(annotation)}: {shown}") from None
