@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from prunekit.errors import SpecError, StorageError
-from prunekit.tensorfile import read_tensors, write_bytes, write_tensors
+from prunekit.tensorfile import read_tensors, sync_folder, write_bytes, write_tensors
 
 KEEP = 2
 
@@ -32,14 +32,17 @@ def save_checkpoint(
         write_tensors(target / "state.safetensors", tensors)
         written = _facts(target / "state.safetensors")
         manifest = {"spec": spec_hash, "state": written, "position": dict(position)}
+        manifest["sha256"] = _digest(manifest)
         write_bytes(target / "manifest.json", json.dumps(manifest).encode())
+        sync_folder(folder)
     except OSError as error:
         _remove(target)
         raise StorageError(f"cannot write {target}: {error.strerror}; free space") from None
     except StorageError:
         _remove(target)
         raise
-    for old in _numbered(folder)[:-KEEP]:
+    whole = [path for path in _numbered(folder) if (path / "manifest.json").is_file()]
+    for old in set(_numbered(folder)) - set(whole[-KEEP:]):  # a kill leaves some without manifest
         _remove(old)
 
 
@@ -70,11 +73,17 @@ def load_checkpoint(
 def _manifest(path: Path) -> dict[str, Any] | None:
     """The manifest, if it is whole and its state file has the recorded size and sha256."""
     try:
-        manifest = json.loads((path / "manifest.json").read_bytes())
-        whole = manifest["state"] == _facts(path / "state.safetensors")
-        return manifest if whole and {"spec", "position"} <= manifest.keys() else None
+        manifest: dict[str, Any] = json.loads((path / "manifest.json").read_bytes())
+        if manifest.pop("sha256") != _digest(manifest):
+            return None
+        return manifest if manifest["state"] == _facts(path / "state.safetensors") else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """sha256 of a manifest's content, as JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -86,7 +95,8 @@ def _numbered(folder: Path) -> list[Path]:
     """The checkpoint folders, oldest first."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.name.isdigit())
+    found = (path for path in folder.iterdir() if path.name.isdigit())
+    return sorted(found, key=lambda path: int(path.name))
 
 
 def _remove(path: Path) -> None:

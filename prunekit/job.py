@@ -16,20 +16,19 @@ from torch import Tensor
 from prunekit.build import Built
 from prunekit.collapse import dead_kept
 from prunekit.controls import apply_control
-from prunekit.data import Batches, Data
+from prunekit.data import Data
 from prunekit.draws import generator
 from prunekit.errors import SpecError
+from prunekit.jobdata import batches_to_score, measure, training_batches
 from prunekit.jobstate import restore_job, save_job
 from prunekit.masks import Masks
 from prunekit.network import Network
-from prunekit.resolve import reads
 from prunekit.rounds import Method, Pruning, prune_round, redraw_pruned, score_stats
 from prunekit.runfolder import RunFolder, foreign_masks
 from prunekit.schedule import densities
-from prunekit.scored import scored_batches
 from prunekit.signals import Stopper
 from prunekit.spec import Spec
-from prunekit.training import Training, evaluate
+from prunekit.training import Training
 
 CHECKPOINT_SECONDS = 30.0  # between rounds that do not train
 
@@ -77,6 +76,8 @@ class Job:
             self.phase, self.trained = "final", False
             self.save()
         if self.phase == "final":
+            effective = self.network.effective.items()
+            self.network.weights = {name: p.detach() for name, p in effective}  # frees the copy
             self.train("final", self.spec.train.epochs or 0, "real")
             self.phase = "done"
 
@@ -96,7 +97,8 @@ class Job:
         spec, count = self.spec, self.spec.rounds.count or 1
         if spec.rounds.epochs and not self.trained:
             if self.rewind is None and spec.rounds.rewind == "init":
-                self.rewind = self.snapshot()
+                weights = {name: w.clone() for name, w in self.network.weights.items()}
+                self.rewind = self.tensors() | weights  # as they are before masking
             self.train(f"round-{round_}", spec.rounds.epochs, spec.rounds.data or "real")
             self.take_trained_weights()
             if self.rewind is None and spec.rounds.rewind == "step":
@@ -111,7 +113,7 @@ class Job:
             self.method(),
             round(density * self.network.total),
             last=round_ == count,
-            batches=self.batches(round_),
+            batches=batches_to_score(self, round_),
             seed=spec.seed,
             density=density,
         )
@@ -138,22 +140,6 @@ class Job:
             spec.prune.min_per_layer,
         )
 
-    def batches(self, round_: int) -> list[tuple[Tensor, Tensor]]:
-        """The scored batches of a round: as many as the scorer asks for, from `prune.data`."""
-        prune, kind = self.spec.prune, reads(self.spec.scorer)
-        if kind == "nothing" or (kind == "one batch" and prune.data is None):
-            return []
-        count = 1 if kind == "one batch" else getattr(self.spec.scorer, "batches", 1)
-        return scored_batches(
-            self.data,
-            prune.data or "real",
-            count,
-            prune.batch_size or 256,
-            self.spec.seed,
-            round_,
-            self.device,
-        )
-
     def take_trained_weights(self) -> None:
         """After a training: the kept weights are the trained ones, the pruned keep their values."""
         for name, parameter in self.network.effective.items():
@@ -162,12 +148,10 @@ class Job:
             self.network.change(name, where, parameter.detach().clone())
         self.trained = True
 
-    def snapshot(self) -> dict[str, Tensor]:
-        """Every tensor of the model, maskable weights as they are before masking."""
-        state = {
-            key: value.detach().clone() for key, value in self.built.model.state_dict().items()
-        }
-        return state | {name: weight.clone() for name, weight in self.network.weights.items()}
+    def tensors(self) -> dict[str, Tensor]:
+        """A copy of every tensor of the model as it stands."""
+        state = self.built.model.state_dict()
+        return {key: value.detach().clone() for key, value in state.items()}
 
     @torch.no_grad()
     def rewind_weights(self) -> None:
@@ -186,7 +170,7 @@ class Job:
             self.rewind[name][redrawn] = self.network.weights[name][redrawn]  # type: ignore[index]
 
     def finish_masks(self) -> None:
-        """After the last round: multiply the sketch's scale in, apply the control."""
+        """After the last round: multiply the sketch's scale in, apply the control, free memory."""
         scale = self.pruning.scale
         for name in scale or ():
             self.network.change(name, None, self.network.weights[name] * scale[name])  # type: ignore[index]
@@ -201,7 +185,7 @@ class Job:
             )
             self.network.mask(masks)
         self.dead = dead_kept(self.network, generator(self.spec.seed, "dead"))
-        self.pruning.scores = None
+        self.pruning.scores = self.rewind = None
         self.network.memo.clear()
 
     # -- training ----------------------------------------------------------------------------
@@ -209,7 +193,7 @@ class Job:
     def train(self, phase: str, epochs: int, source: str) -> None:
         """Train to the end of `phase`, recording a line and saving at each epoch."""
         options, device = self.spec.train, self.device
-        batches = self.training_batches(phase, source)
+        batches = training_batches(self, phase, source)
         masks = {} if self.network.masks is None else self.network.masks
         self.training = training = Training(
             self.built.model, masks, batches, options, epochs, self.spec.seed, phase, device
@@ -217,7 +201,7 @@ class Job:
         if self.resumed is not None:
             training.load_state(self.resumed)
             self.resumed = None
-        elif self.spec.rounds.rewind == "step" and self.rewind is not None:
+        elif self.spec.rounds.rewind == "step" and self.pruning.round:  # weights of that step
             training.step = self.spec.rounds.rewind_step or 0
         while not training.done:
             started = time.perf_counter()
@@ -225,25 +209,11 @@ class Job:
             self.record(
                 {"kind": "epoch", "phase": phase, "epoch": training.epoch, "step": training.step}
                 | line
-                | self.measure()
+                | measure(self)
                 | {"epoch_seconds": time.perf_counter() - started}
             )
             self.after_step(epoch_end=True)
         self.training = None
-
-    def training_batches(self, phase: str, source: str) -> Batches:
-        options, data = self.spec.train, self.spec.data
-        return Batches(
-            self.data.train,
-            self.data,
-            options.batch_size or 128,
-            device=self.device,
-            augment=data.augment or "none",
-            seed=self.spec.seed,
-            workers=data.workers,
-            stream=phase,
-            source=source,  # type: ignore[arg-type]
-        )
 
     def after_step(self, epoch_end: bool = False) -> None:
         """Snapshot for rewinding, checkpoint when due, stop when a signal asks for it."""
@@ -252,40 +222,10 @@ class Job:
         rounds, every = self.spec.rounds, self.spec.train.checkpoint_every
         waiting = rounds.rewind == "step" and self.rewind is None and self.phase == "rounds"
         if waiting and training.step == rounds.rewind_step:
-            self.rewind = self.snapshot_of_training()
+            self.rewind = self.tensors()
         due = training.step % every == 0 if every else epoch_end
         if due or self.stopper.signum:
             self.save()
-
-    def snapshot_of_training(self) -> dict[str, Tensor]:
-        state = self.built.model.state_dict()
-        return {key: value.detach().clone() for key, value in state.items()}
-
-    def measure(self) -> dict[str, float]:
-        """Validation and test loss and accuracy of the model as it stands."""
-        found: dict[str, float] = {}
-        splits = {"validation": self.data.validation, "test": self.data.test}
-        for name, split in splits.items():
-            if split is not None:
-                result = evaluate(self.built.model, self.whole(split), self.device, self.amp)
-                found |= {f"{name}.{key}": value for key, value in result.items()}
-        return found
-
-    @property
-    def amp(self) -> str:
-        return self.spec.train.amp
-
-    def whole(self, split: Any) -> Batches:
-        """One pass over a split, in order, not augmented."""
-        return Batches(
-            split,
-            self.data,
-            max(self.spec.train.batch_size or 128, 256),
-            device=self.device,
-            seed=self.spec.seed,
-            shuffle=False,
-            workers=self.spec.data.workers,
-        )
 
     # -- what is written ---------------------------------------------------------------------
 
@@ -295,7 +235,12 @@ class Job:
             observer.record(line)
 
     def save(self) -> None:
-        """Write a checkpoint; raise Interrupted afterwards when a signal came."""
+        """Write a checkpoint; raise Interrupted afterwards when a signal came.
+
+        Raises NumericalError instead of saving a training whose loss is not finite.
+        """
+        if self.training is not None:
+            self.training.look()
         save_job(self)
         self.stopper.stop_if_asked(self.folder.path)
 

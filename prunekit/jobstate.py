@@ -62,7 +62,8 @@ def restore_job(job: Job) -> None:
     groups: dict[str, dict[str, Tensor]] = {}
     for key, value in found[0].items():
         group, _, name = key.partition("/")
-        groups.setdefault(group, {})[name] = value.to(job.device)
+        place = job.device if group != "training" else value.device  # the optimizer moves its own
+        groups.setdefault(group, {})[name] = value.to(place)
     try:
         _take(job, groups, found[1])
     except (KeyError, RuntimeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ class Masks(Mapping[str, Tensor]):
         try:
             shapes: dict[str, Any] = json.loads(meta["shapes"])
             return cls({name: unpack(packed[name], shape) for name, shape in shapes.items()})
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise StorageError(f"{path} holds damaged masks: {error}; make them again") from None
 
 
@@ -136,7 +137,9 @@ def pack(mask: Tensor) -> np.ndarray:
 
 def unpack(packed: Tensor, shape: list[int]) -> Tensor:
     """The bool tensor of `shape` from its packed bytes; ValueError when the size does not fit."""
-    count = int(np.prod(shape, dtype=np.int64))
+    if any(not isinstance(length, int) or length < 0 for length in shape):
+        raise ValueError(f"no shape: {shape}")
+    count = math.prod(shape)
     if packed.dtype != torch.uint8 or packed.numel() != (count + 7) // 8:
         raise ValueError(f"{packed.numel()} bytes for shape {shape}")
     bits = np.unpackbits(packed.numpy(), count=count).astype(bool)

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from torch import Tensor
 
 from prunekit.errors import LockedError, SpecError, StorageError
 from prunekit.masks import Masks
-from prunekit.tensorfile import write_bytes
+from prunekit.tensorfile import is_temporary, write_bytes
 
 LOCK, OWNER = ".lock", ".owner.json"
+ORPHAN_SECONDS = 15.0  # loader processes look for their parent every 5 s
 
 
 @attrs.frozen
@@ -89,13 +91,33 @@ class RunFolder:
                 "choose another --out"
             )
         if self.path.is_dir():
-            strange = [p.name for p in self.path.iterdir() if p.name not in (LOCK, OWNER)]
+            names = (entry.name for entry in self.path.iterdir())
+            strange = [n for n in names if n not in (LOCK, OWNER) and not is_temporary(n)]
             if strange:
                 raise SpecError(f"{self.path} is not empty ({strange[0]}); choose another --out")
 
-    def create(self) -> bool:
-        """Make the folder; True when it is new. StorageError when it cannot be written."""
-        new = not self.path.exists()
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the folder for a new run; unless a checkpoint is written, an error undoes all.
+
+        Raises LockedError when another process is at work in it, SpecError when it is not empty,
+        StorageError when it cannot be written.
+        """
+        if not (self.path / LOCK).exists():  # nobody works in it: refuse before touching it
+            self.require_empty()
+        new = self.create()
+        with self.locked():
+            self.require_empty()
+            try:
+                yield
+            except Exception:
+                if not any(self.checkpoints.glob("*/manifest.json")):
+                    self.clear(new)
+                raise
+
+    def create(self) -> list[Path]:
+        """Make the folder; returns the folders that are new. StorageError when it cannot be."""
+        new = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -104,22 +126,23 @@ class RunFolder:
             raise StorageError(f"cannot write in {self.path}; choose another --out")
         return new
 
-    def clear(self, new: bool) -> None:
-        """Undo a start that came to nothing: remove what it wrote, and the folder if it was new."""
+    def clear(self, new: Iterable[Path]) -> None:
+        """Undo a start that came to nothing: remove what it wrote, and the `new` folders."""
         for entry in self.path.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)
             else:
                 entry.unlink(missing_ok=True)
-        if new:
-            self.path.rmdir()
+        with contextlib.suppress(OSError):  # somebody else may have come in
+            for path in new:
+                path.rmdir()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder's lock; LockedError names who holds it. A dead owner's lock is free."""
         lock = FileLock(self.path / LOCK)
         try:
-            lock.acquire(timeout=0)
+            self._acquire(lock)
         except Timeout:
             raise LockedError(
                 f"{self.path} is in use by {self._owner()}; wait for it, or choose another --out"
@@ -129,20 +152,52 @@ class RunFolder:
         try:
             owner = {"pid": os.getpid(), "host": socket.gethostname()}
             write_bytes(self.path / OWNER, json.dumps(owner).encode())
+            self._sweep()
             yield
         finally:
             (self.path / OWNER).unlink(missing_ok=True)
             lock.release()
 
+    def _acquire(self, lock: FileLock) -> None:
+        """Take the lock; loader processes of a dead owner may hold it for some seconds more."""
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if not _is_dead(self._read_owner()):
+                raise
+            lock.acquire(timeout=ORPHAN_SECONDS)
+
+    def _sweep(self) -> None:
+        """Remove files that a killed owner left half-written."""
+        for entry in self.path.iterdir():
+            if is_temporary(entry.name):
+                entry.unlink(missing_ok=True)
+
     def _owner(self) -> str:
+        """Who holds the lock, in words; an owner that came just now is still to sign."""
+        for _ in range(20):
+            owner = self._read_owner()
+            if owner:
+                return f"pid {owner['pid']} on {owner['host']}"
+            time.sleep(0.05)
+        return "another process"
+
+    def _read_owner(self) -> dict[str, Any]:
         try:
             owner = json.loads((self.path / OWNER).read_bytes())
-            return f"pid {owner['pid']} on {owner['host']}"
-        except (OSError, ValueError, KeyError):
-            return "another process"
+            return {"pid": int(owner["pid"]), "host": str(owner["host"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
 
     def write_json(self, path: Path, content: Any) -> None:
         write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+    def read_summary(self) -> dict[str, Any]:
+        """The contents of summary.json; StorageError when it is damaged."""
+        try:
+            return dict(json.loads(self.summary.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise StorageError(f"cannot read {self.summary}: {error}") from None
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one JSON line; on a full disk the file keeps whole lines only."""
@@ -162,7 +217,15 @@ class RunFolder:
         return self.metrics.stat().st_size if self.metrics.exists() else 0
 
     def cut_metrics(self, size: int) -> None:
-        """Drop the lines written after a checkpoint of `size` bytes of metrics."""
+        """Drop the lines written after a checkpoint of `size` bytes of metrics.
+
+        Raises StorageError when lines from before the checkpoint are missing.
+        """
+        if self.metrics_bytes() < size:
+            raise StorageError(
+                f"{self.metrics} has lost lines; put it back, or remove {self.checkpoints} to "
+                "begin anew"
+            )
         if self.metrics.exists():
             os.truncate(self.metrics, size)
 
@@ -171,6 +234,19 @@ class RunFolder:
         if not self.metrics.exists():
             return []
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+
+def _is_dead(owner: Mapping[str, Any]) -> bool:
+    """Whether the owner of a lock was a process of this host that is no more."""
+    if owner.get("host") != socket.gethostname() or os.name != "posix":
+        return False
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def foreign_masks(path: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

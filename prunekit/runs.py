@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import re
@@ -16,11 +17,12 @@ import torch
 from torch import nn
 
 from prunekit.archfile import FileArchitecture
-from prunekit.build import Built, build_model
+from prunekit.build import Built, build_model, law_of
 from prunekit.data import Data, prepare
-from prunekit.errors import OutOfMemoryError, PluginError, PrunekitError, SpecError
+from prunekit.errors import OutOfMemoryError, PluginError, SpecError, StorageError
 from prunekit.flops import count_flops
 from prunekit.job import Job
+from prunekit.jobdata import measure
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins, source_hash
@@ -53,19 +55,11 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     plugins = plugins or Plugins()
     spec = resolve(spec, plugins)
     folder = RunFolder(Path(out) if out is not None else new_folder(spec, plugins))
-    folder.require_empty()
-    job = _prepared(spec, folder, plugins)
-    new = folder.create()
-    with folder.locked():
-        folder.require_empty()
-        try:
-            write_bytes(folder.spec, to_toml(spec, plugins).encode())
-            folder.write_json(folder.components, components(spec, plugins))
-            return _worked(job, plugins)
-        except PrunekitError:
-            if not any(folder.checkpoints.glob("*/manifest.json")):
-                folder.clear(new)
-            raise
+    with folder.claimed():
+        job = _prepared(spec, folder, plugins)
+        write_bytes(folder.spec, to_toml(spec, plugins).encode())
+        folder.write_json(folder.components, components(spec, plugins))
+        return _worked(job, plugins)
 
 
 def resume(
@@ -81,7 +75,7 @@ def resume(
     folder.require_run()
     with folder.locked():
         if folder.summary.is_file():
-            return Result(folder.path, json.loads(folder.summary.read_text()))
+            return Result(folder.path, folder.read_summary())
         spec = resolve(load_spec(folder.spec, plugins), plugins)
         if folder.components.is_file() and not allow_changed:
             refuse_changed(json.loads(folder.components.read_text()), spec, plugins)
@@ -100,32 +94,35 @@ def load(path: str | Path, *, plugins: Plugins | None = None) -> tuple[nn.Module
     plugins = plugins or Plugins()
     folder = RunFolder(Path(path))
     folder.require_run()
-    if not folder.model.is_file():
+    if not folder.summary.is_file():
         raise SpecError(f"{path} is not finished; continue it with `prunekit resume {path}`")
     spec = resolve(load_spec(folder.spec, plugins), plugins)
-    shape = json.loads(folder.summary.read_text())["input_shape"], _classes(folder)
-    with torch.random.fork_rng(devices=[]):
-        model = spec.arch.build(tuple(shape[0]), shape[1])
+    summary = folder.read_summary()
     tensors, _ = read_tensors(folder.model)
+    with torch.random.fork_rng(devices=[]):
+        model = _untrained(spec.arch).build(tuple(summary["input_shape"]), summary["classes"])
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise SpecError(f"{folder.model} does not fit the spec's architecture: {error}") from None
+        reason = " ".join(str(error).split())
+        raise SpecError(f"{folder.model} does not fit the spec's architecture: {reason}") from None
     return model.eval(), Masks.load(folder.masks), spec
 
 
-def _classes(folder: RunFolder) -> int:
-    return int(json.loads(folder.summary.read_text())["classes"])
+def _untrained(arch: Any) -> Any:
+    """The architecture without its trained weights: a run has its own, and needs no download."""
+    names = {field.name for field in attrs.fields(type(arch))}
+    return attrs.evolve(arch, pretrained=False) if "pretrained" in names else arch
 
 
 def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, float]:
     """Test (and validation) loss and accuracy of a finished run, measured anew."""
     plugins = Plugins()
     model, _, spec = load(path, plugins=plugins)
-    spec = attrs.evolve(spec, device=device or spec.device)
-    job = _prepared(spec, RunFolder(Path(path)), plugins)
-    job.built.model.load_state_dict(model.state_dict())
-    return job.measure()
+    spec = attrs.evolve(spec, device=device or spec.device, observers=())
+    data = prepare(spec.dataset.load(), spec.data, spec.seed)
+    built = Built(model, [], law_of(model, spec.init))
+    return measure(_job(spec, RunFolder(Path(path)), data, built, plugins))
 
 
 def plan(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
@@ -190,11 +187,15 @@ def _short(kind: str, component: Any, plugins: Plugins) -> str:
 
 
 def _prepared(spec: Spec, folder: RunFolder, plugins: Plugins) -> Job:
-    """Everything a run needs before it starts work; touches no disk."""
+    """Everything a run needs before it starts work; writes nothing."""
+    pick_device(spec.device)  # a device that is not there is refused before data is read
+    data = prepare(spec.dataset.load(), spec.data, spec.seed)
+    return _job(spec, folder, data, build_model(spec, data), plugins)
+
+
+def _job(spec: Spec, folder: RunFolder, data: Data, built: Built, plugins: Plugins) -> Job:
     device = pick_device(spec.device)
     observers = plugins.observers(spec.observers, spec)
-    data: Data = prepare(spec.dataset.load(), spec.data, spec.seed)
-    built: Built = build_model(spec, data)
     built.model.to(device)
     network = Network.of(built.model, spec.prune.include, spec.prune.exclude, data.input_shape)
     return Job(spec, folder, data, built, Pruning(network), observers, Stopper(), device)
@@ -202,7 +203,7 @@ def _prepared(spec: Spec, folder: RunFolder, plugins: Plugins) -> Job:
 
 def _worked(job: Job, plugins: Plugins) -> Result:
     """Do the work of a prepared job and write what it found."""
-    with _out_of_memory(), job.stopper:
+    with _no_room(), job.stopper:
         plan_: dict[str, Any] = {"spec": to_toml(job.spec, plugins), "folder": str(job.folder.path)}
         plan_ |= {"rounds": job.spec.rounds.count, "epochs": job.spec.train.epochs}
         for observer in job.observers:
@@ -215,7 +216,8 @@ def _worked(job: Job, plugins: Plugins) -> Result:
 
 
 @contextmanager
-def _out_of_memory() -> Iterator[None]:
+def _no_room() -> Iterator[None]:
+    """A full device or disk, wherever it is met, as an error with its exit code."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -223,6 +225,10 @@ def _out_of_memory() -> Iterator[None]:
         raise OutOfMemoryError(
             f"{reason} Try a smaller train.batch_size or prune.batch_size, or train.amp bf16"
         ) from None
+    except OSError as error:  # what observers and plots write
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise StorageError(f"cannot write {error.filename}: {error.strerror}; free space") from None
 
 
 def components(spec: Spec, plugins: Plugins) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from prunekit.flops import count_flops, effective
-from prunekit.report import plot_curves, plot_layers
+from prunekit.jobdata import measure, training_batches
+from prunekit.plots import plot_curves, plot_layers
 from prunekit.tensorfile import write_tensors
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def summarize(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
     flops = count_flops(job.built.model, job.data.input_shape, job.network.layers)
     survivors = {name: ever & masks[name] for name, ever in pruning.ever_redrawn.items()}
     return {
-        **job.measure(),
+        **measure(job),
         "density": masks.density,
         "kept": masks.kept,
         "maskable": masks.total,
@@ -91,5 +92,5 @@ def recalibrate(job: Job) -> None:
     kinds = (nn.modules.batchnorm._BatchNorm,)
     if wanted and any(isinstance(module, kinds) for module in job.built.model.modules()):
         with torch.random.fork_rng(devices=[]):
-            pairs = job.training_batches("recalibrate", "real").epoch(0)
+            pairs = training_batches(job, "recalibrate", "real").epoch(0)
             update_bn((x for x, _ in (next(pairs) for _ in range(wanted))), job.built.model)

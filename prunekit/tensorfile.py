@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,18 @@ from torch import Tensor
 
 from prunekit.errors import StorageError
 
-DIGEST = "sha256"
+TEXT, DIGEST = "prunekit", "sha256"
+TEMPORARY = ".tmp-"
+UNREADABLE = (
+    SafetensorError,
+    OSError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    AttributeError,
+    OverflowError,
+)
+"""What safetensors, json and torch raise for a file that is damaged or of another kind."""
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -24,7 +36,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     Raises StorageError (exit code 4) when the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    temporary = path.with_name(f".{path.name}{TEMPORARY}{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -36,7 +48,14 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         need = f"{len(content):,} bytes"
-        raise StorageError(f"cannot write {path} ({need}): {error.strerror}; free space") from None
+        raise StorageError(
+            f"cannot write {path} ({need}): {error.strerror}; free space or choose another folder"
+        ) from None
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is that of a half-written file, which a kill leaves behind."""
+    return name.startswith(".") and TEMPORARY in name
 
 
 def sync_folder(folder: Path) -> None:
@@ -52,10 +71,12 @@ def sync_folder(folder: Path) -> None:
 def write_tensors(
     path: str | Path, tensors: Mapping[str, Tensor], meta: Mapping[str, str] | None = None
 ) -> None:
-    """Write named tensors and text as safetensors with a checksum, atomically."""
+    """Write named tensors and text as safetensors with a checksum of both, atomically."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    meta = {**(meta or {}), DIGEST: digest(plain)}
-    write_bytes(path, save(_unshared(plain), metadata=meta))
+    text = dict(meta or {})
+    text[DIGEST] = digest(plain, text)
+    one_key = {TEXT: json.dumps(text, sort_keys=True)}  # safetensors writes keys in any order
+    write_bytes(path, save(_unshared(plain), metadata=one_key))
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -63,14 +84,15 @@ def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     seen: set[int] = set()
     apart = {}
     for name, tensor in tensors.items():
-        apart[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
-        seen.add(tensor.data_ptr())
+        memory = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
     return apart
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over names, dtypes, shapes and bytes, in order of the names."""
-    whole = hashlib.sha256()
+def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, str]) -> str:
+    """sha256 over the text, and over names, dtypes, shapes and bytes in order of the names."""
+    whole = hashlib.sha256(repr(sorted((k, v) for k, v in meta.items() if k != DIGEST)).encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         whole.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
@@ -81,18 +103,21 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 def read_tensors(
     path: str | Path, *, foreign: bool = False
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Named tensors and text of a safetensors file.
+    """Named tensors and prunekit's text of a safetensors file.
 
     `foreign=True` takes files without prunekit's checksum. Raises StorageError when the file is
     missing, damaged, or no safetensors; nothing in it is ever executed.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            meta = file.metadata() or {}
+            meta = dict(json.loads((file.metadata() or {}).get(TEXT, "{}")))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        trusted = foreign or meta.get(DIGEST) == digest(tensors, meta)
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise StorageError(f"cannot read {path} as safetensors: {reason}") from None
-    if not foreign and meta.get(DIGEST) != digest(tensors):
-        raise StorageError(f"{path} is damaged: its checksum does not match; make it again")
+    if not trusted:
+        raise StorageError(
+            f"{path} is damaged, or was not written by prunekit: its checksum does not match"
+        )
     return tensors, meta
