@@ -111,7 +111,7 @@ def apply_init(model: nn.Module, init: Any, seed: int) -> None:
 
 @torch.no_grad()
 def redraw_zeros(model: nn.Module, init: Any, seed: int) -> list[str]:
-    """Redraw maskable tensors that are all zero from `init`, set all-zero norm gains to 1.
+    """Redraw maskable tensors that are all zero from `init`; set all-zero norm gains to 1.
 
     Zero-initialised branches and heads (timm, torchvision) would give every weight behind them
     the score 0. Only for random weights. Returns the names, in definition order.
@@ -123,7 +123,7 @@ def redraw_zeros(model: nn.Module, init: Any, seed: int) -> list[str]:
         if name in maskable:
             generator = draws.generator(seed, "init", "zero", name)
             parameter.copy_(init.draw(maskable[name], generator))
-        elif is_norm(module) and name.rpartition(".")[2] == "weight":
+        elif is_norm_gain(name, module):
             parameter.fill_(1.0)
         else:
             continue
@@ -134,9 +134,15 @@ def redraw_zeros(model: nn.Module, init: Any, seed: int) -> list[str]:
 NORM_ATTRIBUTES = ("num_features", "normalized_shape", "num_groups")
 
 
-def is_norm(module: nn.Module) -> bool:
-    """Whether a module normalises: batch, layer, RMS, group or instance norm, by its attributes."""
-    return any(hasattr(module, name) for name in NORM_ATTRIBUTES) and hasattr(module, "eps")
+def is_norm_gain(name: str, module: nn.Module) -> bool:
+    """Whether a parameter scales a normalised signal.
+
+    The weight of a batch, layer, RMS, group or instance norm (by its attributes), or the `gain`
+    of a weight-standardised convolution. LayerScale is neither: it starts small, not at zero.
+    """
+    leaf = name.rpartition(".")[2]
+    norm = any(hasattr(module, key) for key in NORM_ATTRIBUTES) and hasattr(module, "eps")
+    return (norm and leaf == "weight") or "gain" in leaf
 
 
 def law_of(model: nn.Module, init: Any) -> Law:

@@ -13,6 +13,7 @@ from prunekit_plugins.kaiming_uniform import KaimingUniform
 from prunekit_plugins.mlp import MLP
 from torch import Tensor, nn
 
+from prunekit.archfile import FileArchitecture
 from prunekit.build import build_model, check_output, law_of, load_weights, redraw_zeros
 from prunekit.data import Data, Split
 from prunekit.draws import generator
@@ -72,11 +73,12 @@ class Branch(nn.Module):
         self.head = nn.Linear(4, 3)
         for gain in (self.norm.weight, self.shift.weight, self.head.weight, self.head.bias):
             nn.init.zeros_(gain)
+        self.gain = nn.Parameter(torch.zeros(4))  # as of a weight-standardised convolution
         self.scale = nn.Parameter(torch.zeros(4))  # LayerScale is no norm
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x.flatten(1))
-        return self.head(x + self.shift(self.norm(x)) * self.scale)
+        return self.head(x + self.shift(self.norm(x)) * self.gain * self.scale)
 
 
 @attrs.frozen
@@ -89,7 +91,7 @@ class Branches:
 
 def test_zero_weights_and_zero_norm_gains_are_redrawn_and_named() -> None:
     built = build_model(attrs.evolve(SPEC, arch=Branches()), IMAGES)
-    assert built.redrawn == ["norm.weight", "shift.weight", "head.weight"]
+    assert built.redrawn == ["gain", "norm.weight", "shift.weight", "head.weight"]
     assert isinstance(built.model, Branch)
     assert built.model.norm.weight.tolist() == [1, 1, 1, 1]
     assert 0 < built.model.head.weight.abs().max() <= 0.5  # 1 / sqrt(4)
@@ -99,7 +101,7 @@ def test_zero_weights_and_zero_norm_gains_are_redrawn_and_named() -> None:
 
 def test_a_named_init_leaves_only_norm_gains_to_redraw() -> None:
     built = build_model(attrs.evolve(SPEC, arch=Branches(), init=KaimingUniform()), IMAGES)
-    assert built.redrawn == ["norm.weight", "shift.weight"]
+    assert built.redrawn == ["gain", "norm.weight", "shift.weight"]
 
 
 def test_redrawing_a_net_without_zeros_changes_nothing() -> None:
@@ -192,6 +194,18 @@ def test_checking_the_output_leaves_modes_and_buffers_alone() -> None:
     check_output(model, (1, 4, 4), 3)
     assert [module.training for module in model] == [True, False, True, True]
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_your_own_file_is_an_architecture(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(
+        "from torch import nn\n"
+        "def build(input_shape, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(16, classes))\n"
+    )
+    arch = FileArchitecture(source=f"{path}:build")
+    built = build_model(attrs.evolve(SPEC, arch=arch), IMAGES)
+    assert list(maskable_layers(built.model)) == ["1.weight"]
 
 
 @attrs.frozen
