@@ -13,6 +13,7 @@ from torch import Tensor
 from prunekit.contracts import Batch, Law, Scores
 from prunekit.draws import generator
 from prunekit.errors import PluginError
+from prunekit.masks import count_kept
 from prunekit.network import Network
 from prunekit.resolve import acts
 from prunekit.sampling import Allocation, Budget
@@ -115,7 +116,7 @@ def redraw_pruned(pruning: Pruning, reinit: Any, law: Law, seed: int) -> dict[st
         network.change(name, redraw.where, redraw.values)
         before = pruning.ever_redrawn.get(name)
         pruning.ever_redrawn[name] = redraw.where if before is None else before | redraw.where
-        pruning.redraws += int(redraw.where.sum())
+        pruning.redraws += count_kept(redraw.where)
     pruning.redrawn = {name: redraw.where for name, redraw in redraws.items()}
     return pruning.redrawn
 
@@ -123,7 +124,7 @@ def redraw_pruned(pruning: Pruning, reinit: Any, law: Law, seed: int) -> dict[st
 def round_line(pruning: Pruning, seconds: float) -> dict[str, Any]:
     """The metrics line of the round just done."""
     masks = pruning.network.masks or {}
-    counts = {name: int(mask.sum()) for name, mask in masks.items()}
+    counts = {name: count_kept(mask) for name, mask in masks.items()}
     kept = sum(counts.values())
     return {
         "kind": "round",
@@ -161,7 +162,7 @@ def check_masks(
         if mask.dtype != torch.bool or mask.shape != shape:
             given = f"{mask.dtype} {tuple(mask.shape)}"
             raise PluginError(f"{owner}: the mask of {name} must be bool {tuple(shape)}: {given}")
-    kept = sum(int(mask.sum()) for mask in masks.values())
+    kept = sum(count_kept(mask) for mask in masks.values())
     if kept != budget.kept and getattr(sampler, "exact", True):
         raise PluginError(
             f"{owner} kept {kept} weights, asked for {budget.kept}; an inexact sampler states "
