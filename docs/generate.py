@@ -1,0 +1,262 @@
+"""Write what the docs can say from the code: `python docs/generate.py`.
+
+Pages below docs/components are written whole. In the other pages, and in the README, the text
+between `<!-- generated: NAME -->` and `<!-- end -->` is replaced by what `BLOCKS[NAME]` returns.
+The tests compare all of it with what is committed.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import io
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
+
+import attrs  # noqa: E402
+
+import prunekit  # noqa: E402
+from prunekit import cli, contracts, errors, hookspecs, listing  # noqa: E402
+from prunekit.options import fields_of, spell, types_of  # noqa: E402
+from prunekit.plugins import KINDS, Plugins, builtin_sources  # noqa: E402
+from prunekit.spec import SECTIONS, Spec  # noqa: E402
+
+PLUGINS = Plugins(builtin_sources())
+MARKED = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+CONTRACTS: Mapping[str, type] = {
+    "prunekit_scorers": contracts.Scorer,
+    "prunekit_samplers": contracts.MaskSampler,
+    "prunekit_reinitializers": contracts.Reinitializer,
+    "prunekit_architectures": contracts.Architecture,
+    "prunekit_inits": contracts.WeightInit,
+    "prunekit_datasets": contracts.Dataset,
+    "prunekit_observers": contracts.Observer,
+}
+COMMANDS = (
+    (), ("run",), ("run", "--scorer", "snip", "--sampler", "sketch"), ("resume",), ("show",),
+    ("compare",), ("eval",), ("export",), ("plugins",), ("plugins", "show"), ("plugins", "new"),
+)  # fmt: skip
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table; a bar inside a cell is escaped."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def markdown(docstring: str | None) -> str:
+    """A docstring as Markdown: indented formulas are code already, all else is plain text."""
+    lines = inspect.cleandoc(docstring or "").splitlines()
+    return "\n".join(line if line.startswith("    ") else marked_up(line) for line in lines)
+
+
+def marked_up(line: str) -> str:
+    """A line of text: `<` is no tag, an address is a link, "Differs" begins a paragraph."""
+    line = re.sub(r"https?://[^\s,;)]*[^\s,;).]", r"<\g<0>>", line.replace("<", "&lt;"))
+    return re.sub(r"^Differs from the paper:", r"\n**Differs from the paper:**", line)
+
+
+def signature(function: Any, name: str = "") -> str:
+    """`name(arguments) -> result` as it is written in the source."""
+    node = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    assert isinstance(node, ast.FunctionDef)
+    result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    short = f"{name or node.name}({ast.unparse(node.args)}){result}"
+    if len(short) <= 88:
+        return short
+    return re.sub(r", (?=\w+: |\*)", ",\n    ", short)
+
+
+def options_of(cls: type, prefix: str) -> str:
+    """The options of a component or section as a table."""
+    annotations = types_of(cls)
+    rows = [
+        (
+            f"`{prefix}.{field.name}`" if prefix else f"`{field.name}`",
+            spell(annotations[field.name]) if annotations[field.name] is not Any else "a component",
+            f"`{listing.plain(listing.shown_default(field))}`",
+            field.metadata.get("help", ""),
+        )
+        for field in fields_of(cls)
+    ]
+    return table(("key", "type", "default", "meaning"), rows) if rows else "No options."
+
+
+def component_page(name: str) -> str:
+    """The page of one plugin: its paper, its components, their options."""
+    module, source = PLUGINS.load(name), PLUGINS.source(name)
+    path = source.module.replace(".", "/")
+    parts = [f"# {name}", markdown(module.__doc__), f"Source: `plugins/{path}.py`."]
+    for kind, key, cls in components_of(name):
+        parts += [f"## {kind} `{key}`", markdown(cls.__doc__), options_of(cls, kind)]
+        suggests = getattr(cls, "suggests", {})
+        if suggests:
+            rows = [(f"`{item}`", f"`{listing.plain(value)}`") for item, value in suggests.items()]
+            parts += ["It suggests, where you leave it open:", table(("key", "value"), rows)]
+    if hasattr(module, listing.OBSERVERS):
+        parts += [f"## observer `{name}`", f"Choose it with `--observers {name}`."]
+    return "\n\n".join(parts) + "\n"
+
+
+def components_of(name: str) -> Iterator[tuple[str, str, type]]:
+    """(kind, name, class) of each component that a plugin offers."""
+    for kind in KINDS:
+        for key, cls in sorted(PLUGINS.offers(name, kind).items()):
+            yield kind, key, cls
+
+
+def component_table(folder: str) -> str:
+    """Every built-in component with its summary; `folder` is where the pages are."""
+    found = [item for name in PLUGINS.names() for item in components_of(name)]
+    rows = [
+        (kind, f"[`{key}`]({folder}{key}.md)", listing.summary(cls))
+        for kind, key, cls in sorted(found, key=lambda item: (list(KINDS).index(item[0]), item[1]))
+    ]
+    rows += [
+        ("observer", f"[`{name}`]({folder}{name}.md)", listing.summary(PLUGINS.load(name)))
+        for name in listing.observers(PLUGINS)
+    ]
+    return table(("kind", "name", "what it does"), rows)
+
+
+def help_texts() -> str:
+    """`--help` of every command, as it is printed on 80 columns."""
+    return "\n\n".join(
+        f"## `{' '.join(('prunekit', *words))}`\n\n"
+        f"```console\n$ {' '.join(('prunekit', *words, '--help'))}\n{help_of(words)}```"
+        for words in COMMANDS
+    )
+
+
+def help_of(words: tuple[str, ...]) -> str:
+    """What `prunekit WORDS --help` prints on a terminal of 80 columns without colors."""
+    before = dict(os.environ)
+    os.environ.update(COLUMNS="80", NO_COLOR="1")
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            cli.main([*words, "--help"])
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return printed.getvalue().rstrip("\n") + "\n"
+
+
+def spec_reference() -> str:
+    """Every key of the spec that no component brings."""
+    top = [field for field in fields_of(Spec) if field.name not in SECTIONS]
+    rows = [
+        (
+            f"`{field.name}`",
+            f"`{listing.plain(listing.shown_default(field))}`",
+            field.metadata.get("help", ""),
+        )
+        for field in top
+    ]
+    parts = ["## Top level", table(("key", "default", "meaning"), rows)]
+    for name, cls in SECTIONS.items():
+        parts += [f"## `[{name}]`", markdown(cls.__doc__), options_of(cls, name)]
+    return "\n\n".join(parts)
+
+
+def hook_reference() -> str:
+    """Every hook with its exact signature, its question, and the contract of what it returns."""
+    parts = []
+    for hook, contract in CONTRACTS.items():
+        function = getattr(hookspecs, hook)
+        parts += [f"## `{signature(function)}`", markdown(function.__doc__)]
+        parts += [f"**{contract.__name__}**: {markdown(contract.__doc__)}"]
+        for name, method in vars(contract).items():
+            if inspect.isfunction(method) and not name.startswith("_"):
+                parts += [f"```text\n{signature(method)}\n```", markdown(method.__doc__)]
+    return "\n\n".join(parts)
+
+
+def attribute_reference() -> str:
+    """The table of class attributes, as the contracts state it."""
+    lines = (contracts.__doc__ or "").splitlines()
+    return "\n".join(line for line in lines if line.startswith("|"))
+
+
+def python_reference() -> str:
+    """Every public name: signature and docstring."""
+    parts = []
+    for name in sorted(prunekit.__all__, key=str.lower):
+        thing = getattr(prunekit, name)
+        if inspect.isfunction(thing):
+            parts += [f"### `prunekit.{name}`", f"```text\n{signature(thing)}\n```"]
+            parts += [markdown(thing.__doc__)]
+        elif inspect.isclass(thing) and not attrs.has(thing):
+            parts += [f"### `prunekit.{name}`", markdown(thing.__doc__), methods_of(thing)]
+        elif inspect.isclass(thing):
+            parts += [f"### `prunekit.{name}`", markdown(thing.__doc__)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def methods_of(cls: type) -> str:
+    """A list of a class's own public methods and properties, each with its first line."""
+    lines = []
+    for name, member in vars(cls).items():
+        member = getattr(member, "__func__", member)
+        if not name.startswith("_") and (
+            inspect.isfunction(member) or isinstance(member, property)
+        ):
+            lines.append(f"- `{name}`: {listing.summary(member)}")
+    return "\n".join(line.removesuffix(": ") for line in lines)
+
+
+def exit_codes() -> str:
+    """Exit code, error and meaning, from the errors themselves."""
+    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind)]
+    known = [kind for kind in kinds if hasattr(kind, "exit_code")]
+    rows = [
+        (str(kind.exit_code), f"`{kind.__name__}`", listing.summary(kind))
+        for kind in sorted(known, key=lambda kind: int(kind.exit_code))
+        if kind is not errors.Interrupted
+    ]
+    stopped = (
+        "130, 143",
+        "`Interrupted`",
+        "SIGINT (130), SIGTERM or SIGUSR1 (143): it saved first.",
+    )
+    return table(("code", "error", "meaning"), [("0", "", "Done."), *rows, stopped])
+
+
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "plugins": lambda: component_table("docs/components/"),
+    "components": lambda: component_table(""),
+    "help": help_texts,
+    "spec": spec_reference,
+    "hooks": hook_reference,
+    "attributes": attribute_reference,
+    "python": python_reference,
+    "exit-codes": exit_codes,
+}
+
+
+def pages() -> dict[Path, str]:
+    """Path -> text of every page that is generated, whole or in part."""
+    folder = ROOT / "docs" / "components"
+    found = {folder / f"{name}.md": component_page(name) for name in PLUGINS.names()}
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        if path not in found and path.exists():
+            found[path] = MARKED.sub(
+                lambda part: f"{part[1]}\n{BLOCKS[part[2]]()}\n\n{part[3]}", path.read_text("utf-8")
+            )
+    return found
+
+
+if __name__ == "__main__":
+    for page, text in pages().items():
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,143 @@
+"""What the docs say is true: generated text is current, code runs, help is what is printed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from prunekit import cli
+from prunekit.flags import given_keys, joined, spec_table
+from prunekit.plugins import Plugins, builtin_sources
+from prunekit.resolve import resolve
+from prunekit.structure import structure
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+EXAMPLE = ROOT / "examples" / "prunekit-mymethod" / "prunekit_mymethod.py"
+
+
+def label(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return [code for name, code in BLOCK.findall(path.read_text("utf-8")) if name == language]
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, line) of each `prunekit run` that a page tells the reader to type."""
+    lines = (
+        (path, line) for path in PAGES for code in blocks(path, "sh") for line in code.split("\n")
+    )
+    return [(label(path), line) for path, line in lines if line.startswith("prunekit run -")]
+
+
+def module_at(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PLUGINS = Plugins(builtin_sources())
+PLUGINS.add(module_at(EXAMPLE), "mymethod")
+
+
+@pytest.fixture(scope="module")
+def generate():
+    before = list(sys.path)
+    yield module_at(DOCS / "generate.py")
+    sys.path[:] = before
+
+
+def test_generated_text_is_current(generate):
+    found = generate.pages()
+    stale = [label(path) for path, text in found.items()
+             if not path.exists() or path.read_text("utf-8") != text]  # fmt: skip
+    assert stale == [], "run `python docs/generate.py`"
+
+
+def test_no_component_page_outlives_its_plugin(generate):
+    assert set((DOCS / "components").glob("*.md")) <= set(generate.pages())
+
+
+def test_every_command_is_in_the_reference(generate):
+    parser = cli.make_parser()
+    (actions,) = [a for a in parser._actions if hasattr(a, "choices") and a.choices]
+    assert set(actions.choices) == {words[0] for words in generate.COMMANDS if words}
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if blocks(p, "python")], ids=label)
+def test_python_blocks_run(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "docs"}
+    for code in blocks(path, "python"):
+        exec(compile(code, label(path), "exec", dont_inherit=True), namespace)
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if ">>> " in p.read_text("utf-8")], ids=label)
+def test_python_prompts_show_what_python_says(path, tmp_path, monkeypatch):
+    import doctest
+
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testfile(str(path), module_relative=False).failed == 0
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if blocks(p, "toml")], ids=label)
+def test_toml_blocks_are_specs(path):
+    for code in blocks(path, "toml"):
+        resolve(structure(tomllib.loads(code), PLUGINS), PLUGINS)
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_run_commands_are_understood(page, line):
+    words = joined(shlex.split(line, comments=True)[2:])
+    shown, others = cli.make_parser().parse_known_args(["run", *words])
+    resolve(structure(spec_table(shown.spec, given_keys(shown, others), PLUGINS), PLUGINS), PLUGINS)
+
+
+def test_pasted_help_is_what_the_command_prints():
+    pasted = [code for path in PAGES for code in blocks(path, "console")]
+    assert pasted
+    first = next(code for code in pasted if code.startswith("$ prunekit run --help"))
+    command, _, text = first.partition("\n")
+    printed = subprocess.run(
+        [sys.executable, "-m", *command[2:].split()],
+        cwd=ROOT,
+        env={"COLUMNS": "80", "NO_COLOR": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"},
+        capture_output=True,
+        text=True,
+    )
+    assert printed.stdout == text, printed.stderr
+
+
+@pytest.mark.parametrize("path", PAGES, ids=label)
+def test_links_lead_somewhere(path):
+    text = BLOCK.sub("", path.read_text("utf-8"))
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+def test_every_page_is_in_the_navigation():
+    nav = (ROOT / "mkdocs.yml").read_text()
+    pages = {str(path.relative_to(DOCS)) for path in DOCS.glob("*.md")} | {"components/index.md"}
+    assert {page for page in pages if f"- {page}\n" not in nav} == set()
+
+
+def test_the_readme_says_that_masks_make_nothing_faster():
+    assert "A mask alone makes nothing faster" in (ROOT / "README.md").read_text()
+
+
+def test_the_set_up_is_one_line_and_the_tests_are_one_line():
+    lines = [code.strip() for code in blocks(ROOT / "README.md", "sh")]
+    assert lines[:2] == ["pip install . && prunekit run", 'pip install ".[dev]" && pytest']
