@@ -61,9 +61,16 @@ def markdown(docstring: str | None) -> str:
 
 
 def marked_up(line: str) -> str:
-    """A line of text: `<` is no tag, an address is a link, "Differs" begins a paragraph."""
-    line = re.sub(r"https?://[^\s,;)]*[^\s,;).]", r"<\g<0>>", line.replace("<", "&lt;"))
-    return re.sub(r"^Differs from the paper:", r"\n**Differs from the paper:**", line)
+    """A line of text: `<` and `*` mean themselves outside code, addresses are links."""
+    parts = line.split("`")
+    parts[::2] = map(plain_text, parts[::2])
+    return re.sub(r"^Differs from the paper:", r"\n**Differs from the paper:**", "`".join(parts))
+
+
+def plain_text(text: str) -> str:
+    """Text that holds no code; a bullet at its beginning stays one."""
+    text = re.sub(r"(?<!^)\*(?=\S)", r"\\*", text.replace("<", "&lt;"))
+    return re.sub(r"https?://[^\s,;)]*[^\s,;).]", r"<\g<0>>", text)
 
 
 def signature(function: Any, name: str = "") -> str:
