@@ -100,7 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a "±" must not end a run on an ASCII terminal
     try:
-        return dispatch(list(sys.argv[1:] if argv is None else argv))
+        code = dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
     except PrunekitError as error:
         print(f"prunekit: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code

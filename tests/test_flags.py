@@ -22,7 +22,7 @@ def table(plugins: Plugins, *argv: str) -> dict:
 
 
 def test_shown_flags_stand_for_dotted_keys(plugins):
-    argv = "--scorer=snip --density=0.05 --epochs=3 --rounds=2 --seed=7 --masks=m".split()  # noqa: SIM905
+    argv = ["--scorer=snip", "--density=0.05", "--epochs=3", "--rounds=2", "--seed=7", "--masks=m"]
     assert table(plugins, *argv) == {
         "scorer": "snip",
         "prune": {"density": 0.05, "masks": "m"},
