@@ -42,7 +42,8 @@ class PlainLines:
 
     def record(self, line: Mapping[str, Any]) -> None:
         round_ = int(line.get("round", 0))
-        if line.get("kind") != "round" or round_ % self.every == 0 or round_ == self.last:
+        due = line.get("kind") == "round" and (round_ % self.every == 0 or round_ == self.last)
+        if due or line.get("kind") == "epoch":
             self.console.print(in_words(line), soft_wrap=True)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
@@ -68,7 +69,8 @@ class Bars:
 
     def record(self, line: Mapping[str, Any]) -> None:
         kind = str(line.get("kind"))
-        if kind == "epoch" and line.get("phase", "final") != "final":
+        between = kind == "epoch" and line.get("phase", "final") != "final"
+        if kind not in self.totals or between:
             return
         if kind not in self.tasks:  # the display starts late, so that an error before it is plain
             self.bars.start()

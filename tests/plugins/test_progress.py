@@ -6,6 +6,8 @@ import pytest
 from prunekit_plugins import progress
 from rich.console import Console
 
+from prunekit import testing
+
 EPOCH = {"kind": "epoch", "phase": "final", "epoch": 3, "train.loss": 0.5, "test.accuracy": 0.9}
 
 
@@ -63,3 +65,16 @@ def test_bars_leave_the_terminal_as_it_was(paper):
 def test_the_plugin_makes_a_fresh_observer_for_each_run():
     first, second = progress.prunekit_observers() + progress.prunekit_observers()
     assert first is not second
+
+
+def plain() -> progress.PlainLines:
+    return progress.PlainLines(Console(file=io.StringIO()))
+
+
+def bars() -> progress.Bars:
+    return progress.Bars(Console(file=io.StringIO(), force_terminal=True))
+
+
+@testing.check_observers(plain, bars)
+def test_progress_keeps_the_observer_contract(observer, check):
+    check(observer)

@@ -7,6 +7,7 @@ import pytest
 from prunekit_plugins import tensorboard
 
 import prunekit
+from prunekit import testing
 
 
 class Paper:
@@ -51,3 +52,12 @@ def test_a_missing_library_is_one_line_that_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(prunekit.PrunekitError, match=r"pip install 'prunekit\[tensorboard\]'"):
         tensorboard.prunekit_observers()
+
+
+def on_paper() -> tensorboard.Scalars:
+    return tensorboard.Scalars(Paper)
+
+
+@testing.check_observers(on_paper)
+def test_tensorboard_keeps_the_observer_contract(observer, check):
+    check(observer)
