@@ -185,8 +185,19 @@ class Batches:
         self._images = None if split.images is None else split.images.to(self.device)
 
     def __len__(self) -> int:
-        """Batches in an epoch; the last may be short."""
-        return -(-len(self.split) // self.batch_size)
+        """Batches in an epoch."""
+        return len(self._sizes)
+
+    @property
+    def _sizes(self) -> list[int]:
+        """Examples in each batch: the last may be short, but a lone one joins the batch before.
+
+        Batch norm cannot train on a single example.
+        """
+        whole, rest = divmod(len(self.split), self.batch_size)
+        if rest == 1 and whole:
+            return [self.batch_size] * (whole - 1) + [self.batch_size + 1]
+        return [self.batch_size] * whole + [rest] * (rest > 0)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of one epoch from number `start` on, on the device.
@@ -200,8 +211,8 @@ class Batches:
 
     def _real(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         order = self._order(epoch)
-        there = send(order, self.device).split(self.batch_size)[start:]
-        images = self._read(order.split(self.batch_size)[start:], there, epoch)
+        there = send(order, self.device).split(self._sizes)[start:]
+        images = self._read(order.split(self._sizes)[start:], there, epoch)
         augment = AUGMENTS["none" if self.split.varied else self.augment]
         for number, (index, batch) in enumerate(zip(there, images), start):
             batch = augment(batch, self._rng("augment", epoch, number))
@@ -231,7 +242,7 @@ class Batches:
     def _random(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         for number in range(start, len(self)):
             rng = self._rng("images", epoch, number)
-            count = min(self.batch_size, len(self.split) - number * self.batch_size)
+            count = self._sizes[number]
             images = RANDOM_IMAGES[self.source]((count, *self.data.input_shape), rng)
             labels = torch.randint(self.data.classes, (count,), generator=rng)
             yield send(images, self.device), send(labels, self.device)

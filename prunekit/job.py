@@ -16,7 +16,7 @@ from torch import Tensor
 from prunekit.build import Built
 from prunekit.collapse import dead_kept
 from prunekit.controls import apply_control
-from prunekit.data import Data
+from prunekit.data import Batches, Data
 from prunekit.draws import generator
 from prunekit.errors import SpecError
 from prunekit.jobdata import batches_to_score, measure, training_batches
@@ -51,6 +51,7 @@ class Job:
     rewind: dict[str, Tensor] | None = None
     score_stats: dict[str, list[float]] = attrs.field(factory=dict)
     dead: dict[str, int] = attrs.field(factory=dict)  # kept weights that nothing flows through
+    passes: dict[str, Batches] = attrs.field(factory=dict)  # over the validation and test split
     training: Training | None = None
     resumed: dict[str, Tensor] | None = None
     clock: float = attrs.field(factory=time.perf_counter)

@@ -50,12 +50,14 @@ def batches_to_score(job: Job, round_: int) -> list[tuple[Tensor, Tensor]]:
 def measure(job: Job) -> dict[str, float]:
     """Validation and test loss (nats) and accuracy (0-1) of the model as it stands."""
     found: dict[str, float] = {}
-    splits = {"validation": job.data.validation, "test": job.data.test}
-    for name, split in splits.items():
-        if split is not None:
-            batches = _one_pass(job, split)
-            result = evaluate(job.built.model, batches, job.device, job.spec.train.amp)
-            found |= {f"{name}.{key}": value for key, value in result.items()}
+    for name in ("validation", "test"):
+        split = getattr(job.data, name)
+        if split is None:
+            continue
+        if name not in job.passes:  # once a run: a split in memory moves to the device here
+            job.passes[name] = _one_pass(job, split)
+        result = evaluate(job.built.model, job.passes[name], job.device, job.spec.train.amp)
+        found |= {f"{name}.{key}": value for key, value in result.items()}
     return found
 
 

@@ -52,6 +52,15 @@ def test_an_epoch_has_every_example_once_with_its_label_and_a_short_last_batch()
         assert torch.equal(x[:, 0, 0, 0].round().long() % 3, y)
 
 
+@pytest.mark.parametrize(
+    ("size", "sizes"), [(3, [3, 3, 4]), (9, [10]), (1, [1] * 10), (10, [10]), (11, [10])]
+)
+def test_a_lone_last_example_joins_the_batch_before(size: int, sizes: list[int]):
+    batches = Batches(data().train, data(), size)
+    assert [len(x) for x, _ in batches.epoch(0)] == sizes
+    assert len(batches) == len(sizes)
+
+
 def test_the_order_is_a_function_of_seed_epoch_and_stream():
     def order(seed=1, epoch=0, stream="train"):
         return values(Batches(data().train, data(), 4, seed=seed, stream=stream), epoch)
