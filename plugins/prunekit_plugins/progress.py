@@ -78,7 +78,7 @@ class Bars:
         self.bars.update(self.tasks[kind], completed=line.get(kind, 0), description=in_words(line))
         if line.get(kind) == self.totals.get(kind):
             self.bars.stop()
-            self.tasks.clear()
+            self.bars.remove_task(self.tasks.pop(kind))
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         self.bars.stop()
