@@ -102,11 +102,6 @@ class Job:
                 self.rewind = self.tensors() | weights  # as they are before masking
             self.train(f"round-{round_}", spec.rounds.epochs, spec.rounds.data or "real")
             self.take_trained_weights()
-            if self.rewind is None and spec.rounds.rewind == "step":
-                raise SpecError(
-                    f"rounds.rewind_step = {spec.rounds.rewind_step} is never reached; "
-                    "a round trains fewer steps: raise rounds.epochs"
-                )
         schedule = spec.rounds.schedule or "exponential"
         density = densities(spec.prune.density or 0.0, count, schedule)[round_ - 1]
         line = prune_round(
@@ -199,11 +194,17 @@ class Job:
         self.training = training = Training(
             self.built.model, masks, batches, options, epochs, self.spec.seed, phase, device
         )
+        steps, goal = epochs * training.steps_per_epoch, self.spec.rounds.rewind_step or 0
+        if self.phase == "rounds" and self.rewind is None and goal > steps:
+            raise SpecError(
+                f"rounds.rewind_step = {goal} is never reached; a round trains {steps} steps: "
+                "raise rounds.epochs"
+            )
         if self.resumed is not None:
             training.load_state(self.resumed)
             self.resumed = None
         elif self.spec.rounds.rewind == "step" and self.pruning.round:  # weights of that step
-            training.step = self.spec.rounds.rewind_step or 0
+            training.step = goal
         while not training.done:
             started = time.perf_counter()
             line = training.run_epoch(self.after_step)

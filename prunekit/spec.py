@@ -55,7 +55,7 @@ class Rounds:
     rewind: Literal["init", "step", "lr"] | None = left_open(
         "init", help="what rounds that train return to: init, a step, or only the learning rate"
     )
-    rewind_step: int | None = option(None, help="the step to rewind to", validator=None)
+    rewind_step: int | None = left_open(None, help="the step to rewind to", validator=at_least(1))
     data: Source | None = left_open("real", help="what rounds that train train on")
 
 
