@@ -1,0 +1,133 @@
+"""What `run.py` measures: each case prepares both sides and returns the call that counts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+
+import attrs
+import torch
+import torch.nn.functional as F
+import torch.nn.utils.prune
+from straightforward_scores import straightforward_grasp, straightforward_snip
+from straightforward_synflow import straightforward_synflow
+from torch import Tensor, nn
+
+import prunekit
+from prunekit.data import Batches
+from prunekit.training import Training
+
+SHAPE, CLASSES = (3, 32, 32), 10
+Call = Callable[[], object]
+
+
+@attrs.frozen
+class Case:
+    """`ours` and `theirs` prepare (unmeasured) and return a call (measured)."""
+
+    ours: Callable[[], Call]
+    theirs: Callable[[], Call]
+    beside: str
+
+
+def network(model: str) -> nn.Module:
+    torch.manual_seed(0)
+    return prunekit.component("arch", "cifar", model=model).build(SHAPE, CLASSES)
+
+
+def batch(size: int) -> tuple[Tensor, Tensor]:
+    rng = prunekit.generator(0, "bench")
+    x = torch.randn(size, *SHAPE, generator=rng)
+    return x, torch.randint(CLASSES, (size,), generator=rng)
+
+
+def synflow(model: str, rounds: int = 100, density: float = 0.01) -> Case:
+    def ours() -> Call:
+        net = network(model)
+        return lambda: prunekit.prune(
+            net, "synflow", density=density, rounds=rounds, input_shape=SHAPE
+        )
+
+    def theirs() -> Call:
+        net = network(model)
+        return lambda: straightforward_synflow(net, SHAPE, density, rounds, torch.float64)
+
+    return Case(ours, theirs, "straightforward_synflow.py")
+
+
+def scorer(name: str, straightforward: Callable[..., object], model: str = "resnet20") -> Case:
+    def ours() -> Call:
+        net, (x, y) = network(model), batch(256)
+        return lambda: prunekit.prune(net, name, density=0.1, batches=[(x, y)])
+
+    def theirs() -> Call:
+        net, (x, y) = network(model), batch(256)
+        return lambda: straightforward(net, x, y, 0.1)
+
+    return Case(ours, theirs, "straightforward_scores.py")
+
+
+STEPS, BATCH = 10, 128
+
+
+def our_steps(model: str, density: float) -> Call:
+    """STEPS optimizer steps of prunekit's training loop."""
+    net = network(model)
+    masks = prunekit.prune(net, "magnitude", density=density)
+    images = torch.zeros(STEPS * BATCH, *SHAPE, dtype=torch.uint8)
+    labels = torch.zeros(STEPS * BATCH, dtype=torch.int64)
+    split = prunekit.Split(images, labels)
+    data = prunekit.Data(
+        train=split, test=split, classes=CLASSES, input_shape=SHAPE, mean=(0.5,) * 3, std=(0.2,) * 3
+    )
+    given = {} if density == 1 else dict(masks)
+    options = prunekit.Train(
+        epochs=1, batch_size=BATCH, lr=0.01, momentum=0.9, nesterov=False, weight_decay=1e-4,
+        schedule="constant",
+    )  # fmt: skip
+    batches, cpu = Batches(split, data, BATCH), torch.device("cpu")
+    training = Training(net, given, batches, options, 1, 0, "bench", cpu)
+    return lambda: training.run_epoch(lambda: None)
+
+
+def plain_steps(model: str, density: float) -> Call:
+    """The same steps in plain torch; masked by torch.nn.utils.prune when density < 1."""
+    net = network(model).train()
+    owners = [(m, "weight") for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    if density < 1:
+        for module, name in owners:
+            torch.nn.utils.prune.l1_unstructured(module, name, amount=1 - density)
+    x, y = batch(BATCH)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(net(x), y).backward()
+            optimizer.step()
+
+    return steps
+
+
+def step(model: str, density: float, beside: str) -> Case:
+    return Case(lambda: our_steps(model, density), lambda: plain_steps(model, density), beside)
+
+
+def command(*arguments: str) -> Callable[[], Call]:
+    return lambda: (
+        lambda: subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+    )
+
+
+CASES: Mapping[str, Callable[[], Case]] = {
+    "synflow-vgg19": lambda: synflow("vgg19"),
+    "synflow-resnet20": lambda: synflow("resnet20"),
+    "snip": lambda: scorer("snip", straightforward_snip),
+    "grasp": lambda: scorer("grasp", straightforward_grasp),
+    "dense-step": lambda: step("resnet20", 1.0, "plain torch"),
+    "masked-step": lambda: step("resnet20", 0.1, "torch.nn.utils.prune"),
+    "help": lambda: Case(
+        command("-m", "prunekit", "--help"), command("-c", "import argparse"), "bare python"
+    ),
+}
