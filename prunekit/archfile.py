@@ -27,8 +27,12 @@ class FileArchitecture:
     source: str = option("", help="path/to/file.py:function")
 
     def sha256(self) -> str:
-        """Hash of the file's content."""
-        return hashlib.sha256(Path(self.source.rpartition(":")[0]).read_bytes()).hexdigest()
+        """Hash of the file's content; SpecError when it cannot be read."""
+        path = Path(self.source.rpartition(":")[0])
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise SpecError(f"cannot read the architecture {path}: {error.strerror}") from None
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         path, _, name = self.source.rpartition(":")

@@ -32,7 +32,7 @@ class Stopper:
     def _note(self, signum: int, _: FrameType | None) -> None:
         if self.signum and signum == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signum = signum
+        self.signum = self.signum or signum
 
     def stop_if_asked(self, folder: Path) -> None:
         """Raise Interrupted (exit code 130 or 143) when a signal has come."""
