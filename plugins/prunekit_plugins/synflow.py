@@ -98,11 +98,12 @@ class AbsoluteNet:
     """The network by absolute value; kept from round to round, only the mask changes.
 
     state: what the model computes with, by name; the maskable ones are |w| m and have gradients.
-    magnitude: |w| before masking. lent: memory of earlier scores.
+    magnitude: |w| before masking. masks: those of the last call. lent: memory of earlier scores.
     """
 
     state: dict[str, Tensor]
     magnitude: dict[str, Tensor]
+    masks: dict[str, Tensor] = attrs.field(factory=dict)
     lent: list[LentScores] = attrs.field(factory=list)
     checked: bool = False
 
@@ -159,8 +160,14 @@ class AbsoluteNet:
     @torch.no_grad()
     def _mask(self, masks: Mapping[str, Tensor] | None) -> None:
         for name, magnitude in self.magnitude.items():
-            factor = 1 if masks is None else masks[name]
-            torch.mul(magnitude, factor, out=self.state[name].detach())
+            leaf, before = self.state[name].detach(), self.masks.pop(name, None)
+            if masks is None:
+                leaf.copy_(magnitude)
+                continue
+            if before is None or not zero_pruned(leaf, before, masks[name]):
+                torch.mul(magnitude, masks[name], out=leaf)
+                before = masks[name].clone()
+            self.masks[name] = before
 
     def _blank(self) -> Scores:
         """Uninitialised tensors for the scores: memory that nobody holds any more, or new."""
@@ -171,6 +178,22 @@ class AbsoluteNet:
                 return memory.lend()
         self.lent.append(LentScores(self.magnitude))
         return self.lent[-1].lend()
+
+
+def zero_pruned(leaf: Tensor, before: Tensor, now: Tensor) -> bool:
+    """Zero in `leaf` what `now` prunes and `before` did not, and bring `before` up to date.
+
+    False, with nothing done, where more than a few weights were pruned or any came back.
+    """
+    if leaf.device.type != "cpu" or not (leaf.is_contiguous() and now.is_contiguous()):
+        return False
+    flat = now.numpy().ravel()
+    changed = (flat ^ before.numpy().ravel()).nonzero()[0]
+    if len(changed) > len(flat) // 8 or flat[changed].any():
+        return False
+    for values in (leaf, before):
+        values.numpy().ravel()[changed] = 0
+    return True
 
 
 class LentScores:
