@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prunekit_plugins.synflow import SynFlow
 from torch import Tensor, nn
 
 from prunekit import NumericalError, SpecError
@@ -14,7 +16,6 @@ from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.scoring import compute_scores
 from prunekit.select import top_k
-from prunekit_plugins.synflow import SynFlow
 from tests.golden_cases import CASES, DTYPES, TOLERANCE, case, error
 
 
@@ -87,7 +88,7 @@ def test_a_hundred_rounds_equal_the_reference(name: str, entry: str) -> None:
 def test_the_scores_of_every_layer_of_a_chain_sum_to_the_flow(widths: list[int], seed: int) -> None:
     layers = [
         linear(*torch.randn(wide, narrow, generator=rng(seed)).tolist())
-        for narrow, wide in zip(widths, widths[1:])
+        for narrow, wide in itertools.pairwise(widths)
     ]
     model = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
     flow = torch.ones(widths[0], dtype=torch.float64)
