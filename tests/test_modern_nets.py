@@ -32,7 +32,8 @@ MODELS = [  # source, options, image side, names in which a layer may end empty
     pytest.param(Torchvision, "swin_t", 32, (), marks=SLOW, id="swin"),
     pytest.param(Torchvision, "vit_b_16", 64, (), marks=SLOW, id="vit-b"),
 ]
-ROUNDS = 20
+ROUNDS = {"convnext_atto": 20, "mobilenetv3_small_100": 20, "regnety_002": 20}
+"""100 where nothing else is said, as published; fewer than that may collapse a layer."""
 DENSITY = 0.1
 
 
@@ -52,18 +53,30 @@ def test_synflow_prunes_modern_networks(
     shape = (3, side, side)
     model = source(model=name).build(shape, 10)
     redraw_zeros(model, Default(), 0)
-    masks = prunekit.prune(model, SynFlow(), density=DENSITY, rounds=ROUNDS, input_shape=shape)
+    rounds = ROUNDS.get(name, 100)
+    masks = prunekit.prune(model, SynFlow(), density=DENSITY, rounds=rounds, input_shape=shape)
     assert masks.kept == round(DENSITY * masks.total)
     kept = {part: rows for key, mask in masks.items() for part, rows in parts(key, mask).items()}
     empty = [part for part, rows in kept.items() if not rows.any()]
     assert not [part for part in empty if not any(name in part for name in may_empty)]
 
 
-def test_every_projection_of_an_attention_block_gets_the_same_flow() -> None:
+def test_the_flow_through_a_transformer_reaches_every_projection_in_proportion() -> None:
     torch.manual_seed(0)
     model = Timm(model="vit_tiny_patch16_224").build((3, 32, 32), 10)
     scores = prunekit.score(model, SynFlow(), input_shape=(3, 32, 32))
-    q, k, v = scores["blocks.3.attn.qkv.weight"].chunk(3)
     assert all(bool(score.isfinite().all() and (score >= 0).all()) for score in scores.values())
-    assert float(q.sum()) == pytest.approx(float(k.sum()), rel=0.2)
-    assert float(q.sum()) == pytest.approx(float(v.sum()), rel=0.2)
+    q, k, v = (float(rows.sum()) for rows in scores["blocks.3.attn.qkv.weight"].chunk(3))
+    assert 8 * q == pytest.approx(v, rel=0.01)
+    assert 8 * k == pytest.approx(v, rel=0.01)
+
+
+def test_fused_and_plain_attention_score_alike() -> None:
+    torch.manual_seed(0)
+    model = Timm(model="vit_tiny_patch16_224").build((3, 32, 32), 10)
+    fused = prunekit.score(model, SynFlow(), input_shape=(3, 32, 32))
+    for block in model.blocks:
+        block.attn.fused_attn = False
+    plain = prunekit.score(model, SynFlow(), input_shape=(3, 32, 32))
+    for name, score in fused.items():
+        torch.testing.assert_close(score, plain[name], rtol=1e-9, atol=0)

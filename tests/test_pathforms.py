@@ -51,10 +51,10 @@ def test_a_gate_is_open_where_anything_arrives(gate: Callable[..., Tensor]) -> N
     assert positive(gate, X).tolist() == [[0, 0, 1], [1, 1, 0]]
 
 
-def test_a_gate_shares_the_flow_it_lets_through() -> None:
+def test_a_gate_has_an_eighth_of_the_flow_it_lets_through() -> None:
     z = torch.tensor([2.0, 0.5], requires_grad=True)
     (10 * positive(torch.sigmoid, z)).sum().backward()
-    assert (z.grad * z).tolist() == [10.0, 10.0]  # type: ignore[operator]
+    assert (z.grad * z).tolist() == [1.25, 1.25]  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("softmax", [F.softmax, torch.softmax, torch.Tensor.softmax])
@@ -108,17 +108,15 @@ def heads(seed: int) -> Tensor:
     return torch.rand(2, 3, 5, 4, generator=rng, dtype=torch.float64)  # batch, heads, tokens, dim
 
 
-def test_attention_is_linear_in_its_values_and_shares_the_flow_among_q_k_and_v() -> None:
+def test_attention_is_linear_in_v_and_gives_q_and_k_an_eighth_of_the_flow() -> None:
     q, k, v = (heads(seed).requires_grad_() for seed in range(3))
     with PositivePaths():
         y = F.scaled_dot_product_attention(q, k, v)
     z = (q @ k.mT).detach()
     torch.testing.assert_close(y, z / z.sum(-1, keepdim=True) @ v)
     y.sum().backward()
-    for factor in (q, k, v):
-        assert float((factor.grad * factor).sum().detach()) == pytest.approx(
-            float(y.sum().detach())
-        )
+    flows = [float((factor.grad * factor).sum().detach()) for factor in (q, k, v)]
+    assert flows == pytest.approx([float(y.sum().detach()) * share for share in (1 / 8, 1 / 8, 1)])
 
 
 def test_masks_remove_their_entries_from_attention() -> None:

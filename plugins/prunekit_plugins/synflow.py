@@ -19,11 +19,13 @@ Networks that the paper did not have are measured by the same absolute paths:
 * GELU, SiLU, ReLU6, Hardswish, Hardtanh, ELU, LeakyReLU, Mish, tanh and their kin become ReLU.
 * LayerNorm, GroupNorm, RMSNorm become |g| x + |b|: no centring, no scaling. LayerScale is a
   parameter like any other. A denominator counts as a constant.
-* A gate, sigmoid(z), becomes z / stop(z): it is open (1) where anything reaches it, and its weights
-  get their share of the flow they let through. stop() is constant for the gradient.
+* A gate, sigmoid(z), becomes z / stop(z): it is open (1) where anything reaches it, 0 elsewhere.
 * softmax(z) becomes relu(z) / stop(sum relu(z)), 0 where the sum is 0. Attention is then linear in
-  v, in q and in k, each of which gets as much of the flow as v does, and its output stays of
-  degree one in the input. Additive masks of -inf and boolean masks remove their entries.
+  v, in q and in k, and its output stays of degree one in the input. Additive masks of -inf and
+  boolean masks remove their entries. stop() is constant for the gradient.
+* What directs the flow (gates, q and k) is credited with an eighth of it, so that its weights have
+  scores. Full credit would triple, at each attention block, the flow of all layers before it, and
+  SynFlow would prune the last blocks away.
 * Dropout is off.
 """
 
