@@ -15,6 +15,7 @@ from prunekit.contracts import Batch, Scores
 from prunekit.data import Batches, Data
 from prunekit.draws import generator
 from prunekit.errors import SpecError
+from prunekit.learned import MaskedWeights
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins
@@ -238,7 +239,8 @@ def train(
     if test is None and isinstance(data, Data):
         test = data
     tested = None if test is None else epoch_batches(test, "test", size, place, seed)
-    training = Training(model, bits, batches, settings, epochs, seed, "train", place)
+    owner = MaskedWeights.of(model, bits, place)
+    training = Training(model, owner, batches, settings, epochs, seed, "train", place)
     history = []
     while not training.done:
         line = training.run_epoch(lambda: None)

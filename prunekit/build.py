@@ -49,12 +49,14 @@ def build_model(spec: Spec, data: Data) -> Built:
         raise SpecError(f"arch.build returned {type(model).__name__}; it must return an nn.Module")
     if spec.weights is not None:
         load_weights(model, spec.weights)
-    check_output(model, data.input_shape, data.classes)
+    check_output(model, data.example(), data.classes)
+    if spec.norm == "non-affine":
+        freeze_norms(model)
     if pretrained(spec):
-        return Built(model.train(), [], refused_law)
+        return Built(model.train(), [], NoLaw())
     apply_init(model, spec.init, spec.seed)
     redrawn = redraw_zeros(model, spec.init, spec.seed)
-    return Built(model.train(), redrawn, law_of(model, spec.init))
+    return Built(model.train(), redrawn, law_of(model, spec.init, spec.seed))
 
 
 def load_weights(model: nn.Module, path: str) -> None:
@@ -78,26 +80,33 @@ def load_weights(model: nn.Module, path: str) -> None:
     model.load_state_dict(given, strict=False)
 
 
-def check_output(model: nn.Module, input_shape: tuple[int, ...], classes: int) -> None:
-    """SpecError in one line unless an image of `input_shape` gives `classes` logits."""
-    if len(input_shape) != 3:  # channels, height, width: only images can be made up here
+def check_output(model: nn.Module, example: Tensor | None, classes: int) -> None:
+    """SpecError in one line unless the `example` (2, ...) of the data gives `classes` logits."""
+    if example is None:
         return
     modes = {module: module.training for module in model.modules()}
-    text = "x".join(map(str, input_shape))
     try:
         with torch.no_grad():
-            output = model.eval()(torch.zeros(2, *input_shape))
+            output = model.eval()(example)
     except Exception as error:  # anyone's forward may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise SpecError(
-            f"this network cannot take {text} inputs ({reason}); set data.size"
-        ) from None
+        raise SpecError(f"this network cannot take {cannot_take(example, reason)}") from None
     finally:
         for module, mode in modes.items():
             module.training = mode
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     if shape != (2, classes):
+        text = "x".join(map(str, example.shape[1:]))
         raise SpecError(f"this network gives {shape} for 2 inputs of {text}, not (2, {classes})")
+
+
+def cannot_take(example: Tensor, reason: str) -> str:
+    """What a network cannot take, why, and what to do."""
+    if example.is_floating_point():
+        text = "x".join(map(str, example.shape[1:]))
+        return f"{text} inputs ({reason}); set data.size"
+    ids = int(example.max()) + 1
+    return f"tokens of {ids} kinds ({reason}); choose --arch text with a vocabulary of {ids}"
 
 
 @torch.no_grad()
@@ -107,6 +116,18 @@ def apply_init(model: nn.Module, init: Any, seed: int) -> None:
         return
     for name, layer in maskable_layers(model).items():
         layer.parameter.copy_(init.draw(layer, draws.generator(seed, "init", name)))
+
+
+@torch.no_grad()
+def freeze_norms(model: nn.Module) -> None:
+    """Make every norm layer non-affine: gain 1 and bias 0, neither of which is trained.
+
+    The parameters stay where they are, so that any architecture keeps working and its state dict
+    keeps its keys.
+    """
+    for module in filter(is_norm, model.modules()):
+        for name, parameter in module.named_parameters(recurse=False):
+            parameter.fill_(0.0 if name == "bias" else 1.0).requires_grad_(False)
 
 
 @torch.no_grad()
@@ -134,6 +155,11 @@ def redraw_zeros(model: nn.Module, init: Any, seed: int) -> list[str]:
 NORM_ATTRIBUTES = ("num_features", "normalized_shape", "num_groups")
 
 
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module is a batch, layer, RMS, group or instance norm, by its attributes."""
+    return any(hasattr(module, key) for key in NORM_ATTRIBUTES) and hasattr(module, "eps")
+
+
 def is_norm_gain(name: str, module: nn.Module) -> bool:
     """Whether a parameter scales a normalised signal.
 
@@ -141,22 +167,48 @@ def is_norm_gain(name: str, module: nn.Module) -> bool:
     of a weight-standardised convolution. LayerScale is neither: it starts small, not at zero.
     """
     leaf = name.rpartition(".")[2]
-    norm = any(hasattr(module, key) for key in NORM_ATTRIBUTES) and hasattr(module, "eps")
-    return (norm and leaf == "weight") or "gain" in leaf
+    return (is_norm(module) and leaf == "weight") or "gain" in leaf
 
 
-def law_of(model: nn.Module, init: Any) -> Law:
-    """The law that draws any weight of `model` from `init`, on its device and of its dtype."""
-    layers: Mapping[str, Layer] = {found[0]: Layer(*found) for found in owned_parameters(model)}
+@attrs.frozen(eq=False)
+class InitLaw:
+    """Each layer's own init distribution, see `contracts.Law`.
 
-    def law(name: str, rng: torch.Generator) -> Tensor:
-        if name not in layers:
+    number: 0 = the initial weights, e >= 1 = those of the e-th redraw; weights drawn by counter
+    are a function of (seed, name, element, number) alone.
+    """
+
+    layers: Mapping[str, Layer]
+    init: Any
+    seed: int = 0
+    number: int = 0
+
+    def numbered(self, number: int) -> InitLaw:
+        """The law of another draw."""
+        return attrs.evolve(self, number=number)
+
+    def __call__(self, name: str, rng: torch.Generator, elements: Tensor | None = None) -> Tensor:
+        if name not in self.layers:
             raise SpecError(f"the model has no parameter {name!r} to draw")
-        return init.draw(layers[name], rng).to(layers[name].parameter)
+        layer = self.layers[name]
+        values = self.init.draw(layer, rng).to(layer.parameter)
+        return values if elements is None else values.view(-1)[elements]
 
-    return law
+
+def law_of(model: nn.Module, init: Any, seed: int = 0) -> InitLaw:
+    """The law that draws any weight of `model` from `init`, on its device and of its dtype."""
+    layers = {found[0]: Layer(*found) for found in owned_parameters(model)}
+    return InitLaw(layers, init, seed)
 
 
-def refused_law(name: str, rng: torch.Generator) -> Tensor:
-    """The law of weights that come trained: there is none."""
-    raise SpecError(f"{name} cannot be redrawn: pretrained weights follow no init law; see --init")
+@attrs.frozen
+class NoLaw:
+    """The law of weights that come trained: there is none, SpecError."""
+
+    def numbered(self, number: int) -> NoLaw:
+        return self
+
+    def __call__(self, name: str, rng: torch.Generator, elements: Tensor | None = None) -> Tensor:
+        raise SpecError(
+            f"{name} cannot be redrawn: pretrained weights follow no init law; see --init"
+        )

@@ -113,10 +113,17 @@ class Observer(Protocol):
 
 
 class Law(Protocol):
-    """Each layer's own init distribution."""
+    """Each layer's own init distribution, for one draw."""
 
-    def __call__(self, name: str, rng: torch.Generator) -> Tensor:
-        """Fresh values for the whole parameter `name`, on its device and of its dtype."""
+    def __call__(self, name: str, rng: torch.Generator, elements: Tensor | None = None) -> Tensor:
+        """Fresh values of the parameter `name`, on its device and of its dtype.
+
+        The whole parameter, or (elements: int64 flat indices) a 1-d tensor of those entries.
+        `rng` decides where the init does not draw by counter.
+        """
+
+    def numbered(self, number: int) -> Law:
+        """The law of draw `number`: 0 = the initial weights, e >= 1 = the e-th redraw."""
 
 
 @attrs.frozen(eq=False)
@@ -133,7 +140,11 @@ class Sampled:
 
 @attrs.frozen(eq=False)
 class Redraw:
-    """What a reinitializer returns for one parameter: `values` go where `where` is True."""
+    """What a reinitializer returns for one parameter: `values` go where `where` says.
+
+    where: bool of the parameter's shape, with `values` of that shape; or int64 flat indices, with
+    one value each.
+    """
 
     where: Tensor
     values: Tensor

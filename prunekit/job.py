@@ -21,14 +21,17 @@ from prunekit.draws import generator
 from prunekit.errors import SpecError
 from prunekit.jobdata import batches_to_score, measure, training_batches
 from prunekit.jobstate import restore_job, save_job
+from prunekit.learned import LearnedScores, MaskedWeights
 from prunekit.masks import Masks
 from prunekit.network import Network
+from prunekit.resolve import learns
 from prunekit.rounds import Method, Pruning, prune_round, redraw_pruned, score_stats
 from prunekit.runfolder import RunFolder, foreign_masks
+from prunekit.sampling import Budget
 from prunekit.schedule import densities
 from prunekit.signals import Stopper
 from prunekit.spec import Spec
-from prunekit.training import Training
+from prunekit.training import Owner, Training
 
 CHECKPOINT_SECONDS = 30.0  # between rounds that do not train
 
@@ -62,6 +65,11 @@ class Job:
         return self.pruning.network
 
     @property
+    def learned(self) -> bool:
+        """Whether the training learns scores, and with them the masks."""
+        return learns(self.spec.scorer) and self.spec.prune.density != 1
+
+    @property
     def masks(self) -> Masks:
         masks = self.network.masks
         if masks is None:
@@ -77,9 +85,13 @@ class Job:
             self.phase, self.trained = "final", False
             self.save()
         if self.phase == "final":
-            effective = self.network.effective.items()
-            self.network.weights = {name: p.detach() for name, p in effective}  # frees the copy
+            if not self.learned:  # which keeps the random weights beside the effective ones
+                effective = self.network.effective.items()
+                self.network.weights = {name: p.detach() for name, p in effective}
             self.train("final", self.spec.train.epochs or 0, "real")
+            if self.learned:
+                self.score_stats = score_stats(self.pruning)
+                self.finish_masks()
             self.phase = "done"
 
     # -- rounds ------------------------------------------------------------------------------
@@ -89,7 +101,7 @@ class Job:
         spec = self.spec
         if spec.prune.masks is not None:
             self.network.mask(foreign_masks(spec.prune.masks, self.network.weights))
-        elif spec.prune.density != 1:
+        elif spec.prune.density != 1 and not self.learned:
             for round_ in range(self.pruning.round + 1, (spec.rounds.count or 1) + 1):
                 self.one_round(round_)
         self.finish_masks()
@@ -190,12 +202,11 @@ class Job:
         """Train to the end of `phase`, recording a line and saving at each epoch."""
         options, device = self.spec.train, self.device
         batches = training_batches(self, phase, source)
-        masks = {} if self.network.masks is None else self.network.masks
         self.training = training = Training(
-            self.built.model, masks, batches, options, epochs, self.spec.seed, phase, device
+            self.built.model, self.owner(), batches, options, epochs, self.spec.seed, phase, device
         )
         steps, goal = epochs * training.steps_per_epoch, self.spec.rounds.rewind_step or 0
-        if self.phase == "rounds" and self.rewind is None and goal > steps:
+        if self.phase == "rounds" and self.rewind is None and goal >= steps:
             raise SpecError(
                 f"rounds.rewind_step = {goal} is never reached; a round trains {steps} steps: "
                 "raise rounds.epochs"
@@ -215,7 +226,26 @@ class Job:
                 | {"epoch_seconds": time.perf_counter() - started}
             )
             self.after_step(epoch_end=True)
+        training.owner.finish(self.pruning)
         self.training = None
+
+    def owner(self) -> Owner:
+        """What the training owns: weights under the mask, or scores."""
+        if not self.learned:
+            return MaskedWeights.of(self.built.model, self.network.masks or {}, self.device)
+        prune, total = self.spec.prune, self.network.total
+        density = prune.density or 1.0
+        budget = Budget(
+            round(density * total),
+            prune.allocation or "global",
+            prune.densities,
+            prune.min_per_layer,
+            density=density,
+        )
+        spec, law = self.spec, self.built.law
+        return LearnedScores(
+            self.network, spec.scorer, spec.sampler, budget, spec.reinit, law, spec.seed
+        )
 
     def after_step(self, epoch_end: bool = False) -> None:
         """Snapshot for rewinding, checkpoint when due, stop when a signal asks for it."""

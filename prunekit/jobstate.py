@@ -41,11 +41,11 @@ def tensors_of(job: Job) -> dict[str, Tensor]:
         "model": job.built.model.state_dict(),
         "masks": job.network.masks or {},
         "redrawn": pruning.redrawn,
-        "ever": pruning.ever_redrawn,
+        "draws": pruning.draws,
         "scale": pruning.scale or {},
         "rewind": job.rewind or {},
         "training": job.training.state() if job.training else {},
-        "weights": job.network.weights if job.phase == "rounds" else {},
+        "weights": job.network.weights if job.phase == "rounds" or job.learned else {},
     }
     return {f"{g}/{key}": value for g, group in groups.items() for key, value in group.items()}
 
@@ -77,7 +77,7 @@ def _take(job: Job, groups: dict[str, dict[str, Tensor]], position: Mapping[str,
     job.score_stats = position["score_stats"]
     pruning = job.pruning
     pruning.round, pruning.redraws = position["round"], position["redraws"]
-    pruning.redrawn, pruning.ever_redrawn = groups.get("redrawn", {}), groups.get("ever", {})
+    pruning.redrawn, pruning.draws = groups.get("redrawn", {}), groups.get("draws", {})
     pruning.scale, job.rewind = groups.get("scale"), groups.get("rewind")
     job.built.model.load_state_dict(groups["model"])
     for name, parameter in job.network.effective.items():

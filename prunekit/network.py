@@ -154,12 +154,12 @@ class Network:
 
     @torch.no_grad()
     def change(self, name: str, where: Tensor | None, values: Tensor) -> None:
-        """Change weights (all, or those at `where`) and write them; empties `memo`."""
+        """Change weights (all, or those at `where`, see `put`), write them and empty `memo`."""
         weight = self.weights[name]
         if where is None:
             weight.copy_(values)
         else:
-            weight[where] = values.to(weight)[where]
+            put(weight, where, values)
         self.memo.clear()
         mask = None if self.masks is None else self.masks[name]
         self.layers[name].parameter.copy_(weight if mask is None else weight * mask)
@@ -178,3 +178,17 @@ def _fitting(name: str, weight: Tensor, masks: Mapping[str, Tensor]) -> Tensor:
     if mask.dtype != torch.bool:
         raise SpecError(f"the mask of {name} must be bool: {mask.dtype}; use `scores > t`")
     return mask.to(weight.device)
+
+
+def put(tensor: Tensor, where: Tensor, values: Tensor | int) -> int:
+    """Write `values` in place at `where` and return how many there are.
+
+    where: bool of the tensor's shape, with values of that shape; or int64 flat indices, with one
+    value each. One int is written everywhere.
+    """
+    if where.dtype == torch.bool:
+        tensor[where] = values if isinstance(values, int) else values.to(tensor)[where]
+        return int(torch.count_nonzero(where))
+    flat = tensor.view(-1)
+    flat[where] = values if isinstance(values, int) else values.to(tensor)
+    return where.numel()

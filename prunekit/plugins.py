@@ -32,15 +32,15 @@ KINDS: Mapping[str, str] = {
 }
 """Kind of component -> the hook that offers it."""
 
-METHODS: Mapping[str, str] = {
-    "scorer": "score",
-    "sampler": "sample",
-    "reinit": "reinit",
-    "arch": "build",
-    "init": "draw",
-    "dataset": "load",
+METHODS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "scorer": (("score",), ("initial", "rank")),
+    "sampler": (("sample",),),
+    "reinit": (("reinit",),),
+    "arch": (("build",),),
+    "init": (("values",), ("draw",)),
+    "dataset": (("load",),),
 }
-"""Kind of component -> the one method that is its contract."""
+"""Kind of component -> the contracts it may keep, each a set of methods."""
 
 PLURALS: Mapping[str, str] = {
     "scorer": "scorers",
@@ -222,14 +222,20 @@ def _check_component(source: Source, kind: str, name: str, cls: Any) -> None:
             f"{source} offers {name!r}; a plugin named {source.name!r} may offer "
             f"{source.name!r} or '{source.name}/...' only"
         )
-    if not isinstance(cls, type) or not callable(getattr(cls, METHODS[kind], None)):
-        raise PluginError(
-            f"{source}: {kind} {name!r} must be a class with a method {METHODS[kind]!r}"
-        )
+    if not isinstance(cls, type) or not keeps_contract(kind, cls):
+        choices = " or ".join(" and ".join(map(repr, methods)) for methods in METHODS[kind])
+        raise PluginError(f"{source}: {kind} {name!r} must be a class with a method {choices}")
     try:
         check_options(cls)
     except PrunekitError as error:
         raise PluginError(f"{source}: {kind} {name!r}: {error}") from None
+
+
+def keeps_contract(kind: str, cls: type) -> bool:
+    """Whether a class has the methods that a component of this kind must have."""
+    return any(
+        all(callable(getattr(cls, method, None)) for method in methods) for methods in METHODS[kind]
+    )
 
 
 def _brief(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from prunekit.spec import COMPONENTS, SECTIONS, Spec
 from prunekit.structure import component_from, default_name, section_from
 
 OPEN = frozenset(
-    ["sampler"]
+    [field.name for field in attrs.fields(Spec) if "fallback" in field.metadata]
     + [
         f"{section}.{field.name}"
         for section, cls in SECTIONS.items()
@@ -22,7 +22,7 @@ OPEN = frozenset(
         if "fallback" in field.metadata
     ]
 )
-"""What a component may suggest: the keys that are left open."""
+"""What a component may suggest: the keys that are left open, and options of the components."""
 
 SUGGESTERS = ("scorer", "sampler", "reinit", "arch", "dataset", "init")
 """Whose suggestions count first."""
@@ -45,6 +45,8 @@ def resolve(spec: Spec, plugins: Plugins) -> Spec:
             if attrs.has(type(getattr(given, field.name)))
         },
     )
+    if whole.norm is None:
+        whole = attrs.evolve(whole, norm=suggested.get("norm", "affine"))
     refuse_idle(given, whole)
     return _without_idle(given, whole)
 
@@ -55,7 +57,7 @@ def suggestions(spec: Spec) -> dict[str, Any]:
     for kind in SUGGESTERS:
         component = getattr(spec, kind)
         for key, value in getattr(component, "suggests", {}).items():
-            if key not in OPEN:
+            if key not in OPEN and key.partition(".")[0] not in COMPONENTS:
                 raise PluginError(
                     f"{kind} {type(component).__name__} suggests {key!r}, which is not left open; "
                     f"on offer: {', '.join(sorted(OPEN))}"
@@ -66,7 +68,7 @@ def suggestions(spec: Spec) -> dict[str, Any]:
 
 def _without_idle(given: Spec, whole: Spec) -> Spec:
     """Leave open what cannot act, so that a resolved spec resolves to itself."""
-    idle = [key for key, is_idle, _ in IDLE if is_idle(whole)]
+    idle = [key for key, is_idle, _ in IDLE if has(whole, key) and is_idle(whole)]
     if reads(whole.scorer) == "one batch" and given.prune.data is None:
         idle += ["prune.data", "prune.batch_size"]  # it scores on an input of its own
     for key in idle:
@@ -104,9 +106,20 @@ def filled(part: Any, prefix: str, suggested: Mapping[str, Any]) -> Any:
     return attrs.evolve(part, **values) if values else part
 
 
+def learns(scorer: Any) -> bool:
+    """Whether the scorer gives initial scores that the training loop optimises."""
+    return hasattr(scorer, "initial")
+
+
+def has(spec: Spec, key: str) -> bool:
+    """Whether the dotted key is one of this spec: components differ in their options."""
+    section, name = key.split(".")
+    return hasattr(getattr(spec, section), name)
+
+
 def reads(scorer: Any) -> str:
     """What a scorer is given: "batches", "one batch" (a round) or "nothing"."""
-    return getattr(scorer, "reads", "batches")
+    return "nothing" if learns(scorer) else getattr(scorer, "reads", "batches")
 
 
 def allocates(sampler: Any) -> bool:
@@ -122,6 +135,11 @@ def pretrained(spec: Spec) -> bool:
     return bool(getattr(spec.arch, "pretrained", False)) or spec.weights is not None
 
 
+PERIOD = (
+    "inside training a fixed mask makes redrawing pointless; with measured scores it acts between "
+    "rounds, with learned ones inside training"
+)
+
 # An option that the user gave and that cannot act: dotted key, when it is idle, why.
 Idle = tuple[str, Callable[[Spec], bool], str]
 
@@ -133,6 +151,10 @@ IDLE: tuple[Idle, ...] = (
     ("prune.batch_size", lambda s: reads(s.scorer) == "nothing", "this scorer reads no data"),
     ("prune.density", lambda s: s.prune.masks is not None, "prune.masks brings its own density"),
     ("prune.control", lambda s: s.prune.density == 1, "density 1 masks nothing"),
+    ("rounds.count", lambda s: learns(s.scorer), "learned scores are sampled at every step"),
+    ("rounds.epochs", lambda s: learns(s.scorer), "learned scores are sampled at every step"),
+    ("prune.masks", lambda s: learns(s.scorer), "this scorer learns the mask"),
+    ("reinit.period", lambda s: not learns(s.scorer), PERIOD),
     ("rounds.schedule", lambda s: s.rounds.count == 1, "there is one round; set rounds.count"),
     ("rounds.rewind", lambda s: s.rounds.epochs == 0, "no round trains; set rounds.epochs"),
     ("rounds.data", lambda s: s.rounds.epochs == 0, "no round trains; set rounds.epochs"),
@@ -146,7 +168,9 @@ IDLE: tuple[Idle, ...] = (
 # A combination that does not make sense: when, why and what to choose instead.
 SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
     (
-        lambda s: acts(s.reinit) and s.rounds.count == 1 and s.prune.density != 1,
+        lambda s: (
+            acts(s.reinit) and not learns(s.scorer) and s.rounds.count == 1 and s.prune.density != 1
+        ),
         "reinit acts between rounds and there is one round; choose rounds.count >= 2",
     ),
     (
@@ -172,6 +196,8 @@ def refuse_idle(given: Spec, filled: Spec) -> None:
         if senseless(filled):
             raise SpecError(why)
     for key, idle, why in IDLE:
+        if not has(given, key):
+            continue
         section, name = key.split(".")
         value = getattr(getattr(given, section), name)
         default = getattr(attrs.fields(type(getattr(given, section))), name).default

@@ -14,7 +14,7 @@ from prunekit.contracts import Batch, Law, Scores
 from prunekit.draws import generator
 from prunekit.errors import PluginError
 from prunekit.masks import count_kept
-from prunekit.network import Network
+from prunekit.network import Network, put
 from prunekit.resolve import acts
 from prunekit.sampling import Allocation, Budget
 from prunekit.scoring import compute_scores
@@ -41,7 +41,8 @@ class Pruning:
     """What stands between two rounds.
 
     round: rounds done. redrawn: weights redrawn after the last round, which compete again.
-    ever_redrawn: weights redrawn after any round. redraws: how many redraws that were.
+    draws: int32, the round after which each weight was last redrawn, 0 = never; only names that
+    were redrawn. redraws: how many redraws that were.
     scores, scale: those of the last round.
     """
 
@@ -49,7 +50,7 @@ class Pruning:
     round: int = 0
     redraws: int = 0
     redrawn: dict[str, Tensor] = attrs.field(factory=dict)
-    ever_redrawn: dict[str, Tensor] = attrs.field(factory=dict)
+    draws: dict[str, Tensor] = attrs.field(factory=dict)
     scores: Scores | None = None
     scale: dict[str, Tensor] | None = None
 
@@ -107,17 +108,18 @@ def prune_round(
 
 
 def redraw_pruned(pruning: Pruning, reinit: Any, law: Law, seed: int) -> dict[str, Tensor]:
-    """Let the reinitializer act after a round; returns where it redrew, by name."""
+    """Let the reinitializer act after a round; returns where it redrew (bool), by name."""
     if not acts(reinit):
         return {}
-    network = pruning.network
-    redraws = reinit.reinit(network, law, generator(seed, "reinit", pruning.round))
+    network, number = pruning.network, pruning.round
+    redraws = reinit.reinit(network, law.numbered(number), generator(seed, "reinit", number))
+    pruning.redrawn = {}
     for name, redraw in redraws.items():
         network.change(name, redraw.where, redraw.values)
-        before = pruning.ever_redrawn.get(name)
-        pruning.ever_redrawn[name] = redraw.where if before is None else before | redraw.where
-        pruning.redraws += count_kept(redraw.where)
-    pruning.redrawn = {name: redraw.where for name, redraw in redraws.items()}
+        weight = network.weights[name]
+        draws = pruning.draws.setdefault(name, torch.zeros_like(weight, dtype=torch.int32))
+        pruning.redraws += put(draws, redraw.where, number)
+        pruning.redrawn[name] = draws == number
     return pruning.redrawn
 
 

@@ -56,6 +56,10 @@ class RunFolder:
         return self.path / "scale.safetensors"
 
     @property
+    def draws(self) -> Path:
+        return self.path / "draws.safetensors"
+
+    @property
     def layers(self) -> Path:
         return self.path / "layers.json"
 

@@ -105,6 +105,27 @@ class DataOptions:
 
 
 @attrs.frozen
+class Published:
+    """What a paper reports for this run. It changes nothing; `show` and `compare` print it too."""
+
+    source: str | None = option(None, help="the paper and its table")
+    metric: str | None = option(None, help="the number of summary.json that the figure is of")
+    mean: float | None = option(None, help="the paper's figure; accuracies in 0-1")
+    std: float | None = option(
+        None, help="its standard deviation", validator=attrs.validators.optional(at_least(0))
+    )
+    n: int | None = option(
+        None, help="runs behind it", validator=attrs.validators.optional(at_least(1))
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.mean is not None and (self.source is None or self.metric is None):
+            raise SpecError(f"mean = {self.mean!r} stands for nothing: give source and metric too")
+        if self.mean is None and (self.std, self.n, self.metric) != (None, None, None):
+            raise SpecError("metric, std and n describe a mean; give published.mean too")
+
+
+@attrs.frozen
 class Spec:
     """A run. Components are names or objects; what is None is left open for `resolve`."""
 
@@ -116,6 +137,9 @@ class Spec:
     )
     reinit: Any = option("none", help="what becomes of the pruned weights")
     init: Any = option("default", help="which values the weights start with")
+    norm: Literal["affine", "non-affine"] | None = left_open(
+        "affine", help="whether norm layers train a gain and a bias; non-affine: 1 and 0, frozen"
+    )
     observers: tuple[str, ...] = option(("progress",), help="plugins that watch the run")
     seed: int = option(0, help="seed of everything random", validator=at_least(0))
     device: str = option("auto", help="cpu, cuda, cuda:1, mps, or auto")
@@ -124,6 +148,7 @@ class Spec:
     rounds: Rounds = attrs.field(factory=Rounds)
     train: Train = attrs.field(factory=Train)
     data: DataOptions = attrs.field(factory=DataOptions)
+    published: Published = attrs.field(factory=Published)
 
 
 COMPONENTS = ("arch", "dataset", "scorer", "sampler", "reinit", "init")
@@ -132,6 +157,7 @@ SECTIONS: Mapping[str, type] = {
     "rounds": Rounds,
     "train": Train,
     "data": DataOptions,
+    "published": Published,
 }
 
 

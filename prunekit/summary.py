@@ -11,11 +11,14 @@ from torch.optim.swa_utils import update_bn
 
 from prunekit.flops import count_flops, effective
 from prunekit.jobdata import measure, training_batches
+from prunekit.masks import count_kept
 from prunekit.plots import plot_curves, plot_layers
+from prunekit.structure import options_table
 from prunekit.tensorfile import write_tensors
 
 if TYPE_CHECKING:
     from prunekit.job import Job
+    from prunekit.spec import Spec
 
 
 def layer_rows(job: Job) -> list[dict[str, Any]]:
@@ -45,6 +48,8 @@ def finish(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
     folder, masks = job.folder, job.masks
     write_tensors(folder.model, job.built.model.state_dict())
     masks.save(folder.masks)
+    if job.pruning.draws:
+        write_tensors(folder.draws, job.pruning.draws)
     if job.pruning.scale:
         write_tensors(folder.scale, job.pruning.scale)
     folder.write_json(folder.layers, rows)
@@ -61,7 +66,7 @@ def summarize(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
     masks, pruning = job.masks, job.pruning
     densities = {row["name"]: row["density"] for row in rows}
     flops = count_flops(job.built.model, job.data.input_shape, job.network.layers)
-    survivors = {name: ever & masks[name] for name, ever in pruning.ever_redrawn.items()}
+    ever = {name: draws > 0 for name, draws in pruning.draws.items()}
     return {
         **measure(job),
         "density": masks.density,
@@ -75,15 +80,22 @@ def summarize(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "empty": [row["name"] for row in rows if row["total"] and not row["kept"]],
         "dead": sum(job.dead.values()),
         "redraws": pruning.redraws,
-        "redrawn": sum(int(ever.sum()) for ever in pruning.ever_redrawn.values()),
-        "redrawn_kept": sum(int(kept.sum()) for kept in survivors.values()),
+        "redrawn": sum(count_kept(where) for where in ever.values()),
+        "redrawn_kept": sum(count_kept(where & masks[name]) for name, where in ever.items()),
         "redrawn_zeros": job.built.redrawn,
         "flops.dense": None if flops is None else flops.dense,
         "flops.effective": None if flops is None else effective(flops, densities),
         "input_shape": list(job.data.input_shape),
         "classes": job.data.classes,
         "masks_sha256": masks.digest(),
+        **published(job.spec),
     }
+
+
+def published(spec: Spec) -> dict[str, Any]:
+    """What a paper reports for this run, under the key "published"; nothing where none does."""
+    table = options_table(spec.published)
+    return {"published": table} if table else {}
 
 
 def recalibrate(job: Job) -> None:

@@ -1,7 +1,7 @@
-"""The training loop: masked weights and their momentum are exactly zero after every step.
+"""The training loop: one for masked weights and for learned scores, on any plain nn.Module.
 
-It works on any plain nn.Module, by masking gradients: a weight that starts at zero and whose
-gradient, momentum and decay are zero stays zero under any of the optimizers.
+What differs is which tensors the optimizer owns, see learned.py. Masked weights and their
+momentum are exactly zero after every step.
 """
 
 from __future__ import annotations
@@ -17,11 +17,32 @@ from torch.nn import functional as F
 
 from prunekit.draws import fold
 from prunekit.errors import NumericalError, SpecError, StorageError
+from prunekit.rounds import Pruning
 from prunekit.spec import Train
 
 Pairs = Iterator[tuple[Tensor, Tensor]]
 
 LOOK_EVERY = 100  # steps between looks at the loss: a look waits for the device
+
+
+class Owner(Protocol):
+    """What a training owns; see `learned.MaskedWeights` and `learned.LearnedScores`."""
+
+    def trained(self) -> list[nn.Parameter]: ...
+
+    def before_step(self, step: int) -> None: ...
+
+    def after_backward(self) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def metrics(self) -> dict[str, Any]: ...
+
+    def finish(self, pruning: Pruning) -> None: ...
+
+    def state(self) -> dict[str, Tensor]: ...
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None: ...
 
 
 class EpochBatches(Protocol):
@@ -67,14 +88,14 @@ def make_optimizer(options: Train, parameters: list[nn.Parameter]) -> torch.opti
 
 @attrs.define(eq=False)
 class Training:
-    """One training of `model` under `masks`, resumable at any step.
+    """One training of what `owner` owns in `model`, resumable at any step.
 
     step: optimizer steps done. phase: names this training among those of a run; chance is a
     function of (seed, phase, step). first: the step to begin at (late rewinding).
     """
 
     model: nn.Module
-    masks: Mapping[str, Tensor]
+    owner: Owner
     batches: EpochBatches
     options: Train
     epochs: int
@@ -89,8 +110,7 @@ class Training:
     forward: Callable[[Tensor], Tensor] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(self.options, trained)
+        self.optimizer = make_optimizer(self.options, self.owner.trained())
         kind = self.device.type
         self.scaler = torch.amp.GradScaler(kind, enabled=self.options.amp == "fp16")
         self.forward = torch.compile(self.model) if self.options.compile else self.model
@@ -120,13 +140,12 @@ class Training:
         """
         epoch, offset = divmod(self.step, self.steps_per_epoch)
         pairs = self.batches.epoch(epoch, offset * self.options.accumulate)
-        masked = self._masked_parameters()
         self.model.train()
         with torch.random.fork_rng(devices=self._cuda_devices()):
             torch.manual_seed(fold(self.seed, "epoch", self.phase, epoch))  # a loader's shuffle
             for group in _groups(pairs, self.options.accumulate):
                 torch.manual_seed(fold(self.seed, "step", self.phase, self.step))
-                lr = self._one_step(group, masked)
+                lr = self._one_step(group)
                 if (self.step % LOOK_EVERY) == 0:
                     self.look()
                 if self.step % self.steps_per_epoch:
@@ -134,24 +153,25 @@ class Training:
         self.look()
         loss, correct, examples = self.totals.tolist()
         self.totals.zero_()
-        return {"train.loss": loss / examples, "train.accuracy": correct / examples, "lr": lr}
+        self.owner.settle()
+        line = {"train.loss": loss / examples, "train.accuracy": correct / examples, "lr": lr}
+        return line | self.owner.metrics()
 
-    def _one_step(self, group: list[tuple[Tensor, Tensor]], masked: list[Any]) -> float:
+    def _one_step(self, group: list[tuple[Tensor, Tensor]]) -> float:
         """Forward, backward and update on one group of batches; returns the learning rate."""
         lr = learning_rate(self.options, self.step / self.steps_per_epoch, self.epochs)
         for settings in self.optimizer.param_groups:
             settings["lr"] = lr
+        self.owner.before_step(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         examples = sum(len(y) for _, y in group)
         for x, y in group:
             loss = self._loss(x, y, examples)
             self.scaler.scale(loss).backward()
+        self.owner.after_backward()
         self.scaler.unscale_(self.optimizer)
-        for parameter, pruned in masked:
-            if parameter.grad is not None:
-                parameter.grad.masked_fill_(pruned, 0)
         if self.options.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)
+            nn.utils.clip_grad_norm_(self.owner.trained(), self.options.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.step += 1
@@ -182,10 +202,6 @@ class Training:
                 "try a smaller train.lr, train.clip 1, some train.warmup, or train.amp none"
             )
 
-    def _masked_parameters(self) -> list[tuple[nn.Parameter, Tensor]]:
-        parameters = dict(self.model.named_parameters())
-        return [(parameters[name], ~mask.to(self.device)) for name, mask in self.masks.items()]
-
     def _cuda_devices(self) -> list[int]:
         return [self.device.index or 0] if self.device.type == "cuda" else []
 
@@ -199,6 +215,7 @@ class Training:
             if value is not None
         }
         tensors |= {f"scaler/{key}": torch.tensor(v) for key, v in self.scaler.state_dict().items()}
+        tensors |= {f"owner/{key}": value for key, value in self.owner.state().items()}
         return {**tensors, "totals": self.totals, "step": torch.tensor(self.step)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
@@ -206,6 +223,7 @@ class Training:
         try:
             self.step = int(tensors["step"])
             self.totals.copy_(tensors["totals"])
+            self.owner.load_state({k[6:]: v for k, v in tensors.items() if k[:6] == "owner/"})
         except KeyError as error:
             raise StorageError(f"the checkpoint lacks {error}; it is damaged") from None
         numbered: dict[int, dict[str, Any]] = {}

@@ -38,7 +38,7 @@ def plugins_with(hook, function):
 
 @pytest.mark.parametrize(("hook", "kind"), HOOKS.items())
 def test_a_component_offered_by_its_hook_is_found_by_its_kind_and_name(hook, kind):
-    cls = attrs.frozen(type("Mine", (), {METHODS[kind]: lambda self: None}))
+    cls = attrs.frozen(type("Mine", (), {name: lambda self: None for name in METHODS[kind][0]}))
     assert plugins_with(hook, lambda: {"mine": cls}).component(kind, "mine") is cls
 
 

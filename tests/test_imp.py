@@ -13,8 +13,10 @@ from prunekit.build import build_model
 from prunekit.data import Batches, prepare
 from prunekit.plugins import Plugins
 from prunekit.resolve import resolve
+from prunekit.learned import MaskedWeights
 from prunekit.training import Training
 
+CPU = torch.device("cpu")
 ARCH = {"name": "cifar", "model": "resnet20", "width": 0.25}
 
 
@@ -76,8 +78,16 @@ def dense_after_two_steps(given: Spec) -> dict[str, torch.Tensor]:
     data = prepare(resolved.dataset.load(), resolved.data, resolved.seed)
     model = build_model(resolved, data).model
     batches = Batches(data.train, data, 720, seed=resolved.seed, stream="round-1")
-    cpu = torch.device("cpu")
-    training = Training(model, {}, batches, resolved.train, 2, resolved.seed, "round-1", cpu)
+    training = Training(
+        model,
+        MaskedWeights.of(model, {}, CPU),
+        batches,
+        resolved.train,
+        2,
+        resolved.seed,
+        "round-1",
+        CPU,
+    )
     training.run_epoch(lambda: None)
     assert training.step == 2
     return model.state_dict()

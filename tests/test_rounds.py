@@ -66,6 +66,19 @@ class RedrawAll:
         return {name: Redraw(~mask, law(name, rng)) for name, mask in network.masks.items()}
 
 
+@attrs.frozen
+class Sevens:
+    """A law that draws 7 everywhere."""
+
+    like: dict[str, torch.Tensor]
+
+    def numbered(self, number: int) -> Sevens:
+        return self
+
+    def __call__(self, name, rng, elements=None):
+        return torch.full_like(self.like[name], 7.0)
+
+
 def test_redrawn_weights_compete_in_the_next_round_and_kept_ones_keep_their_bits() -> None:
     network = Network.of(net(), input_shape=SHAPE)
     pruning = Pruning(network)
@@ -74,7 +87,7 @@ def test_redrawn_weights_compete_in_the_next_round_and_kept_ones_keep_their_bits
     line = prune_round(pruning, method, 10, last=False, batches=[], seed=0)
     assert (line["kept"], line["round"], line["empty"]) == (10, 1, ["2.weight"])
     masks = dict(network.masks)
-    redraw_pruned(pruning, method.reinit, lambda name, rng: torch.full_like(before[name], 7.0), 0)
+    redraw_pruned(pruning, method.reinit, Sevens(before), 0)
     for name, mask in masks.items():
         assert torch.equal(network.weights[name][mask], before[name][mask])
         assert (network.weights[name][~mask] == 7).all()

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from prunekit import NumericalError, SpecError, Train
+from prunekit.learned import MaskedWeights
 from prunekit.resolve import filled
 from prunekit.training import Training, evaluate, learning_rate, pick_device
 
@@ -55,7 +56,16 @@ def train_for(epochs: int, **options) -> tuple[nn.Module, dict[str, torch.Tensor
         for name, mask in masks.items():
             model.get_parameter(name).mul_(mask)
     settings = filled(Train(**options), "train", {})
-    training = Training(model, masks, FixedBatches(), settings, epochs, 0, "final", CPU)
+    training = Training(
+        model,
+        MaskedWeights.of(model, masks, CPU),
+        FixedBatches(),
+        settings,
+        epochs,
+        0,
+        "final",
+        CPU,
+    )
     while not training.done:
         training.run_epoch(lambda: None)
     return model, masks, training
@@ -80,7 +90,9 @@ def test_masked_weights_and_their_moments_are_exactly_zero_after_every_step(opti
         for name, mask in masks.items():
             model.get_parameter(name).mul_(mask)
     settings = filled(Train(**options), "train", {})
-    training = Training(model, masks, FixedBatches(), settings, 3, 0, "final", CPU)
+    training = Training(
+        model, MaskedWeights.of(model, masks, CPU), FixedBatches(), settings, 3, 0, "final", CPU
+    )
 
     def exactly_zero() -> None:
         for name, mask in masks.items():
@@ -104,9 +116,13 @@ def test_two_batches_accumulated_make_the_step_of_their_union() -> None:
     flat = [(x.flatten(1), y) for x, y in split.pairs]
     split.pairs = flat
     union.pairs = [(torch.cat([x for x, _ in flat]), torch.cat([y for _, y in flat]))]
-    Training(apart, {}, split, settings, 1, 0, "final", CPU).run_epoch(lambda: None)
+    Training(
+        apart, MaskedWeights.of(apart, {}, CPU), split, settings, 1, 0, "final", CPU
+    ).run_epoch(lambda: None)
     alone = attrs.evolve(settings, accumulate=1)
-    Training(whole, {}, union, alone, 1, 0, "final", CPU).run_epoch(lambda: None)
+    Training(whole, MaskedWeights.of(whole, {}, CPU), union, alone, 1, 0, "final", CPU).run_epoch(
+        lambda: None
+    )
     torch.testing.assert_close(apart.weight, whole.weight, rtol=1e-6, atol=1e-7)
 
 
@@ -134,7 +150,9 @@ def test_a_training_resumed_in_the_middle_of_an_epoch_ends_in_the_same_bits() ->
     with torch.no_grad():
         for name, mask in masks.items():
             model.get_parameter(name).mul_(mask)
-    first = Training(model, masks, FixedBatches(), settings, 3, 0, "final", CPU)
+    first = Training(
+        model, MaskedWeights.of(model, masks, CPU), FixedBatches(), settings, 3, 0, "final", CPU
+    )
     first.run_epoch(lambda: None)
 
     class Stop(Exception):
@@ -147,7 +165,9 @@ def test_a_training_resumed_in_the_middle_of_an_epoch_ends_in_the_same_bits() ->
         first.run_epoch(stop)
     assert first.step == 3
     saved = {key: value.clone() for key, value in first.state().items()}
-    second = Training(model, masks, FixedBatches(), settings, 3, 0, "final", CPU)
+    second = Training(
+        model, MaskedWeights.of(model, masks, CPU), FixedBatches(), settings, 3, 0, "final", CPU
+    )
     second.load_state(saved)
     while not second.done:
         second.run_epoch(lambda: None)
@@ -176,8 +196,10 @@ def test_a_loss_that_is_not_finite_names_step_and_rate_and_what_to_try() -> None
     batches = FixedBatches()
     x, y = batches.pairs[1]
     batches.pairs[1] = (x * float("nan"), y)
-    settings = filled(Train(), "train", {})
-    training = Training(net(), {}, batches, settings, 1, 0, "final", CPU)
+    settings, model = filled(Train(), "train", {}), net()
+    training = Training(
+        model, MaskedWeights.of(model, {}, CPU), batches, settings, 1, 0, "final", CPU
+    )
     with pytest.raises(NumericalError, match=r"step 1 \(final\).*rate 0.05.*train.lr") as caught:
         training.run_epoch(lambda: None)
     assert caught.value.exit_code == 6
@@ -208,7 +230,9 @@ def test_a_compiled_model_trains_to_the_weights_of_the_plain_one() -> None:
         model = net()
         model[3].p = 0.0  # compiled dropout draws other numbers
         settings = filled(Train(compile=compiled), "train", {})
-        Training(model, {}, FixedBatches(), settings, 1, 0, "final", CPU).run_epoch(lambda: None)
+        Training(
+            model, MaskedWeights.of(model, {}, CPU), FixedBatches(), settings, 1, 0, "final", CPU
+        ).run_epoch(lambda: None)
         trained.append(model)
     for a, b in zip(trained[0].parameters(), trained[1].parameters()):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)

@@ -30,6 +30,12 @@ class IteRand:
         0.1, help="r, the share of pruned weights redrawn", validator=prunekit.between(0, 1)
     )
 
+    period: int | None = prunekit.left_open(
+        300,
+        help="K_per, steps between redraws inside training (learned scores)",
+        validator=prunekit.at_least(1),
+    )
+
     def reinit(self, network: Network, law: Law, rng: torch.Generator) -> dict[str, Redraw]:
         if network.masks is None:  # nothing is pruned yet
             return {}

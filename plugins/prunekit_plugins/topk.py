@@ -37,17 +37,17 @@ Masks = dict[str, Tensor]
 class TopK:
     """Keep the weights with the largest scores."""
 
-    rule: Literal["exact", "kth", "truncate"] = prunekit.option(
+    rule: Literal["exact", "kth", "truncate"] | None = prunekit.left_open(
         "exact", help="exact count, or a published threshold: k-th value (all ties kept), truncate"
     )
 
     @property
     def exact(self) -> bool:
         """Whether exactly the asked number is kept."""
-        return self.rule == "exact"
+        return self.rule in (None, "exact")
 
     def sample(self, scores: Scores, budget: Budget, rng: torch.Generator) -> Sampled:
-        return Sampled(RULES[self.rule](scores, budget))
+        return Sampled(RULES[self.rule or "exact"](scores, budget))
 
 
 def largest(scores: Scores, budget: Budget) -> Masks:

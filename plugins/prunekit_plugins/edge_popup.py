@@ -1,0 +1,78 @@
+"""edge-popup: find a subnetwork of a random network by training scores, never the weights.
+
+Ramanujan, Wortsman, Kembhavi, Farhadi & Rastegari, CVPR 2020, https://arxiv.org/abs/1911.13299,
+section 3. Each weight w has a score s; the sampler keeps the weights of each layer that rank best,
+in every forward pass anew. With mask m the effective weight is w * m, and SGD trains s by the
+straight-through estimator, for kept and pruned weights alike:
+
+    dL/ds = dL/d(w m) * w * rank'(s)
+
+signed: rank(s) = s, with the k-th-value threshold (topk.rule = kth); the results published by
+Chijiwa et al., NeurIPS 2021 (IteRand), appendix, rank so. absolute: rank(s) = |s|, with the
+truncated count (topk.rule = truncate), as in the paper's own code.
+Scores start as U(-b, b): b = sqrt(6 / fan_in) (kaiming, as in the published IteRand results) or
+b = 1 / sqrt(fan_in) (hidden-networks).
+Differs from the paper: density is the share of weights kept, whatever the published code calls it;
+chance comes from the run's seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+import torch
+from torch import Tensor
+
+import prunekit
+from prunekit import Network, Scores
+
+BOUNDS = {"kaiming": lambda n: math.sqrt(6 / n), "hidden-networks": lambda n: 1 / math.sqrt(n)}
+"""Score init -> the bound b of U(-b, b) at fan-in n."""
+
+RANKS = {"signed": lambda s: s, "absolute": torch.abs}
+"""Variant -> rank(s), what the sampler sees."""
+
+RULES = {"signed": "kth", "absolute": "truncate"}
+"""Variant -> the threshold it was published with, an option of topk."""
+
+
+@attrs.frozen
+class EdgePopup:
+    """Train a score for each weight of a random network; the weights stay as drawn."""
+
+    variant: Literal["signed", "absolute"] = prunekit.option(
+        "signed", help="what is ranked: the scores, or their absolute values"
+    )
+    score_init: Literal["kaiming", "hidden-networks"] = prunekit.option(
+        "kaiming", help="bound of the initial scores: sqrt(6/fan-in), or 1/sqrt(fan-in)"
+    )
+
+    @property
+    def suggests(self) -> Mapping[str, object]:
+        return {
+            "sampler": "topk",
+            "sampler.rule": RULES[self.variant],
+            "prune.allocation": "layer",
+            "prune.density": 0.5,
+            "norm": "non-affine",
+        }
+
+    def initial(self, network: Network, rng: torch.Generator) -> Scores:
+        """Uniform scores, float32, one tensor for every maskable parameter."""
+        bound = BOUNDS[self.score_init]
+        return {
+            name: torch.empty(layer.shape).uniform_(-1, 1, generator=rng).mul_(bound(layer.fan_in))
+            for name, layer in network.layers.items()
+        }
+
+    def rank(self, score: Tensor) -> Tensor:
+        """What the sampler ranks; the gradient passes through it."""
+        return RANKS[self.variant](score)
+
+
+@prunekit.hookimpl
+def prunekit_scorers() -> Mapping[str, type]:
+    return {"edge-popup": EdgePopup}

@@ -1,0 +1,214 @@
+"""What a training owns: the weights under a fixed mask, or scores over frozen random weights.
+
+The loop (training.py) is the same for both. Each owner says which tensors the optimizer trains,
+what to do before a step's forward pass and after its backward pass, and what to save.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from prunekit.contracts import Law, Scores
+from prunekit.draws import generator
+from prunekit.masks import count_kept
+from prunekit.network import Network, put
+from prunekit.resolve import acts
+from prunekit.rounds import Pruning
+from prunekit.sampling import Budget
+
+
+@attrs.define(eq=False)
+class MaskedWeights:
+    """Trains the weights of `model`; pruned ones get no gradient, so they stay exactly zero.
+
+    A weight that starts at zero and whose gradient, momentum and decay are zero stays zero under
+    any of the optimizers.
+    """
+
+    model: nn.Module
+    pruned: list[tuple[nn.Parameter, Tensor]]
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, masks: Mapping[str, Tensor], device: torch.device
+    ) -> MaskedWeights:
+        parameters = dict(model.named_parameters())
+        return cls(model, [(parameters[name], ~mask.to(device)) for name, mask in masks.items()])
+
+    def trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def before_step(self, step: int) -> None:
+        """Nothing: the model holds its weights."""
+
+    def after_backward(self) -> None:
+        for parameter, pruned in self.pruned:
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(pruned, 0)
+
+    def settle(self) -> None:
+        """Nothing: the model is as it is evaluated."""
+
+    def metrics(self) -> dict[str, Any]:
+        return {}
+
+    def finish(self, pruning: Pruning) -> None:
+        """Nothing: the masks were there before."""
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Nothing beyond the model."""
+
+
+@attrs.define(eq=False)
+class LearnedScores:
+    """Trains one score for each maskable weight; the weights stay as drawn.
+
+    In every step the sampler masks the weights by the ranked scores; the effective weights w * m
+    are written into the model's own parameters, and the chain rule maps their gradients back:
+    dL/ds = dL/d(w m) * w * rank'(s). Everything else in the model is frozen.
+    law: that of the weights; event e of the reinitializer redraws from its draw e.
+    draws: int32, the event in which each weight was last redrawn; 0 = never.
+    warm: what a sampler remembers from step to step; it decides no bit.
+    """
+
+    network: Network
+    scorer: Any
+    sampler: Any
+    budget: Budget
+    reinit: Any
+    law: Law
+    seed: int
+    scores: dict[str, nn.Parameter] = attrs.field(init=False)
+    draws: dict[str, Tensor] = attrs.field(factory=dict)
+    event: int = 0
+    redraws: int = 0
+    warm: dict[str, Any] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        network = self.network
+        for parameter in network.model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in network.effective.values():
+            parameter.requires_grad_(True)
+        initial = self.scorer.initial(network, generator(self.seed, "initial scores"))
+        self.scores = {
+            name: nn.Parameter(initial[name].to(weight)) for name, weight in network.weights.items()
+        }
+        if self.period:
+            self.draws = {
+                name: torch.zeros_like(weight, dtype=torch.int32)
+                for name, weight in network.weights.items()
+            }
+
+    @property
+    def period(self) -> int:
+        """Steps between two redraws; 0 = never."""
+        return (getattr(self.reinit, "period", None) or 1) if acts(self.reinit) else 0
+
+    def trained(self) -> list[nn.Parameter]:
+        return list(self.scores.values())
+
+    @torch.no_grad()
+    def before_step(self, step: int) -> None:
+        """Redraw if an event is due at this 0-based step, then mask by the current scores."""
+        due = self.period and (step + 1) % self.period == 0
+        if due:
+            self.network.masks = self.masks("step", step)
+            self.redraw()
+        self.write("step", step)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Mask by the scores as they stand now: what is evaluated and saved."""
+        self.network.mask(self.masks("settle", 0))
+
+    def ranked(self) -> Scores:
+        return {name: self.scorer.rank(score.detach()) for name, score in self.scores.items()}
+
+    def masks(self, purpose: str, step: int) -> dict[str, Tensor]:
+        rng = generator(self.seed, "sample", purpose, step)
+        return self.sampler.sample(self.ranked(), self.budget, rng).masks
+
+    def write(self, purpose: str, step: int) -> None:
+        """Write w * m into the model: in one pass where the sampler gives thresholds."""
+        ranked = self.ranked()
+        find = getattr(self.sampler, "thresholds", None)
+        thresholds = find(ranked, self.budget, self.warm) if find else None
+        if thresholds is None:
+            self.network.mask(self.masks(purpose, step))
+            return
+        for name, parameter in self.network.effective.items():
+            keep_at_least(ranked[name], thresholds[name], self.network.weights[name], parameter)
+
+    def redraw(self) -> None:
+        """One event of the reinitializer: pruned weights only; scores and their state stay."""
+        self.event += 1
+        rng = generator(self.seed, "reinit", self.event)
+        redraws = self.reinit.reinit(self.network, self.law.numbered(self.event), rng)
+        for name, redraw in redraws.items():
+            self.redraws += put(self.network.weights[name], redraw.where, redraw.values)
+            put(self.draws[name], redraw.where, self.event)
+
+    @torch.no_grad()
+    def after_backward(self) -> None:
+        """The gradients of the effective weights become those of the scores."""
+        for name, parameter in self.network.effective.items():
+            score, gradient = self.scores[name], parameter.grad
+            parameter.grad = None
+            if gradient is None:
+                score.grad = torch.zeros_like(score)
+                continue
+            gradient.mul_(self.network.weights[name])
+            score.grad = through_rank(self.scorer.rank, score, gradient)
+
+    def metrics(self) -> dict[str, Any]:
+        """Redraws so far, and the share of kept weights that were ever redrawn."""
+        if not self.period:
+            return {}
+        masks = self.network.masks or {}
+        ever = sum(count_kept((self.draws[name] > 0) & mask) for name, mask in masks.items())
+        kept = sum(count_kept(mask) for mask in masks.values())
+        return {"redraws": self.redraws, "redrawn_share": ever / max(kept, 1)}
+
+    def finish(self, pruning: Pruning) -> None:
+        """Hand over the ranked scores, and which weights were redrawn when."""
+        pruning.scores = self.ranked()
+        pruning.draws, pruning.redraws = dict(self.draws), self.redraws
+
+    def state(self) -> dict[str, Tensor]:
+        counters = {"event": torch.tensor(self.event), "redraws": torch.tensor(self.redraws)}
+        scores = {f"score:{name}": score.detach() for name, score in self.scores.items()}
+        return scores | {f"draw:{name}": draws for name, draws in self.draws.items()} | counters
+
+    @torch.no_grad()
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, score in self.scores.items():
+            score.copy_(tensors[f"score:{name}"])
+        for name, draws in self.draws.items():
+            draws.copy_(tensors[f"draw:{name}"])
+        self.event, self.redraws = int(tensors["event"]), int(tensors["redraws"])
+
+
+def keep_at_least(ranked: Tensor, threshold: float, weight: Tensor, out: Tensor) -> None:
+    """out = weight where ranked >= threshold, else 0: one pass, no mask in memory."""
+    below = torch.tensor(threshold, dtype=ranked.dtype)
+    below = float(torch.nextafter(below, torch.tensor(-torch.inf, dtype=ranked.dtype)))
+    torch.ops.aten.threshold_backward.grad_input(weight, ranked, below, grad_input=out.data)
+
+
+def through_rank(rank: Callable[[Tensor], Tensor], score: Tensor, gradient: Tensor) -> Tensor:
+    """gradient * rank'(score); the gradient itself where rank is the identity."""
+    with torch.enable_grad():
+        leaf = score.detach().requires_grad_()
+        ranked = rank(leaf)
+        if ranked is leaf:
+            return gradient
+        return torch.autograd.grad(ranked, leaf, gradient)[0]
