@@ -46,6 +46,7 @@ def make_parser() -> Parser:
     run.set_defaults(call=commands.run, parser=run)
     _add_folder_commands(commands_)
     _add_export(commands_)
+    _add_tickets(commands_)
     _add_plugins(commands_)
     return parser
 
@@ -76,6 +77,32 @@ def _add_export(commands_: Any) -> None:
     export.add_argument("--to", required=True, choices=list(commands.EXPORTS), help="the format")
     export.add_argument("--out", required=True, metavar="FILE", help="the file to write")
     export.set_defaults(call=commands.export)
+
+
+def _add_tickets(commands_: Any) -> None:
+    ticket = commands_.add_parser("ticket", help="a network as a seed and bits: save, load, info")
+    actions = ticket.add_subparsers(metavar="ACTION", dest="action", required=True)
+    save = actions.add_parser("save", help="write the ticket of a finished run")
+    save.add_argument("run", metavar="RUN", help="a run folder")
+    save.add_argument("--out", metavar="FILE", help="the file to write [RUN/ticket.safetensors]")
+    save.set_defaults(call=commands.save_ticket)
+    load = actions.add_parser("load", help="draw the weights again and write the network")
+    load.add_argument("ticket", metavar="FILE", help="a ticket")
+    load.add_argument("--out", required=True, metavar="FILE", help="the file to write")
+    load.add_argument(
+        "--to", default="state-dict", choices=list(commands.TICKET_FORMS), help="[state-dict]"
+    )
+    load.add_argument(
+        "--arch", metavar="FILE.PY:FUNCTION", help="where the ticket names none; it is executed"
+    )
+    load.add_argument("--device", default="cpu", metavar="TEXT", help="where to draw [cpu]")
+    load.add_argument(
+        "--most-weights", type=int, metavar="INT", help="refuse more [2^26, and 4096 a byte]"
+    )
+    load.set_defaults(call=commands.load_ticket)
+    info = actions.add_parser("info", help="what a ticket says, and how its bytes are spent")
+    info.add_argument("ticket", metavar="FILE", help="a ticket")
+    info.set_defaults(call=commands.ticket_info)
 
 
 def _add_plugins(commands_: Any) -> None:

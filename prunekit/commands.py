@@ -24,6 +24,13 @@ EXPORTS: Mapping[str, str] = {
 }
 """Format of `prunekit export --to` -> the function of prunekit.export that writes it."""
 
+TICKET_FORMS: Mapping[str, str] = {
+    "state-dict": "to_state_dict",
+    "onnx": "to_onnx",
+    "sparse-csr": "to_sparse_csr",
+}
+"""Format of `prunekit ticket load --to` -> the function of prunekit.ticketforms that writes it."""
+
 
 def run(given: argparse.Namespace, others: Sequence[str]) -> int:
     """`prunekit run`: its help, its plan, or one run for each seed."""
@@ -138,6 +145,43 @@ def export(given: argparse.Namespace) -> int:
     getattr(formats, EXPORTS[given.to])(given.run, given.out)
     report.print_lines([f"wrote {given.out}"])
     return 0
+
+
+def save_ticket(given: argparse.Namespace) -> int:
+    from prunekit import report
+
+    report.require_run(given.run)
+    from prunekit import tickets
+
+    out = given.out or str(Path(given.run) / "ticket.safetensors")
+    said = tickets.save(given.run, out)
+    report.print_lines([f"wrote {out}: {said['bytes']:,} bytes for {said['weights']:,} weights"])
+    return 0
+
+
+def load_ticket(given: argparse.Namespace) -> int:
+    from prunekit import report, ticketforms
+
+    options = {"arch": given.arch, "device": given.device, "most_weights": given.most_weights}
+    getattr(ticketforms, TICKET_FORMS[given.to])(given.ticket, given.out, **options)
+    report.print_lines([f"wrote {given.out}"])
+    return 0
+
+
+def ticket_info(given: argparse.Namespace) -> int:
+    from prunekit import report, tickets
+
+    said = tickets.info(given.ticket)
+    report.print_lines([f"{key} {_said(value)}" for key, value in said.items()])
+    return 0
+
+
+def _said(value: Any) -> str:
+    """A value of a ticket on one line: a component as its name and options."""
+    if isinstance(value, Mapping):
+        options = {key: item for key, item in value.items() if key != "name"}
+        return " ".join([str(value["name"]), *(f"{k}={v}" for k, v in options.items())])
+    return f"{value:.5g}" if isinstance(value, float) else f"{value}"
 
 
 def plugins(given: argparse.Namespace) -> int:

@@ -62,14 +62,19 @@ def to_onnx(folder: str | Path, out: str | Path) -> None:
 
     Raises SpecError when onnx or onnxscript is not installed.
     """
+    require_onnx()
+    model, masks, _ = load(folder)
+    shape = json.loads((Path(folder) / "summary.json").read_text())["input_shape"]
+    write_bytes(out, onnx_bytes(bake(model, masks).eval(), torch.zeros(2, *shape)))
+
+
+def require_onnx() -> None:
+    """SpecError unless onnx and onnxscript are installed."""
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise SpecError(
             f"export to onnx needs {' and '.join(missing)}: pip install 'prunekit[onnx]'"
         )
-    model, masks, _ = load(folder)
-    shape = json.loads((Path(folder) / "summary.json").read_text())["input_shape"]
-    write_bytes(out, onnx_bytes(bake(model, masks).eval(), torch.zeros(2, *shape)))
 
 
 def onnx_bytes(model: nn.Module, example: Tensor) -> bytes:

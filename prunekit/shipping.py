@@ -1,0 +1,200 @@
+"""From a finished run to a ticket: find what the seed gives, and prove that it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunekit import entropy
+from prunekit.draws import words_at
+from prunekit.entropy import Integers
+from prunekit.errors import SpecError
+from prunekit.masks import Masks
+from prunekit.network import Layer, maskable_layers, owned_parameters
+from prunekit.plugins import Plugins
+from prunekit.rebuild import bare, drawn, fill, own_state, state_sha256
+from prunekit.resolve import pretrained, resolve
+from prunekit.runfolder import RunFolder
+from prunekit.spec import Spec
+from prunekit.structure import component_table, load_spec
+from prunekit.tensorfile import read_tensors
+from prunekit.ticketfile import Header, Part, Ticket, Values
+
+Tensors = Mapping[str, Tensor]
+
+
+def ticket_of_run(path: Path, plugins: Plugins) -> Ticket:
+    """The ticket of a finished run; SpecError where its weights are not what the seed gives."""
+    folder = RunFolder(path)
+    folder.require_run()
+    if not folder.summary.is_file():
+        raise SpecError(f"{path} is not finished; continue it with `prunekit resume {path}`")
+    spec = resolve(load_spec(folder.spec, plugins), plugins)
+    refuse_unshippable(spec, folder, plugins)
+    summary = folder.read_summary()
+    arch = component_table("arch", spec.arch, plugins)
+    header = Header(
+        arch=None if ":" in arch["name"] else arch,
+        input_shape=tuple(summary["input_shape"]),
+        classes=int(summary["classes"]),
+        norm=str(spec.norm),
+        init=component_table("init", spec.init, plugins),
+        seed=spec.seed,
+        values="initial",
+        parts=(),
+        constants={},
+        sha256="",
+    )
+    model = bare(header, spec.arch, plugins, int(summary["parameters"]))
+    state, _ = read_tensors(folder.model)
+    draws = read_tensors(folder.draws)[0] if folder.draws.is_file() else {}
+    return ticket_of(model, header, spec.init, state, Masks.load(folder.masks), draws)
+
+
+def refuse_unshippable(spec: Spec, folder: RunFolder, plugins: Plugins) -> None:
+    """SpecError, saying why, when no seed can give the weights of a run."""
+    name = plugins.name_of("init", type(spec.init))
+    if pretrained(spec):
+        raise SpecError("pretrained weights cannot be shipped as a seed; use `prunekit export`")
+    if not callable(getattr(spec.init, "values", None)):
+        raise SpecError(
+            f"init {name} cannot be shipped as a seed: its values are not drawn by counter; run "
+            "with --init signed-constant or kaiming-uniform"
+        )
+    if ":" in name:
+        raise SpecError(f"init {name} is no plugin, so no ticket can name it; make it one")
+    if folder.scale.is_file():
+        raise SpecError("the sampler of this run scaled its weights: no seed gives them")
+
+
+@torch.no_grad()
+def ticket_of(
+    model: nn.Module, header: Header, init: Any, state: Tensors, masks: Tensors, draws: Tensors
+) -> Ticket:
+    """A ticket from the tensors of a run. `model` is of its architecture and is filled.
+
+    header: all but values, parts, constants and sha256. state: a state_dict. masks: bool, by
+    parameter. draws: int, by parameter, {} where nothing was redrawn. Raises SpecError where a
+    kept weight is not at its drawn value, bit by bit.
+    """
+    layers = {found[0]: Layer(*found) for found in owned_parameters(model)}
+    kept = {name: mask.reshape(-1).numpy() for name, mask in masks.items()}
+    for name in masks:
+        refuse_trained(layers[name], init, header.seed, state[name], masks[name], draws.get(name))
+    for name, layer in maskable_layers(model).items():
+        if name not in masks and stands_as_drawn(layer, init, header.seed, state[name]):
+            kept[name] = np.ones(layer.parameter.numel(), bool)
+    numbers = [_kept_draws(kept[name], draws.get(name)) for name in kept]
+    values, extra, turned = kept_values(layers, init, header.seed, state, kept, numbers)
+    parts = tuple(
+        Part(name, tuple(state[name].shape), int(np.count_nonzero(mask)), turned.get(name, 0))
+        for name, mask in kept.items()
+    )
+    rest = {name: state[name] for name in own_state(model) if name not in kept}
+    constants = {name: tensor.flatten()[0].item() for name, tensor in rest.items() if _even(tensor)}
+    filled = {name: tensor for name, tensor in rest.items() if name not in constants}
+    header = attrs.evolve(header, values=values, parts=parts, constants=constants)
+    ticket = Ticket(header, list(kept.values()), extra, filled)
+    return _proven(ticket, model, init, state, masks)
+
+
+def _proven(ticket: Ticket, model: nn.Module, init: Any, state: Tensors, masks: Tensors) -> Ticket:
+    """The ticket with the sha256 of the run's own masked state, which it must give again."""
+    model.load_state_dict(dict(state))
+    parameters = dict(model.named_parameters())
+    for name, mask in masks.items():
+        parameters[name].masked_fill_(~mask, 0)
+    sha256 = state_sha256(model)
+    fill(model, ticket, init)
+    if state_sha256(model) != sha256:
+        raise SpecError("the ticket does not give the bits of the run; please report this")
+    return attrs.evolve(ticket, header=attrs.evolve(ticket.header, sha256=sha256))
+
+
+def refuse_trained(
+    layer: Layer, init: Any, seed: int, weight: Tensor, mask: Tensor, draw: Tensor | None
+) -> None:
+    """SpecError unless every kept weight of one parameter has the bits of its draw."""
+    elements = torch.nonzero(mask.reshape(-1))[:, 0]
+    numbers = 0 if draw is None else draw.reshape(-1)[elements].long()
+    values = drawn(layer, init, seed, elements, numbers)
+    found = weight.reshape(-1)[elements]
+    if found.dtype != torch.float32:
+        raise SpecError(f"{layer.name} is {found.dtype}; tickets are of float32 weights")
+    moved = int(torch.count_nonzero(found.view(torch.int32) != values.view(torch.int32)))
+    if moved:
+        raise SpecError(
+            f"{moved:,} of {len(found):,} kept weights of {layer.name} are not at their drawn "
+            "values; a ticket needs a run that learned scores over frozen random weights; for "
+            "others use `prunekit export`"
+        )
+
+
+def stands_as_drawn(layer: Layer, init: Any, seed: int, weight: Tensor) -> bool:
+    """Whether a parameter without a mask still has the initial values of all its weights."""
+    everything = torch.ones(weight.shape, dtype=torch.bool)
+    try:
+        refuse_trained(layer, init, seed, weight, everything, None)
+    except SpecError:
+        return False
+    return True
+
+
+def kept_values(
+    layers: Mapping[str, Layer],
+    init: Any,
+    seed: int,
+    state: Tensors,
+    kept: Mapping[str, Integers],
+    numbers: list[Integers],
+) -> tuple[Values, list[Integers], dict[str, int]]:
+    """How the kept weights are told: (values, one array a parameter, signs turned of each).
+
+    Draw numbers, unless all are 0. Where a law has one magnitude, a sign says as much as a draw
+    number, and the shorter of both is taken.
+    """
+    if not any(part.any() for part in numbers):
+        return "initial", [], {}
+    if not all(has_one_magnitude(layers[name], init) for name in kept):
+        return "draws", numbers, {}
+    signs = []
+    for name, mask in kept.items():
+        elements = torch.from_numpy(np.flatnonzero(mask))
+        first = drawn(layers[name], init, seed, elements, 0)
+        signs.append((first.signbit() != state[name].reshape(-1)[elements].signbit()).numpy())
+    if _bits(signs) >= _bits(numbers):
+        return "draws", numbers, {}
+    return "signs", signs, {name: int(part.sum()) for name, part in zip(kept, signs)}
+
+
+def has_one_magnitude(layer: Layer, init: Any) -> bool:
+    """Whether a law gives one value and its negative only, as far as 1,024 words show."""
+    words = words_at(0, "probe", layer.name, torch.arange(1024), 0)
+    values = init.values(layer, words).abs()
+    return bool((values == values[0]).all())
+
+
+def _bits(parts: list[Integers]) -> float:
+    counts = [np.bincount(part.astype(np.int64)) for part in parts if len(part)]
+    return sum(entropy.entropy(count) for count in counts)
+
+
+def _kept_draws(mask: Integers, draw: Tensor | None) -> Integers:
+    if draw is None:
+        return np.zeros(int(np.count_nonzero(mask)), np.int64)
+    return draw.reshape(-1).numpy()[mask].astype(np.int64)
+
+
+def _even(tensor: Tensor) -> bool:
+    """Whether all elements have the bits of one finite number."""
+    flat = tensor.reshape(-1)
+    numbers = tensor.is_floating_point() or tensor.dtype == torch.int64
+    if not numbers or not flat.numel() or not bool(torch.isfinite(flat[0])):
+        return False
+    return bool((flat == flat[0]).all()) and bool((flat.signbit() == flat[0].signbit()).all())

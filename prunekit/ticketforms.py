@@ -1,0 +1,91 @@
+"""The network of a ticket for others: a dense state dict, ONNX, or compressed sparse rows."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunekit import tickets
+from prunekit.errors import StorageError
+from prunekit.tensorfile import read_tensors, write_bytes, write_tensors
+
+ROWS, COLUMNS, VALUES = ".crow_indices", ".col_indices", ".values"
+
+
+def to_state_dict(ticket: str | Path, out: str | Path, **options: Any) -> None:
+    """Write the state_dict, pruned weights 0, as safetensors with plain keys.
+
+    options: those of `tickets.load`, here and below.
+    """
+    write_tensors(out, tickets.load(ticket, **options).state_dict(), {"kind": "state-dict"})
+
+
+def to_onnx(ticket: str | Path, out: str | Path, **options: Any) -> None:
+    """Write ONNX for float inputs (batch, *input_shape); SpecError when onnx is not installed."""
+    from prunekit.export import onnx_bytes, require_onnx
+
+    require_onnx()
+    model = tickets.load(ticket, **options)
+    example = torch.zeros(2, *tickets.info(ticket)["input_shape"])
+    write_bytes(out, onnx_bytes(model, example))
+
+
+def to_sparse_csr(ticket: str | Path, out: str | Path, **options: Any) -> None:
+    """Write the state_dict with the weights of linear layers as sparse rows, as safetensors.
+
+    `fc.weight` becomes `fc.weight.crow_indices`, `.col_indices` (int32) and `.values`, the three
+    arrays of torch.sparse_csr; all else stays dense. `read_sparse_csr` puts them together.
+    """
+    tensors: dict[str, Tensor] = {}
+    shapes: dict[str, list[int]] = {}
+    for name, value in sparse_state(tickets.load(ticket, **options)).items():
+        if value.layout == torch.sparse_csr:
+            tensors[name + ROWS] = value.crow_indices().int()
+            tensors[name + COLUMNS] = value.col_indices().int()
+            tensors[name + VALUES] = value.values()
+            shapes[name] = list(value.shape)
+        else:
+            tensors[name] = value
+    write_tensors(out, tensors, {"kind": "sparse-csr", "shapes": json.dumps(shapes)})
+
+
+def read_sparse_csr(path: str | Path) -> dict[str, Tensor]:
+    """The state dict that `to_sparse_csr` wrote; StorageError when the file is damaged."""
+    tensors, meta = read_tensors(path)
+    try:
+        with _no_beta_warning():
+            for name, shape in json.loads(meta["shapes"]).items():
+                arrays = [tensors.pop(name + part) for part in (ROWS, COLUMNS, VALUES)]
+                tensors[name] = torch.sparse_csr_tensor(
+                    *arrays, size=tuple(shape), check_invariants=True
+                )
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StorageError(f"{path} holds no sparse state dict: {reason}") from None
+    return tensors
+
+
+def sparse_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state_dict of `model` with each nn.Linear weight in torch.sparse_csr."""
+    linear = {
+        f"{name}.weight".lstrip(".")
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    with _no_beta_warning():
+        return {
+            name: value.to_sparse_csr()
+            if name in linear and value.layout == torch.strided
+            else value
+            for name, value in model.state_dict().items()
+        }
+
+
+def _no_beta_warning() -> warnings.catch_warnings[None]:
+    """torch warns that sparse_csr is in beta, once a process."""
+    return warnings.catch_warnings(action="ignore", category=UserWarning)
