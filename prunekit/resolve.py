@@ -162,6 +162,7 @@ IDLE: tuple[Idle, ...] = (
     ("train.momentum", lambda s: s.train.optimizer != "sgd", "only sgd has momentum"),
     ("train.nesterov", lambda s: s.train.optimizer != "sgd", "only sgd has momentum"),
     ("train.milestones", lambda s: s.train.schedule != "step", "set train.schedule = step"),
+    ("train.final_lr", lambda s: s.train.final_epochs == 0, "set train.final_epochs"),
     ("train.gamma", lambda s: s.train.schedule != "step", "set train.schedule = step"),
 )
 

@@ -77,6 +77,15 @@ class Train:
         (0.5, 0.75), help="step: shares of the epochs after which the rate is multiplied"
     )
     gamma: float | None = left_open(0.1, help="step: the factor", validator=between(0, 1))
+    rate_per: Literal["step", "epoch"] = option(
+        "step", help="when the learning rate is set: at every step, or once before each epoch"
+    )
+    final_epochs: int = option(
+        0, help="last epochs, trained at final_lr throughout", validator=at_least(0)
+    )
+    final_lr: float | None = left_open(
+        1e-5, help="learning rate of the last final_epochs", validator=positive()
+    )
     warmup: float = option(0.0, help="epochs of linear warm-up", validator=at_least(0))
     amp: Literal["none", "bf16", "fp16"] = option("none", help="autocast")
     channels_last: bool = option(False, help="channels_last memory format")

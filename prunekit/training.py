@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from prunekit.draws import fold
 from prunekit.errors import NumericalError, SpecError, StorageError
+from prunekit.optimizing import learning_rate, make_optimizer
 from prunekit.rounds import Pruning
 from prunekit.spec import Train
 
@@ -51,39 +52,6 @@ class EpochBatches(Protocol):
     def __len__(self) -> int: ...
 
     def epoch(self, epoch: int, start: int = 0) -> Pairs: ...
-
-
-def learning_rate(options: Train, progress: float, epochs: int) -> float:
-    """The rate after `progress` epochs (a fraction within an epoch) of `epochs`.
-
-    Linear warm-up over `options.warmup` epochs, then cosine to 0, or lr * gamma^k after the k-th
-    milestone (a share of the epochs), or constant.
-    """
-    lr = options.lr or 0.0
-    if progress < options.warmup:
-        return lr * progress / options.warmup
-    if options.schedule == "cosine":
-        share = (progress - options.warmup) / max(epochs - options.warmup, 1e-12)
-        return lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-    if options.schedule == "step":
-        passed = sum(progress >= share * epochs for share in options.milestones or ())
-        return float(lr * (options.gamma or 0.0) ** passed)
-    return lr
-
-
-def make_optimizer(options: Train, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """SGD, Adam or AdamW as the options say."""
-    lr, decay = options.lr or 0.0, options.weight_decay or 0.0
-    if options.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=lr,
-            momentum=options.momentum or 0.0,
-            nesterov=bool(options.nesterov),
-            weight_decay=decay,
-        )
-    makers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return makers[options.optimizer](parameters, lr=lr, weight_decay=decay)
 
 
 @attrs.define(eq=False)

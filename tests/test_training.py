@@ -9,8 +9,9 @@ from torch import nn
 
 from prunekit import NumericalError, SpecError, Train
 from prunekit.learned import MaskedWeights
+from prunekit.optimizing import learning_rate
 from prunekit.resolve import filled
-from prunekit.training import Training, evaluate, learning_rate, pick_device
+from prunekit.training import Training, evaluate, pick_device
 
 CPU = torch.device("cpu")
 
@@ -190,6 +191,16 @@ def test_cosine_after_warm_up_by_hand(progress: float, expected: float) -> None:
 def test_steps_fall_at_the_published_epochs_80_and_120_of_160(progress, expected) -> None:
     settings = filled(Train(lr=0.1, schedule="step"), "train", {})
     assert learning_rate(settings, progress, 160) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "expected"), [(0, 0.02), (4, 0.1), (5, 0.1), (50, 0.05396), (99, 2.7e-5), (100, 1e-5)]
+)
+def test_a_rate_set_once_an_epoch_follows_the_published_imagenet_schedule(epoch, expected) -> None:
+    settings = Train(lr=0.1, warmup=5, final_epochs=5, rate_per="epoch")
+    settings = filled(settings, "train", {})
+    for progress in (epoch, epoch + 0.7):
+        assert learning_rate(settings, progress, 105) == pytest.approx(expected, rel=0.02)
 
 
 def test_a_loss_that_is_not_finite_names_step_and_rate_and_what_to_try() -> None:
