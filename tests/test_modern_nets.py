@@ -30,7 +30,9 @@ MODELS = [  # source, options, image side, names in which a layer may end empty
     pytest.param(Torchvision, "resnet50", 32, SHORTCUTS, marks=SLOW, id="resnet50"),
     pytest.param(Torchvision, "densenet121", 32, (), marks=SLOW, id="densenet"),
     pytest.param(Torchvision, "swin_t", 32, (), marks=SLOW, id="swin"),
-    pytest.param(Torchvision, "vit_b_16", 64, (), marks=SLOW, id="vit-b"),
+    pytest.param(
+        Torchvision, "vit_b_16", 64, (), marks=[SLOW, pytest.mark.timeout(900)], id="vit-b"
+    ),
 ]
 ROUNDS = {"convnext_atto": 20, "mobilenetv3_small_100": 20, "regnety_002": 20}
 """100 where nothing else is said, as published; fewer than that may collapse a layer."""
