@@ -14,12 +14,14 @@ from prunekit.options import at_least, between, left_open, option, positive
 
 if TYPE_CHECKING:
     from prunekit.api import component, prune, score, train
+    from prunekit.archives import fetch_archive
     from prunekit.contracts import Batch, Law, Mode, Redraw, Sampled, Scores
     from prunekit.data import Data, Split
     from prunekit.draws import generator
     from prunekit.errors import DataError, NumericalError, SpecError
     from prunekit.imagefiles import class_files, image_data, mean_and_std
     from prunekit.masks import Masks
+    from prunekit.nearby import Nearby
     from prunekit.network import Layer, Network
     from prunekit.pathforms import PositivePaths
     from prunekit.published import published_data
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "prunekit.api": ("component", "prune", "score", "train"),
+    "prunekit.archives": ("fetch_archive",),
     "prunekit.contracts": ("Batch", "Law", "Mode", "Redraw", "Sampled", "Scores"),
     "prunekit.data": ("Data", "Split"),
     "prunekit.draws": ("generator",),
     "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
     "prunekit.imagefiles": ("class_files", "image_data", "mean_and_std"),
     "prunekit.masks": ("Masks",),
+    "prunekit.nearby": ("Nearby",),
     "prunekit.network": ("Layer", "Network"),
     "prunekit.pathforms": ("PositivePaths",),
     "prunekit.published": ("published_data",),

@@ -31,6 +31,7 @@ import prunekit
 from prunekit import Budget, Sampled, Scores
 
 Masks = dict[str, Tensor]
+Warm = dict[str, prunekit.Nearby]
 
 
 @attrs.frozen
@@ -49,6 +50,20 @@ class TopK:
     def sample(self, scores: Scores, budget: Budget, rng: torch.Generator) -> Sampled:
         return Sampled(RULES[self.rule or "exact"](scores, budget))
 
+    def thresholds(self, scores: Scores, budget: Budget, warm: Warm) -> dict[str, float] | None:
+        """The smallest score kept in each layer, for kth with a density for each; else None.
+
+        warm: where the thresholds were in the step before; it decides the time only.
+        """
+        if self.rule != "kth" or not budget.uniform or budget.competing is not None:
+            return None
+        found = {}
+        for (name,), density in groups(scores, budget):
+            near = warm.setdefault(name, prunekit.Nearby())
+            k = rank_of_threshold(scores[name].numel(), round(1 - density, 12))
+            found[name] = near.kth_smallest(scores[name], k)
+        return found
+
 
 def largest(scores: Scores, budget: Budget) -> Masks:
     return budget.best(scores)
@@ -65,9 +80,13 @@ def kth(scores: Scores, budget: Budget) -> Masks:
 
 
 def kth_threshold(scores: Tensor, pruned: float) -> float:
-    """The k-th smallest of a group's scores, k = 1 + round(0.01 * (p * 100) * (n - 1))."""
-    k = 1 + round(0.01 * (pruned * 100) * (scores.numel() - 1))
-    return prunekit.kth_smallest(scores, k)
+    """The k-th smallest of a group's scores."""
+    return prunekit.kth_smallest(scores, rank_of_threshold(scores.numel(), pruned))
+
+
+def rank_of_threshold(n: int, pruned: float) -> int:
+    """k = 1 + round(0.01 * (p * 100) * (n - 1)), with p the fraction pruned of n scores."""
+    return 1 + round(0.01 * (pruned * 100) * (n - 1))
 
 
 def truncate(scores: Scores, budget: Budget) -> Masks:

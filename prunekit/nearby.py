@@ -1,0 +1,66 @@
+"""The k-th smallest of scores that change a little from step to step, from where it was before.
+
+The answer is exact whatever is remembered; what is remembered decides only the time taken.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from torch import Tensor
+
+SMALL = 1 << 14  # below it, partitioning everything is as quick
+BLOCK = 1 << 16  # scores in cache at a time
+AIM = 1 / 200  # share of the scores that the bracket should hold
+
+
+@attrs.define
+class Nearby:
+    """Remembers a k-th value and how far it may move by the next call.
+
+    value: the last one, NaN at first. reach: half the width of the bracket around it.
+    """
+
+    value: float = float("nan")
+    reach: float = 0.0
+
+    def kth_smallest(self, values: Tensor, k: int) -> float:
+        """The k-th smallest of `values` (any shape, float32 or float64), k counted from 1."""
+        flat = values.detach().cpu().contiguous().reshape(-1).numpy()
+        if flat.size < SMALL:
+            return float(np.partition(flat, k - 1)[k - 1])
+        found = self._within_reach(flat, k)
+        return self._everywhere(flat, k) if found is None else found
+
+    def _within_reach(self, flat: np.ndarray, k: int) -> float | None:
+        """The k-th smallest if it lies in (value - reach, value + reach], else None."""
+        low, high = (
+            flat.dtype.type(self.value - self.reach),
+            flat.dtype.type(self.value + self.reach),
+        )
+        if not low < high:
+            return None
+        below, pieces = 0, []
+        for start in range(0, flat.size, BLOCK):
+            block = flat[start : start + BLOCK]
+            above = block > low
+            below += block.size - int(np.count_nonzero(above))
+            above &= block <= high
+            pieces.append(block[above])
+        inside = np.concatenate(pieces)
+        place = k - 1 - below
+        if not 0 <= place < inside.size:
+            return None
+        found = float(np.partition(inside, place)[place])
+        growth = np.clip(AIM * flat.size / inside.size, 0.5, 2.0)
+        self.reach = max(float(growth) * self.reach, 2 * abs(found - self.value))
+        self.value = found
+        return found
+
+    def _everywhere(self, flat: np.ndarray, k: int) -> float:
+        """The k-th smallest by partitioning everything; its neighbours give the reach."""
+        side = max(int(AIM / 2 * flat.size), 1)
+        places = np.clip([k - 1 - side, k - 1, k - 1 + side], 0, flat.size - 1)
+        low, found, high = (float(v) for v in np.partition(flat, places)[places])
+        self.value, self.reach = found, max(found - low, high - found)
+        return found
