@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from prunekit import flags, listing
+from prunekit import flags, listing, papers
 from prunekit.errors import SpecError
 from prunekit.options import parse
 from prunekit.plugins import Plugins
@@ -101,6 +101,9 @@ def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
         if len(values) == len(summaries):
             mean, spread = statistics.fmean(values), statistics.stdev(values)
             lines.append(f"  {key} {mean:.4f} ± {spread:.4f}")
+    published = summaries[0].get("published", {})
+    if figure := papers.short(published):
+        lines.append(f"published ({published['source']}): {figure}")
     return lines
 
 

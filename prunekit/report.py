@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from prunekit import papers
 from prunekit.errors import SpecError, StorageError
 from prunekit.plots import plot_compare, plot_curves, plot_layers
 from prunekit.spec import COMPONENTS, read_toml
@@ -42,6 +43,7 @@ LABELS = {
     "redrawn_kept": "redrawn and kept",
     "redrawn_zeros": "redrawn for being all zero",
 }
+NOT_LISTED = ("masks_sha256", "published")  # the first is long, the second has its own table
 SHOWN_LAYERS = 40
 WIDE = 250  # columns of a pipe or file: no cell is cut
 DEAD = "{} kept weights are dead: nothing flows through them from input to output"
@@ -67,6 +69,11 @@ class Run:
     summary: dict[str, Any]
     layers: list[dict[str, Any]]
     lines: list[dict[str, Any]]
+
+    @property
+    def published(self) -> Mapping[str, Any]:
+        """What a paper reports for this run; empty where none does."""
+        return self.spec.get("published", {})
 
 
 def require_run(folder: str | Path) -> None:
@@ -174,7 +181,7 @@ def layer_table(layers: Sequence[Mapping[str, Any]]) -> Table:
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """Every number of summary.json, one a row; lists are counted."""
-    rows = [(LABELS.get(k, k), _brief(v)) for k, v in summary.items() if k != "masks_sha256"]
+    rows = [(LABELS.get(k, k), _brief(v)) for k, v in summary.items() if k not in NOT_LISTED]
     return make_table("summary", ["", ""], [row for row in rows if row[1] is not None])
 
 
@@ -200,6 +207,8 @@ def print_run(run: Run) -> None:
         out.print(layer_table(run.layers))
     if run.summary:
         out.print(summary_table(run.summary))
+        if paper := papers.beside(run.published, run.summary):
+            out.print(make_table("published", ["", ""], paper))
         print_lines([EMPTY.format(name) for name in run.summary.get("empty", [])])
         if run.summary.get("dead"):
             print_lines([DEAD.format(spelled(run.summary["dead"]))])
@@ -240,17 +249,19 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
 
 def compare_table(runs: Sequence[Run]) -> Table:
     """One row a run: what differs in the specs, then what came out."""
-    specs = [flat(run.spec) for run in runs]
+    specs = [flat({k: v for k, v in run.spec.items() if k != "published"}) for run in runs]
     keys = list(dict.fromkeys(key for spec in specs for key in spec))
     differing = [key for key in keys if len({repr(spec.get(key)) for spec in specs}) > 1]
     found = ["test.accuracy", "density", "kept", "flops.effective", "seconds"]
+    paper = ["published"] if any(run.published for run in runs) else []
     rows = [
         [run.folder.name or str(run.folder)]
         + [spec.get(key) for key in differing]
         + [run.summary.get(key) for key in found]
+        + [papers.short(run.published) for _ in paper]
         for run, spec in zip(runs, specs)
     ]
-    return make_table("runs", ["run", *differing, *found], rows)
+    return make_table("runs", ["run", *differing, *found, *paper], rows)
 
 
 def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -188,7 +188,7 @@ _CONVERTER = _make_converter()
 
 
 def unstructure(spec: Spec, plugins: Plugins) -> dict[str, Any]:
-    """The nested mapping of a Spec: what is left open is left out."""
+    """The nested mapping of a Spec: what is left open, and a table without keys, is left out."""
     table: dict[str, Any] = {}
     for field in attrs.fields(Spec):
         value = getattr(spec, field.name)
@@ -200,7 +200,7 @@ def unstructure(spec: Spec, plugins: Plugins) -> dict[str, Any]:
             table[field.name] = options_table(value)
         else:
             table[field.name] = list(value) if isinstance(value, tuple) else value
-    return table
+    return {key: value for key, value in table.items() if value != {}}
 
 
 def component_table(kind: str, value: Any, plugins: Plugins) -> dict[str, Any]:
