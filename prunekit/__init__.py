@@ -15,6 +15,7 @@ from prunekit.options import at_least, between, left_open, option, positive
 if TYPE_CHECKING:
     from prunekit.api import component, prune, score, train
     from prunekit.archives import fetch_archive
+    from prunekit.bernoulli import bernoulli_positions
     from prunekit.contracts import Batch, Law, Mode, Redraw, Sampled, Scores
     from prunekit.data import Data, Split
     from prunekit.draws import generator
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from prunekit.network import Layer, Network
     from prunekit.pathforms import PositivePaths
     from prunekit.published import published_data
+    from prunekit.quantiles import (
+        log_uniform_values,
+        normal_values,
+        sign_values,
+        uniform_values,
+    )
     from prunekit.runs import load, run
     from prunekit.sampling import Budget
     from prunekit.scoring import batch_losses, scoring_mode, split_batches, sum_gradients
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "prunekit.api": ("component", "prune", "score", "train"),
     "prunekit.archives": ("fetch_archive",),
+    "prunekit.bernoulli": ("bernoulli_positions",),
     "prunekit.contracts": ("Batch", "Law", "Mode", "Redraw", "Sampled", "Scores"),
     "prunekit.data": ("Data", "Split"),
     "prunekit.draws": ("generator",),
@@ -45,6 +53,12 @@ _HOMES = {
     "prunekit.network": ("Layer", "Network"),
     "prunekit.pathforms": ("PositivePaths",),
     "prunekit.published": ("published_data",),
+    "prunekit.quantiles": (
+        "log_uniform_values",
+        "normal_values",
+        "sign_values",
+        "uniform_values",
+    ),
     "prunekit.runs": ("load", "run"),
     "prunekit.sampling": ("Budget",),
     "prunekit.scoring": ("batch_losses", "scoring_mode", "split_batches", "sum_gradients"),

@@ -121,7 +121,7 @@ def prune(
     allocation = allocation or suggested.get("prune.allocation", "global")
     method = Method(scorer, sampler, reinit, allocation, densities, min_per_layer)
     shares = [None] * rounds if density is None else densities_of(density, rounds, schedule)
-    pruning, law = Pruning(network), law_of(model, init)
+    pruning, law = Pruning(network), law_of(model, init, seed)
     for number, (count, share) in enumerate(zip(counts, shares), start=1):
         chosen = batches_of_round(scorer, given, number, rounds)
         last = number == rounds

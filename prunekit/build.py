@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,7 @@ def cannot_take(example: Tensor, reason: str) -> str:
         text = "x".join(map(str, example.shape[1:]))
         return f"{text} inputs ({reason}); set data.size"
     ids = int(example.max()) + 1
-    return f"tokens of {ids} kinds ({reason}); choose --arch text with a vocabulary of {ids}"
+    return f"tokens below {ids} ({reason}); choose an --arch for so many kinds of tokens"
 
 
 @torch.no_grad()
@@ -115,7 +116,9 @@ def apply_init(model: nn.Module, init: Any, seed: int) -> None:
     if getattr(init, "as_built", False):
         return
     for name, layer in maskable_layers(model).items():
-        layer.parameter.copy_(init.draw(layer, draws.generator(seed, "init", name)))
+        layer.parameter.copy_(
+            fresh_values(layer, init, seed, 0, draws.generator(seed, "init", name))
+        )
 
 
 @torch.no_grad()
@@ -143,7 +146,7 @@ def redraw_zeros(model: nn.Module, init: Any, seed: int) -> list[str]:
             continue
         if name in maskable:
             generator = draws.generator(seed, "init", "zero", name)
-            parameter.copy_(init.draw(maskable[name], generator))
+            parameter.copy_(fresh_values(maskable[name], init, seed, 0, generator))
         elif is_norm_gain(name, module):
             parameter.fill_(1.0)
         else:
@@ -170,6 +173,28 @@ def is_norm_gain(name: str, module: nn.Module) -> bool:
     return (is_norm(module) and leaf == "weight") or "gain" in leaf
 
 
+def fresh_values(
+    layer: Layer,
+    init: Any,
+    seed: int,
+    number: int,
+    rng: torch.Generator,
+    elements: Tensor | None = None,
+) -> Tensor:
+    """Draw `number` of a layer's weights, float32: the whole, or (int64 indices) some, 1-d.
+
+    An init with `values` gets the words of (seed, "init", name, element, number), on the layer's
+    device; for any other, `rng` decides.
+    """
+    if not callable(getattr(init, "values", None)):
+        values = init.draw(layer, rng)
+        return values if elements is None else values.reshape(-1)[elements.to(values.device)]
+    if elements is not None:
+        return init.values(layer, draws.words_at(seed, "init", layer.name, elements, number))
+    out = torch.empty(layer.shape, device=layer.parameter.device)
+    return draws.fill(out, functools.partial(init.values, layer), seed, "init", layer.name, number)
+
+
 @attrs.frozen(eq=False)
 class InitLaw:
     """Each layer's own init distribution, see `contracts.Law`.
@@ -191,8 +216,8 @@ class InitLaw:
         if name not in self.layers:
             raise SpecError(f"the model has no parameter {name!r} to draw")
         layer = self.layers[name]
-        values = self.init.draw(layer, rng).to(layer.parameter)
-        return values if elements is None else values.view(-1)[elements]
+        values = fresh_values(layer, self.init, self.seed, self.number, rng, elements)
+        return values.to(layer.parameter)
 
 
 def law_of(model: nn.Module, init: Any, seed: int = 0) -> InitLaw:

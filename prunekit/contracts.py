@@ -86,7 +86,19 @@ class Architecture(Protocol):
 
 
 class WeightInit(Protocol):
-    """Which values do the weights start with?"""
+    """Which values do the weights start with?
+
+    One of the two methods is enough; where there is `values`, the core never calls `draw`.
+    """
+
+    def values(self, layer: Layer, words: Tensor) -> Tensor:
+        """Return the weights of `words`, elementwise: float32, of their shape, on their device.
+
+        words: independent, 32 uniform bits each, one for each weight (of all or of some), in an
+        int32, int64 or uint32 tensor. Of `layer` only `fan_in` and `shape` may be read. Then a
+        weight is a function of seed, name, element and draw number: a network can be shipped as
+        its seed. Use `prunekit.uniform_values` and its like: they give equal bits everywhere.
+        """
 
     def draw(self, layer: Layer, rng: torch.Generator) -> Tensor:
         """Return fresh values of `layer.shape` from the init distribution, float32 on the CPU."""

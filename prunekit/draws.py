@@ -1,10 +1,29 @@
-"""Where chance comes from: one generator for each purpose, a pure function of the seed."""
+"""Where chance comes from: generators for each purpose, and words that are addressed by counter.
+
+A word is 32 random bits and a pure function of (seed, stream, parameter, element, draw): the same
+on every device, for any number of threads, in any order and for any part of a parameter. Words are
+int32 tensors that hold the bits of an unsigned number.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
+
+from prunekit import philox
+from prunekit.errors import SpecError
+from prunekit.philox import Address
+
+Integers = npt.NDArray[Any]
+
+MOST = 2**34
+"""Elements of one parameter that can be addressed: 2^32 blocks of four words."""
 
 
 def fold(seed: int, *stream: str | int) -> int:
@@ -16,3 +35,99 @@ def fold(seed: int, *stream: str | int) -> int:
 def generator(seed: int, *stream: str | int) -> torch.Generator:
     """A CPU generator for one purpose, e.g. `generator(seed, "sample", round)`."""
     return torch.Generator().manual_seed(fold(seed, *stream))
+
+
+def words(
+    seed: int,
+    stream: str,
+    parameter: str,
+    count: int,
+    draw: int = 0,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """The words of elements 0 ... count - 1, int32 (count,) on `device`.
+
+    seed: its lowest 64 bits count. draw: in [0, 2^32). Raises SpecError for over 2^34 elements.
+    """
+    address = _address(seed, stream, parameter, count, draw)
+    out = torch.empty(count, dtype=torch.int32, device=device)
+    return _fill(out, lambda bits: bits, address, draw)
+
+
+def fill(
+    out: Tensor,
+    values: Callable[[Tensor], Tensor],
+    seed: int,
+    stream: str,
+    parameter: str,
+    draw: int = 0,
+) -> Tensor:
+    """Write `values(words)` of every element into `out` and return it.
+
+    values: elementwise; gets int32 words, 1-d, some of them at a time. out: in any memory format;
+    element i is the i-th in row-major order.
+    """
+    address = _address(seed, stream, parameter, out.numel(), draw)
+    if out.is_contiguous():
+        _fill(out.view(-1), values, address, draw)
+        return out
+    flat = torch.empty(out.numel(), dtype=out.dtype, device=out.device)
+    return out.copy_(_fill(flat, values, address, draw).view(out.shape))
+
+
+def words_at(
+    seed: int, stream: str, parameter: str, elements: Tensor, draw: int | Tensor = 0
+) -> Tensor:
+    """The words of some elements (int64, 1-d), int32 on their device, in their order.
+
+    draw: one for all, or one for each element.
+    """
+    address = _address(seed, stream, parameter, 0, 0)
+    if elements.device.type != "cpu":
+        found = philox.torch_blocks(address, elements >> 2, draw)
+        return found.gather(1, (elements & 3)[:, None])[:, 0]
+    numbers = draw.numpy() if isinstance(draw, Tensor) else draw
+    return torch.from_numpy(_words_at(address, elements.numpy(), numbers))
+
+
+def _address(seed: int, stream: str, parameter: str, count: int, draw: int) -> Address:
+    if count > MOST:
+        raise SpecError(f"{parameter} has {count} weights; at most {MOST} can be drawn by counter")
+    if not 0 <= draw <= philox.MASK:
+        raise SpecError(f"a draw number lies in [0, 2^32): {draw}")
+    return Address.of(seed, stream, parameter)
+
+
+def _words_at(address: Address, elements: Integers, draw: int | Integers) -> Integers:
+    out = np.empty(len(elements), np.int32)
+    for start in range(0, len(elements), philox.BLOCKS):
+        part = slice(start, start + philox.BLOCKS)
+        index, number = elements[part], draw[part] if isinstance(draw, np.ndarray) else draw
+        bits = philox.blocks(address, (index >> 2).view(np.uint64), number).reshape(-1)
+        place = np.arange(0, 4 * len(index), 4)
+        place += index & 3
+        np.take(bits, place, out=out[part], mode="clip")  # none is outside, "raise" copies first
+    return out
+
+
+def _device_words(count: int, address: Address, draw: int, device: torch.device) -> Tensor:
+    """The words of elements 0 ... count - 1 beside the CPU: one kernel, or torch where none is."""
+    from prunekit import philox_triton  # importing Triton takes long, and few need it
+
+    out = torch.empty(count, dtype=torch.int32, device=device)
+    if not philox_triton.words(out, address, draw):
+        index = torch.arange(-(-count // 4), device=device)
+        out.copy_(philox.torch_blocks(address, index, draw).view(-1)[:count])
+    return out
+
+
+def _fill(flat: Tensor, values: Callable[[Tensor], Tensor], address: Address, draw: int) -> Tensor:
+    """Write the values of every element of a 1-d tensor."""
+    if flat.device.type != "cpu":
+        return flat.copy_(values(_device_words(flat.numel(), address, draw, flat.device)))
+    for start in range(0, flat.numel(), 4 * philox.BLOCKS):
+        part = flat[start : start + 4 * philox.BLOCKS]
+        index = np.arange(start // 4, -(-(start + len(part)) // 4), dtype=np.uint64)
+        bits = torch.from_numpy(philox.blocks(address, index, draw)).view(-1)
+        part.copy_(values(bits[: len(part)]))
+    return flat

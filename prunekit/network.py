@@ -32,7 +32,15 @@ class Layer:
 
     @property
     def fan_in(self) -> int:
-        """Inputs of one output: in_features, or in_channels / groups * kernel size."""
+        """Inputs of one output: in_features, or in_channels / groups * kernel size.
+
+        Raises SpecError for a parameter of one dimension, which has none.
+        """
+        if self.parameter.ndim < 2:
+            raise SpecError(
+                f"{self.name} has shape {tuple(self.shape)} and so no fan-in; leave it out of "
+                "prune.include, or choose --init uniform"
+            )
         return math.prod(self.shape[1:])
 
 
@@ -189,6 +197,9 @@ def put(tensor: Tensor, where: Tensor, values: Tensor | int) -> int:
     if where.dtype == torch.bool:
         tensor[where] = values if isinstance(values, int) else values.to(tensor)[where]
         return int(torch.count_nonzero(where))
-    flat = tensor.view(-1)
-    flat[where] = values if isinstance(values, int) else values.to(tensor)
+    values = values if isinstance(values, int) else values.to(tensor)
+    if tensor.is_contiguous():
+        tensor.view(-1)[where] = values
+    else:  # e.g. channels_last
+        tensor[torch.unravel_index(where, tensor.shape)] = values
     return where.numel()

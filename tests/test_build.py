@@ -9,10 +9,14 @@ import attrs
 import pytest
 import torch
 from prunekit_plugins.default import Default
+from prunekit_plugins.kaiming_normal import KaimingNormal
 from prunekit_plugins.kaiming_uniform import KaimingUniform
 from prunekit_plugins.mlp import MLP
+from prunekit_plugins.signed_constant import SignedConstant
+from prunekit_plugins.uniform import Uniform
 from torch import Tensor, nn
 
+from prunekit import draws
 from prunekit.archfile import FileArchitecture
 from prunekit.build import build_model, check_output, law_of, load_weights, redraw_zeros
 from prunekit.data import Data, Split
@@ -58,8 +62,8 @@ def test_a_named_init_draws_every_maskable_weight_and_no_bias() -> None:
     named = build_model(attrs.evolve(SPEC, init=KaimingUniform()), IMAGES).model
     assert torch.equal(as_built[1].bias, named[1].bias)
     layer = maskable_layers(named)["3.weight"]
-    drawn = KaimingUniform().draw(layer, generator(0, "init", "3.weight"))
-    assert torch.equal(named[3].weight, drawn)
+    words = draws.words(0, "init", "3.weight", 15)
+    assert torch.equal(named[3].weight, KaimingUniform().values(layer, words).view(3, 5))
 
 
 class Branch(nn.Module):
@@ -128,6 +132,39 @@ def test_the_law_draws_on_the_dtype_of_the_weight() -> None:
         law_of(model, KaimingUniform())("wait", generator(0))
 
 
+@pytest.mark.parametrize("init", [KaimingUniform(), Default()])
+def test_the_law_draws_single_elements_as_it_draws_the_whole(init: Any) -> None:
+    model, elements = nn.Linear(6, 4), torch.tensor([23, 0, 7])
+    law = law_of(model, init, seed=5).numbered(2)
+    whole, some = law("weight", generator(1)), law("weight", generator(1), elements)
+    assert torch.equal(some, whole.flatten()[elements])
+
+
+def test_draw_zero_is_the_initial_weight_and_every_other_draw_differs() -> None:
+    spec = attrs.evolve(SPEC, init=KaimingUniform(), seed=3)
+    built = build_model(spec, IMAGES)
+    first, second = (built.law.numbered(n)("1.weight", generator(0)) for n in (0, 1))
+    assert torch.equal(first, built.model.get_parameter("1.weight"))
+    assert not (first == second).any()
+    assert torch.equal(second, built.law.numbered(1)("1.weight", generator(9)))  # no rng in it
+
+
+class Gains(nn.Module):
+    """A vector among the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+
+
+@pytest.mark.parametrize("init", [KaimingUniform(), KaimingNormal(), SignedConstant()])
+def test_an_init_that_needs_fan_in_refuses_a_vector_in_one_line(init: Any) -> None:
+    law = law_of(Gains(), init)
+    with pytest.raises(SpecError, match=r"weight has shape \(4,\) and so no fan-in; leave it out"):
+        law("weight", generator(0))
+    assert law_of(Gains(), Uniform())("weight", generator(0)).shape == (4,)
+
+
 def test_weights_come_from_a_file_and_are_not_redrawn(tmp_path: Path) -> None:
     trained = build_model(attrs.evolve(SPEC, seed=9), IMAGES).model
     nn.init.zeros_(trained[3].weight)
@@ -185,13 +222,13 @@ def test_a_weights_file_that_is_missing_is_one_line(tmp_path: Path) -> None:
 )
 def test_a_net_that_does_not_fit_the_data_is_refused(model: nn.Module, line: str) -> None:
     with pytest.raises(SpecError, match=line):
-        check_output(model, (1, 4, 4), 3)
+        check_output(model, torch.zeros(2, 1, 4, 4), 3)
 
 
 def test_checking_the_output_leaves_modes_and_buffers_alone() -> None:
     model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout().eval(), nn.Flatten(), nn.Linear(16, 3))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    check_output(model, (1, 4, 4), 3)
+    check_output(model, torch.zeros(2, 1, 4, 4), 3)
     assert [module.training for module in model] == [True, False, True, True]
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 

@@ -7,8 +7,9 @@ b ~ Bernoulli(r), independent for every element:
     w <- m * w + (1 - m) * ((1 - b) * w + b * w~)
 
 Kept weights stay as they are, bit for bit, so the network's output does not change.
-Differs from the paper: here it acts between rounds of scoring, not every K_per optimizer steps,
-and chance comes from its own generator, not from the global one.
+With learned scores it acts inside training, every K_per = `period` optimizer steps, as published;
+with measured scores between rounds. b is drawn by skipping from one chosen element to the next.
+Differs from the paper: it acts between rounds too, and chance comes from the run's seed.
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ class IteRand:
             return {}
         redraws = {}
         for name, mask in network.masks.items():
-            values = law(name, rng)
-            chosen = torch.rand(mask.shape, generator=rng) < self.rate  # b, also where m = 1
-            redraws[name] = Redraw(~mask & chosen.to(mask.device), values)
+            chosen = prunekit.bernoulli_positions(mask.numel(), self.rate, rng, name)  # b = 1
+            chosen = chosen.to(mask.device)
+            where = chosen[~mask.reshape(-1)[chosen]]
+            redraws[name] = Redraw(where, law(name, rng, where))
         return redraws
 
 

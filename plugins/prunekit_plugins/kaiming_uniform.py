@@ -1,8 +1,9 @@
-"""kaiming-uniform: weights U(-b, b) with b = sqrt(6 / fan_in), so of variance 2 / fan_in.
+"""kaiming-uniform (KU): weights U(-b, b) with b = sqrt(6 / fan_in), so of variance 2 / fan_in.
 
 He, Zhang, Ren & Sun, ICCV 2015, https://arxiv.org/abs/1502.01852: the variance of equation 10.
 fan_in = in_features, or in_channels / groups * kernel height * kernel width.
-Differs from the paper: uniform, not normal; every layer takes the same law; biases are left.
+Differs from the paper: uniform, not normal; every layer takes the same law; biases are left;
+a weight is one of 2^24 equidistant values.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import math
 from collections.abc import Mapping
 
 import attrs
-import torch
 from torch import Tensor
 
 import prunekit
@@ -22,9 +22,8 @@ from prunekit import Layer
 class KaimingUniform:
     """Uniform weights that keep the variance of ReLU activations from layer to layer."""
 
-    def draw(self, layer: Layer, rng: torch.Generator) -> Tensor:
-        bound = math.sqrt(6 / layer.fan_in)
-        return (torch.rand(layer.shape, generator=rng) * 2 - 1) * bound
+    def values(self, layer: Layer, words: Tensor) -> Tensor:
+        return prunekit.uniform_values(words, math.sqrt(6 / layer.fan_in))
 
 
 @prunekit.hookimpl

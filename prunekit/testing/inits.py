@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.contracts import WeightInit
-from prunekit.draws import generator
+from prunekit.draws import generator, words
 from prunekit.network import Layer, Network
 from prunekit.testing import options, tiny
 
@@ -20,7 +20,19 @@ def layers() -> list[Layer]:
 def drawn(init: WeightInit, layer: Layer, global_seed: int = 0) -> Tensor:
     """Fresh values, with the global generators seeded and restored."""
     with tiny.global_chance(global_seed):
-        return init.draw(layer, generator(0, "init"))
+        return called(init, layer)
+
+
+def called(init: WeightInit, layer: Layer) -> Tensor:
+    """What the core does: `values` of the layer's words where there is such a method, or `draw`."""
+    if callable(getattr(init, "values", None)):
+        return init.values(layer, words_of(layer).view(layer.shape))
+    return init.draw(layer, generator(0, "init"))
+
+
+def words_of(layer: Layer) -> Tensor:
+    """A word for each weight, int32."""
+    return words(0, "init", layer.name, layer.parameter.numel())
 
 
 def check_values_have_the_shape_of_the_layer(init: WeightInit) -> None:
@@ -53,10 +65,10 @@ def check_layer_is_as_before(init: WeightInit) -> None:
 
 
 def check_same_rng_gives_same_values(init: WeightInit) -> None:
-    """The values are a function of layer and `rng`, whatever the global generators."""
+    """The values are a function of layer and words, or `rng`, whatever the global generators."""
     for layer in layers():
         first, second = drawn(init, layer, global_seed=1), drawn(init, layer, global_seed=2)
-        assert tiny.same(first, second), f"{layer.name}: values depend on chance other than rng"
+        assert tiny.same(first, second), f"{layer.name}: values depend on other chance"
 
 
 def check_global_generators_are_untouched(init: WeightInit) -> None:
@@ -64,8 +76,21 @@ def check_global_generators_are_untouched(init: WeightInit) -> None:
     for layer in layers():
         with tiny.global_chance(3):
             before = tiny.next_global_draws()
-            init.draw(layer, generator(0, "init"))
+            called(init, layer)
             assert tiny.next_global_draws() == before, "drawing moved a global generator; use rng"
+
+
+def check_values_are_elementwise(init: WeightInit) -> None:
+    """`values`, where it is offered, maps each word alone: shape, order and dtype do not matter."""
+    for layer in layers() if callable(getattr(init, "values", None)) else ():
+        bits = words_of(layer)
+        whole = init.values(layer, bits)
+        assert tiny.same(init.values(layer, bits[7:9]), whole[7:9]), (
+            f"{layer.name}: not elementwise"
+        )
+        assert tiny.same(init.values(layer, bits.flip(0)), whole.flip(0)), f"{layer.name}: by order"
+        wide = bits.to(torch.int64) & 0xFFFFFFFF
+        assert tiny.same(init.values(layer, wide), whole), f"{layer.name}: int64 words differ"
 
 
 CHECKS = (
@@ -75,5 +100,6 @@ CHECKS = (
     check_layer_is_as_before,
     check_same_rng_gives_same_values,
     check_global_generators_are_untouched,
+    check_values_are_elementwise,
     *options.CHECKS,
 )

@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import attrs
 import torch
 from torch import Tensor
 
 from prunekit.contracts import Law, Redraw, Reinitializer
 from prunekit.draws import generator
-from prunekit.network import Network
+from prunekit.network import Network, put
 from prunekit.testing import options, tiny
 
 LOWEST = 1000.0
 """The law that the checks hand over draws from [1000, 1001): no weight is there by accident."""
 
 
+@attrs.frozen(eq=False)
+class HighLaw:
+    """A law whose every value lies in [LOWEST, LOWEST + 1), and depends on `rng` and the number."""
+
+    shapes: Mapping[str, torch.Size]
+    number: int = 1
+
+    def numbered(self, number: int) -> HighLaw:
+        return attrs.evolve(self, number=number)
+
+    def __call__(self, name: str, rng: torch.Generator, elements: Tensor | None = None) -> Tensor:
+        values = LOWEST + (torch.rand(self.shapes[name], generator=rng) + 0.1 * self.number) % 1
+        return values if elements is None else values.view(-1)[elements]
+
+
 def law_of(network: Network) -> Law:
-    """A law whose every value lies in [LOWEST, LOWEST + 1)."""
+    """The law that the checks hand over."""
+    return HighLaw({name: weight.shape for name, weight in network.weights.items()})
 
-    def draw(name: str, rng: torch.Generator) -> Tensor:
-        return LOWEST + torch.rand(network.weights[name].shape, generator=rng)
 
-    return draw
+def placed(redraw: Redraw, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """`where` and `values` as tensors of the weight's shape, whichever form they came in."""
+    if redraw.where.dtype == torch.bool:
+        return redraw.where, redraw.values
+    where = torch.zeros_like(weight, dtype=torch.bool)
+    values = torch.zeros_like(weight)
+    put(where, redraw.where, 1)
+    put(values, redraw.where, redraw.values)
+    return where, values
 
 
 def redraws_of(reinit: Reinitializer, network: Network, global_seed: int = 0) -> dict[str, Redraw]:
@@ -30,29 +55,41 @@ def redraws_of(reinit: Reinitializer, network: Network, global_seed: int = 0) ->
 
 
 def check_redraws_fit_the_weights(reinit: Reinitializer) -> None:
-    """For each name redrawn: a bool `where` and floating-point `values`, of the weight's shape."""
+    """`where` and `values` fit: bool and values of the weight's shape, or indices and as many."""
     network = tiny.network(masked=True)
     for name, redraw in redraws_of(reinit, network).items():
         assert name in network.weights, f"{name} is no maskable weight"
-        shape = network.weights[name].shape
-        assert redraw.where.dtype == torch.bool, f"`where` of {name} must be bool"
-        assert redraw.where.shape == shape, f"`where` of {name} must have shape {tuple(shape)}"
-        assert redraw.values.shape == shape, f"`values` of {name} must have shape {tuple(shape)}"
+        weight, where, values = network.weights[name], redraw.where, redraw.values
+        assert where.dtype in (torch.bool, torch.int64), f"`where` of {name} must be bool or int64"
+        if where.dtype == torch.bool:
+            shape = weight.shape
+            assert where.shape == shape, f"`where` of {name} must have shape {tuple(shape)}"
+            assert values.shape == shape, f"`values` of {name} must have shape {tuple(shape)}"
+        else:
+            assert where.ndim == 1, f"indices of {name} must be 1-d"
+            assert values.shape == where.shape, f"{name}: one value for each index"
+            inside = ((where >= 0) & (where < weight.numel())).all()
+            assert inside, f"an index of {name} lies outside its {weight.numel()} weights"
+            assert where.unique().numel() == where.numel(), f"an index of {name} comes twice"
 
 
 def check_only_pruned_weights_are_redrawn(reinit: Reinitializer) -> None:
-    """`where` is True at pruned weights only: a kept weight keeps its value."""
-    kept = tiny.masks()
-    for name, redraw in redraws_of(reinit, tiny.network(masked=True)).items():
-        wrong = int((redraw.where.bool() & kept[name]).sum()) if name in kept else 0
-        assert not wrong, f"{wrong} kept weights of {name} would be redrawn; use network.masks"
+    """`where` names pruned weights only: a kept weight keeps its value."""
+    network, kept = tiny.network(masked=True), tiny.masks()
+    for name, redraw in redraws_of(reinit, network).items():
+        if name in kept and redraw.where.dtype in (torch.bool, torch.int64):
+            where, _ = placed(redraw, network.weights[name])
+            wrong = int((where & kept[name]).sum())
+            assert not wrong, f"{wrong} kept weights of {name} would be redrawn; use network.masks"
 
 
 def check_values_follow_the_law(reinit: Reinitializer) -> None:
     """The values that are written come from `law`, the layer's own init distribution."""
-    for name, redraw in redraws_of(reinit, tiny.network(masked=True)).items():
-        if redraw.where.shape == redraw.values.shape:
-            written = redraw.values[redraw.where.bool()]
+    network = tiny.network(masked=True)
+    for name, redraw in redraws_of(reinit, network).items():
+        if redraw.where.dtype in (torch.bool, torch.int64):
+            where, values = placed(redraw, network.weights[name])
+            written = values[where]
             drawn = ((written >= LOWEST) & (written < LOWEST + 1)).all()
             assert drawn, f"values of {name} do not come from law(name, rng)"
 

@@ -55,6 +55,19 @@ class DrawsFromTorch(Good):
         return Good.draw(self, layer, rng)
 
 
+@attrs.frozen
+class ByCounter:
+    def values(self, layer, words):
+        return (words.to(torch.int32) >> 8).to(torch.float32) * 2.0**-23
+
+
+@attrs.frozen
+class Normalises(ByCounter):
+    def values(self, layer, words):
+        values = ByCounter.values(self, layer, words)
+        return values - values.mean()
+
+
 BROKEN = [
     (ForgetsGroups(), "check_values_have_the_shape_of_the_layer"),
     (Float64(), "check_values_are_float32_on_the_cpu"),
@@ -62,11 +75,13 @@ BROKEN = [
     (WritesItself(), "check_layer_is_as_before"),
     (OwnChance(), "check_same_rng_gives_same_values"),
     (DrawsFromTorch(), "check_global_generators_are_untouched"),
+    (Normalises(), "check_values_are_elementwise"),
 ]
 
 
-def test_a_good_init_passes_every_check():
-    assert testing.problems("init", Good()) == []
+@pytest.mark.parametrize("init", [Good(), ByCounter()], ids=lambda v: type(v).__name__)
+def test_a_good_init_passes_every_check(init):
+    assert testing.problems("init", init) == []
 
 
 @pytest.mark.parametrize(("init", "check"), BROKEN, ids=lambda v: type(v).__name__)

@@ -1,0 +1,97 @@
+"""Philox4x32-10, the counter-based generator of Random123, in NumPy and in torch.
+
+Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3.
+A block of four 32-bit words is a bijection, under a key of two words, of a counter of four. Words
+are kept in 64-bit integers while they are computed, so a product of two keeps every bit.
+
+Here the key is the seed, and the counter is (element // 4, name, draw, name): block b holds the
+words of elements 4b ... 4b + 3. The 64 bits of `name` stand for a stream and a parameter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Words = npt.NDArray[np.uint64]
+
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+ROUNDS = 10
+MASK = 0xFFFFFFFF
+BLOCKS = 16_384
+"""Blocks that are computed at once: their arrays stay in a core's second-level cache."""
+
+_PRODUCTS = np.array(MULTIPLIERS, np.uint64).reshape(2, 1)
+_FACTORS = (_PRODUCTS, _PRODUCTS[::-1].copy())
+_HALF, _LOW = np.uint64(32), np.uint64(MASK)
+
+
+@attrs.frozen
+class Address:
+    """Which words: key = the seed, name = 64 bits of (stream, parameter), each as two words."""
+
+    key: tuple[int, int]
+    name: tuple[int, int]
+
+    @classmethod
+    def of(cls, seed: int, stream: str, parameter: str) -> Address:
+        digest = hashlib.blake2b(repr((stream, parameter)).encode(), digest_size=8).digest()
+        name = int.from_bytes(digest, "little")
+        return cls((seed & MASK, seed >> 32 & MASK), (name & MASK, name >> 32))
+
+
+def round_keys(key: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """The key of each of the ten rounds."""
+    for number in range(ROUNDS):
+        yield key[0] + number * WEYL[0] & MASK, key[1] + number * WEYL[1] & MASK
+
+
+def blocks(address: Address, index: Words, draw: int | npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """The words of the blocks `index`, int32 (len(index), 4): the bits of unsigned words.
+
+    draw: below 2^32, one for all blocks or one for each.
+    """
+    even, odd = np.empty((2, len(index)), np.uint64), np.empty((2, len(index)), np.uint64)
+    even[0], even[1] = index, draw  # words 0 and 2 of the counters
+    odd[0], odd[1] = address.name  # words 1 and 3
+    product = np.empty_like(even)
+    for number, (first, second) in enumerate(round_keys(address.key)):
+        # The rows change places in every round; that of word 0 takes the first key.
+        swapped = number % 2
+        pair = (first, second) if swapped else (second, first)
+        np.multiply(even, _FACTORS[swapped], out=product)
+        np.right_shift(product, _HALF, out=even)
+        np.bitwise_xor(even, odd[::-1], out=even)
+        np.bitwise_xor(even, np.array(pair, np.uint64).reshape(2, 1), out=even)
+        if number < ROUNDS - 1:
+            np.bitwise_and(product, _LOW, out=odd)
+    np.left_shift(product, _HALF, out=odd)
+    packed = np.empty((len(index), 2), "<u8")
+    np.bitwise_or(even, odd, out=packed.T)
+    return packed.view("<i4")
+
+
+def philox(counter: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Four output words of four counter words, int64 tensors that hold values below 2^32."""
+    c0, c1, c2, c3 = counter
+    for first, second in round_keys(key):
+        a, b = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]  # wraps; the bits are those of unsigned
+        c0, c1 = (b >> 32 & MASK) ^ c1 ^ first, b & MASK
+        c2, c3 = (a >> 32 & MASK) ^ c3 ^ second, a & MASK
+    return c0, c1, c2, c3
+
+
+def torch_blocks(address: Address, index: Tensor, draw: int | Tensor) -> Tensor:
+    """`blocks` in torch, on the device of `index` (int64); int32 (len(index), 4)."""
+    n1, n3 = (torch.full_like(index, part) for part in address.name)
+    number = torch.zeros_like(index) + draw
+    found = torch.stack(philox((index, n1, number, n3), address.key), dim=1)
+    return found.to(torch.int32)
