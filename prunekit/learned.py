@@ -134,14 +134,22 @@ class LearnedScores:
         return {name: self.scorer.rank(score.detach()) for name, score in self.scores.items()}
 
     def masks(self, purpose: str, step: int) -> dict[str, Tensor]:
+        ranked = self.ranked()
+        thresholds = self.thresholds(ranked)
+        if thresholds is not None:
+            return {name: score >= thresholds[name] for name, score in ranked.items()}
         rng = generator(self.seed, "sample", purpose, step)
-        return self.sampler.sample(self.ranked(), self.budget, rng).masks
+        return self.sampler.sample(ranked, self.budget, rng).masks
+
+    def thresholds(self, ranked: Scores) -> dict[str, float] | None:
+        """The smallest score kept in each layer, where the sampler says it in advance."""
+        find = getattr(self.sampler, "thresholds", None)
+        return find(ranked, self.budget, self.warm) if find else None
 
     def write(self, purpose: str, step: int) -> None:
         """Write w * m into the model: in one pass where the sampler gives thresholds."""
         ranked = self.ranked()
-        find = getattr(self.sampler, "thresholds", None)
-        thresholds = find(ranked, self.budget, self.warm) if find else None
+        thresholds = self.thresholds(ranked)
         if thresholds is None:
             self.network.mask(self.masks(purpose, step))
             return
