@@ -103,14 +103,17 @@ def group_norm(
     return affine(input, weight, bias, 1)
 
 
-def channel_norm(norm: Operation, by_input: str) -> Operation:
+def channel_norm(norm: Operation) -> Operation:
     """Batch or instance norm: by running statistics as it is, by those of the input affine."""
 
-    def positive(*args: Any, **kwargs: Any) -> Tensor:
-        given = bind(norm, args, kwargs)
-        if given["running_mean"] is not None and not given[by_input]:
-            return norm(*args, **kwargs)
-        return affine(given["input"], given["weight"], given["bias"], 1)
+    def positive(
+        input: Tensor, running_mean: Any = None, running_var: Any = None, weight: Any = None,
+        bias: Any = None, by_input: bool = False, *args: Any, **kwargs: Any,
+    ) -> Tensor:  # fmt: skip
+        by_input = kwargs.pop("training", kwargs.pop("use_input_stats", by_input))
+        if by_input or running_mean is None:
+            return affine(input, weight, bias, 1)
+        return norm(input, running_mean, running_var, weight, bias, False, *args, **kwargs)
 
     return positive
 
@@ -262,8 +265,8 @@ POSITIVE: Mapping[Operation, Operation] = {
     F.layer_norm: layer_norm,
     F.rms_norm: rms_norm,
     F.group_norm: group_norm,
-    F.batch_norm: channel_norm(F.batch_norm, "training"),
-    F.instance_norm: channel_norm(F.instance_norm, "use_input_stats"),
+    F.batch_norm: channel_norm(F.batch_norm),
+    F.instance_norm: channel_norm(F.instance_norm),
     F.scaled_dot_product_attention: attention,
     F.multi_head_attention_forward: multi_head_attention,
     F.conv2d: convolution,
