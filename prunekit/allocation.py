@@ -75,6 +75,12 @@ def fixed_layers(rules: Sequence[str], names: Sequence[str]) -> dict[str, float]
     return {name: _parsed(owner[name])[1] for name in names if name in owner}
 
 
+def scheduled(rules: Sequence[str], after: Callable[[float], float]) -> list[str]:
+    """The rules "pattern=density" of an earlier round: `after` gives each density on its way."""
+    parsed = [_parsed(rule) for rule in rules]
+    return [f"{pattern}={after(density)!r}" for pattern, density in parsed]
+
+
 def _parsed(rule: str) -> tuple[str, float]:
     pattern, _, text = rule.rpartition("=")
     try:

@@ -19,11 +19,11 @@ from prunekit.learned import MaskedWeights
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins
-from prunekit.resolve import acts, filled, reads
+from prunekit.resolve import acts, allocates, filled, reads
 from prunekit.rounds import Method, Pruning, describe, prune_round, redraw_pruned
 from prunekit.sampling import Allocation
 from prunekit.schedule import densities as densities_of
-from prunekit.schedule import kept_counts
+from prunekit.schedule import kept_counts, rules_of_round
 from prunekit.scoring import compute_scores
 from prunekit.spec import Train
 from prunekit.structure import component_from
@@ -55,7 +55,7 @@ def score(
     Raises SpecError when the scorer needs batches, NumericalError for NaN, infinity, or a
     layer that scores 0 throughout.
     """
-    scorer = component_from("scorer", scorer, Plugins())
+    scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
     network = Network.of(model, masks=masks)
     try:
         given = as_batches(batches, input_shape, network.device)
@@ -101,15 +101,11 @@ def prune(
     init: the law from which `reinit` redraws. See `Prune` for the other options.
     Raises SpecError for arguments that do not fit together.
     """
-    plugins = Plugins()
-    scorer, sampler, reinit, init = (
-        component_from(kind, value, plugins)
-        for kind, value in (
-            ("scorer", scorer), ("sampler", sampler), ("reinit", reinit), ("init", init)
-        )
-    )  # fmt: skip
-    suggested = getattr(scorer, "suggests", {})
-    sampler = filled(sampler, "sampler", suggested)
+    (scorer, sampler, reinit, init), suggested = components_of(
+        scorer=scorer, sampler=sampler, reinit=reinit, init=init
+    )
+    if not allocates(sampler) and (allocation or densities or min_per_layer):
+        raise SpecError("this sampler takes no allocation, densities or min_per_layer")
     network = Network.of(model, include, exclude)
     given = as_batches(batches, input_shape, network.device)
     network.input_shape = shape_of(given, input_shape)
@@ -119,12 +115,12 @@ def prune(
     if acts(reinit) and rounds == 1:
         raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
     allocation = allocation or suggested.get("prune.allocation", "global")
-    method = Method(scorer, sampler, reinit, allocation, densities, min_per_layer)
     shares = [None] * rounds if density is None else densities_of(density, rounds, schedule)
     pruning, law = Pruning(network), law_of(model, init, seed)
     for number, (count, share) in enumerate(zip(counts, shares), start=1):
         chosen = batches_of_round(scorer, given, number, rounds)
-        last = number == rounds
+        last, rules = number == rounds, rules_of_round(densities, number, rounds, schedule)
+        method = Method(scorer, sampler, reinit, allocation, rules, min_per_layer)
         prune_round(pruning, method, count, last=last, batches=chosen, seed=seed, density=share)
         if not last:
             redraw_pruned(pruning, reinit, law, seed)
@@ -132,6 +128,15 @@ def prune(
         network.change(name, None, network.weights[name] * factor)
     assert network.masks is not None
     return Masks(network.masks)
+
+
+def components_of(**given: Any) -> tuple[list[Any], dict[str, Any]]:
+    """The components of `given` (kind -> name or object), filled, and what they suggest."""
+    plugins, suggested = Plugins(), dict[str, Any]()
+    parts = [component_from(kind, value, plugins) for kind, value in given.items()]
+    for part in reversed(parts):  # the first counts first
+        suggested |= getattr(part, "suggests", {})
+    return [filled(part, kind, suggested) for kind, part in zip(given, parts)], suggested
 
 
 def counts_of_rounds(
@@ -153,8 +158,10 @@ def counts_of_rounds(
     elif isinstance(kept, int):
         shares = kept_counts(total, min(max(kept, 1) / total, 1.0), rounds, schedule)
         counts = [*shares[:-1], kept]
-    else:
+    elif isinstance(kept, Sequence):
         counts = [int(count) for count in kept]
+    else:
+        raise SpecError(f"kept must be an int, or one int for each round: {kept!r}")
     if len(counts) != rounds:
         raise SpecError(f"kept has {len(counts)} counts for {rounds} rounds; give one each")
     for count in counts:

@@ -84,13 +84,27 @@ def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> in
     from prunekit import report, runs
 
     results = []
-    for seed in range(spec.seed, spec.seed + seeds):
-        folder = str(Path(out) / f"seed-{seed}") if out is not None and seeds > 1 else out
+    for seed, folder in seed_folders(spec.seed, seeds, out).items():
         results.append(runs.run(attrs.evolve(spec, seed=seed), folder, plugins=available))
         report.print_result(results[-1])
     if seeds > 1:
         report.print_lines(seed_lines([result.summary for result in results]))
     return 0
+
+
+def seed_folders(first: int, seeds: int, out: str | None) -> dict[int, str | None]:
+    """The run folder of each seed; several are refused before the first run if one is taken."""
+    from prunekit.runfolder import RunFolder
+
+    wanted = range(first, first + seeds)
+    if out is None or seeds == 1:
+        return dict.fromkeys(wanted, out)
+    if RunFolder(Path(out)).holds_run():
+        raise SpecError(f"{out} holds a run, and --seeds makes several; choose another --out")
+    folders = {seed: str(Path(out) / f"seed-{seed}") for seed in wanted}
+    for folder in folders.values():
+        RunFolder(Path(folder)).require_empty()
+    return dict(folders)
 
 
 def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -12,6 +12,7 @@ A component may also state class attributes; where it does not, the default stan
 | `revives`   | scorer        | `False`     | pruned weights compete again in every round          |
 | `allocates` | sampler       | `True`      | whether `prune.allocation` acts                      |
 | `exact`     | sampler       | `True`      | False: may keep another number than asked            |
+| `scales`    | sampler       | `False`     | True: may return a scale, so no control can follow   |
 | `acts`      | reinitializer | `True`      | False: leaves every weight alone                     |
 | `as_built`  | init          | `False`     | True: keeps the values the architecture drew         |
 | `pretrained`| architecture  | `False`     | True: weights come trained, nothing is redrawn       |

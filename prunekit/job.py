@@ -28,7 +28,7 @@ from prunekit.resolve import learns
 from prunekit.rounds import Method, Pruning, prune_round, redraw_pruned, score_stats
 from prunekit.runfolder import RunFolder, foreign_masks
 from prunekit.sampling import Budget
-from prunekit.schedule import densities
+from prunekit.schedule import densities, rules_of_round
 from prunekit.signals import Stopper
 from prunekit.spec import Spec
 from prunekit.training import Owner, Training
@@ -118,7 +118,7 @@ class Job:
         density = densities(spec.prune.density or 0.0, count, schedule)[round_ - 1]
         line = prune_round(
             self.pruning,
-            self.method(),
+            self.method(round_),
             round(density * self.network.total),
             last=round_ == count,
             batches=batches_to_score(self, round_),
@@ -137,14 +137,15 @@ class Job:
         if round_ < count and (spec.rounds.epochs or slow or self.stopper.signum):
             self.save()  # after the last round `work` saves, when the masks are final
 
-    def method(self) -> Method:
+    def method(self, round_: int) -> Method:
         spec = self.spec
+        count, schedule = spec.rounds.count or 1, spec.rounds.schedule or "exponential"
         return Method(
             spec.scorer,
             spec.sampler,
             spec.reinit,
             spec.prune.allocation or "global",
-            spec.prune.densities,
+            rules_of_round(spec.prune.densities, round_, count, schedule),
             spec.prune.min_per_layer,
         )
 

@@ -130,6 +130,11 @@ def acts(reinit: Any) -> bool:
     return getattr(reinit, "acts", True)
 
 
+def scales(sampler: Any) -> bool:
+    """Whether kept weights come with a factor, which fits the drawn mask and its weights only."""
+    return getattr(sampler, "scales", False)
+
+
 def pretrained(spec: Spec) -> bool:
     """Whether the weights come trained, from the architecture or from a file."""
     return bool(getattr(spec.arch, "pretrained", False)) or spec.weights is not None
@@ -143,10 +148,29 @@ PERIOD = (
 # An option that the user gave and that cannot act: dotted key, when it is idle, why.
 Idle = tuple[str, Callable[[Spec], bool], str]
 
+NO_ROUNDS = "prune.masks brings the masks, nothing is scored"
+
 IDLE: tuple[Idle, ...] = (
+    *(
+        (key, lambda s: s.prune.masks is not None, NO_ROUNDS)
+        for key in (
+            "prune.allocation",
+            "prune.densities",
+            "prune.min_per_layer",
+            "prune.data",
+            "prune.batch_size",
+            "rounds.schedule",
+            "rounds.epochs",
+        )
+    ),
     ("prune.allocation", lambda s: not allocates(s.sampler), "this sampler takes no allocation"),
     ("prune.densities", lambda s: not allocates(s.sampler), "this sampler takes no allocation"),
     ("prune.min_per_layer", lambda s: not allocates(s.sampler), "this sampler takes no allocation"),
+    (
+        "rounds.count",
+        lambda s: s.prune.masks is not None and s.rounds.count != 1,
+        NO_ROUNDS,
+    ),
     ("prune.data", lambda s: reads(s.scorer) == "nothing", "this scorer reads no data"),
     ("prune.batch_size", lambda s: reads(s.scorer) == "nothing", "this scorer reads no data"),
     ("prune.density", lambda s: s.prune.masks is not None, "prune.masks brings its own density"),
@@ -168,6 +192,28 @@ IDLE: tuple[Idle, ...] = (
 
 # A combination that does not make sense: when, why and what to choose instead.
 SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
+    (
+        lambda s: acts(s.reinit) and s.prune.masks is not None,
+        "reinit acts between rounds and prune.masks takes none; use reinit none",
+    ),
+    (
+        lambda s: s.prune.control == "invert" and s.prune.masks is not None,
+        "prune.control = invert needs scores and prune.masks comes without; choose another",
+    ),
+    (
+        lambda s: s.prune.control == "redraw" and pretrained(s) and s.prune.density != 1,
+        "prune.control = redraw cannot redraw pretrained weights; choose another control",
+    ),
+    (
+        lambda s: (
+            scales(s.sampler)
+            and s.prune.control != "none"
+            and s.prune.masks is None
+            and s.prune.density != 1
+        ),
+        "a control would part the masks from the scale that this sampler gives the kept weights; "
+        "use prune.control none, or a sampler form without a scale",
+    ),
     (
         lambda s: (
             acts(s.reinit) and not learns(s.scorer) and s.rounds.count == 1 and s.prune.density != 1

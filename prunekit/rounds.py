@@ -142,7 +142,7 @@ def round_line(pruning: Pruning, seconds: float) -> dict[str, Any]:
 def score_stats(pruning: Pruning) -> dict[str, list[float]]:
     """Smallest, mean and largest score of each layer in the last round; [] for an empty one."""
     return {
-        name: [float(s.min()), float(s.double().mean()), float(s.max())] if s.numel() else []
+        name: [float(s.min()), float(s.cpu().double().mean()), float(s.max())] if s.numel() else []
         for name, s in (pruning.scores or {}).items()
     }
 

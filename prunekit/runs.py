@@ -33,7 +33,7 @@ from prunekit.schedule import kept_counts
 from prunekit.signals import Stopper
 from prunekit.spec import COMPONENTS, Spec
 from prunekit.structure import load_spec, to_toml
-from prunekit.summary import finish, layer_rows
+from prunekit.summary import finish, has_batch_norm, layer_rows
 from prunekit.tensorfile import read_tensors, write_bytes
 from prunekit.training import pick_device
 
@@ -132,6 +132,7 @@ def plan(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
     data = prepare(spec.dataset.load(), spec.data, spec.seed)
     built = build_model(spec, data)
     network = Network.of(built.model, spec.prune.include, spec.prune.exclude, data.input_shape)
+    refuse_idle_in(network, spec)
     flops = count_flops(built.model, data.input_shape, network.layers)
     parameters = sum(p.numel() for p in built.model.parameters())
     return {
@@ -190,7 +191,23 @@ def _prepared(spec: Spec, folder: RunFolder, plugins: Plugins) -> Job:
     """Everything a run needs before it starts work; writes nothing."""
     pick_device(spec.device)  # a device that is not there is refused before data is read
     data = prepare(spec.dataset.load(), spec.data, spec.seed)
-    return _job(spec, folder, data, build_model(spec, data), plugins)
+    job = _job(spec, folder, data, build_model(spec, data), plugins)
+    refuse_idle_in(job.network, spec)
+    return job
+
+
+def refuse_idle_in(network: Network, spec: Spec) -> None:
+    """SpecError for what cannot act in this network: a density of no weight, no batch norm."""
+    density, total = spec.prune.density, network.total
+    if density is not None and round(density * total) < 1:
+        raise SpecError(
+            f"prune.density = {density} keeps none of {total:,} maskable weights; raise it"
+        )
+    if spec.train.bn_recalibrate and not has_batch_norm(network.model):
+        raise SpecError(
+            f"train.bn_recalibrate = {spec.train.bn_recalibrate} cannot act: the network has no "
+            "batch norm"
+        )
 
 
 def _job(spec: Spec, folder: RunFolder, data: Data, built: Built, plugins: Plugins) -> Job:

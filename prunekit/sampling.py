@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -60,7 +61,7 @@ class Budget:
         Raises SpecError where rules, floors and total contradict each other.
         """
         room = self._room(scores)
-        fixed = self._fixed(scores)
+        fixed = self._fixed(scores, room)
         self._check_fixed(fixed, room)
         free = {name: score for name, score in scores.items() if name not in fixed}
         rest = self.kept - sum(fixed.values())
@@ -75,11 +76,13 @@ class Budget:
             return {name: score.numel() for name, score in scores.items()}
         return {name: int(torch.count_nonzero(self.competing[name])) for name in scores}
 
-    def _fixed(self, scores: Scores) -> dict[str, int]:
+    def _fixed(self, scores: Scores, room: Mapping[str, int]) -> dict[str, int]:
         """How many are kept in each layer that a rule fixes."""
         sizes = {name: score.numel() for name, score in scores.items()}
         densities = fixed_layers(self.densities, list(sizes))
         quotas = [density * sizes[name] for name, density in densities.items()]
+        if densities and not self.last:
+            return self._on_the_way(dict(zip(densities, quotas)), room)
         total = round(sum(quotas))
         if densities and len(densities) == len(scores):
             if abs(sum(quotas) - self.kept) >= 1:
@@ -89,6 +92,23 @@ class Budget:
                 )
             total = self.kept
         return dict(zip(densities, apportion(quotas, total)))
+
+    def _on_the_way(self, quotas: Mapping[str, float], room: Mapping[str, int]) -> dict[str, int]:
+        """Before the last round: the rules rounded up, more where the other layers are too small.
+
+        Rounded up, no layer falls below what the last round keeps in it.
+        """
+        free = [count for name, count in room.items() if name not in quotas]
+        caps = [room[name] for name in quotas]
+        floors = [min(self.min_per_layer, cap) for cap in caps]
+        counts = [min(math.ceil(quota), cap) for quota, cap in zip(quotas.values(), caps)]
+        most = self.kept - sum(min(self.min_per_layer, count) for count in free)
+        most = max(most, sum(counts) - len(counts))  # less by rounding only: rules may contradict
+        total = min(max(sum(counts), self.kept - sum(free)), most)
+        if total != sum(counts):
+            total = min(max(total, sum(floors)), sum(caps))
+            counts = share(total, list(quotas.values()), floors, caps)
+        return dict(zip(quotas, counts))
 
     def _check_fixed(self, fixed: Mapping[str, int], room: Mapping[str, int]) -> None:
         for name, count in fixed.items():

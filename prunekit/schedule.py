@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from prunekit.allocation import scheduled
 from prunekit.errors import SpecError
 
 SCHEDULES: Mapping[str, Callable[[float, float], float]] = {
@@ -27,6 +28,15 @@ def densities(density: float, rounds: int, schedule: str = "exponential") -> lis
         raise SpecError(f"no schedule is named {schedule!r}; choose from {', '.join(SCHEDULES)}")
     after = SCHEDULES[schedule]
     return [*(after(density, i / rounds) for i in range(1, rounds)), density]
+
+
+def rules_of_round(
+    rules: Sequence[str], round_: int, rounds: int, schedule: str = "exponential"
+) -> list[str]:
+    """Rules "pattern=density" in round `round_` (from 1): each density falls by the schedule."""
+    if round_ == rounds:
+        return list(rules)
+    return scheduled(rules, lambda density: SCHEDULES[schedule](density, round_ / rounds))
 
 
 def kept_counts(

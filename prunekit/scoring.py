@@ -63,7 +63,13 @@ def is_batch_norm(module: nn.Module) -> bool:
 def _restore_buffers(buffers: Iterable[tuple[nn.Module, str, Tensor, Tensor]]) -> None:
     for module, name, buffer, before in buffers:
         setattr(module, name, buffer)
-        buffer.copy_(before)
+        if not _overlaps(buffer):
+            buffer.copy_(before)
+
+
+def _overlaps(tensor: Tensor) -> bool:
+    """Whether entries share memory (an expanded view): torch refuses every write to it."""
+    return any(step == 0 and length > 1 for step, length in zip(tensor.stride(), tensor.shape))
 
 
 def _backward_of_rnns_in_eval(model: nn.Module) -> contextlib.AbstractContextManager[None]:

@@ -74,7 +74,9 @@ class Train:
         "cosine", help="how the learning rate falls"
     )
     milestones: tuple[float, ...] | None = left_open(
-        (0.5, 0.75), help="step: shares of the epochs after which the rate is multiplied"
+        (0.5, 0.75),
+        help="step: shares of the epochs after which the rate is multiplied",
+        validator=attrs.validators.deep_iterable(between(0, 1)),
     )
     gamma: float | None = left_open(0.1, help="step: the factor", validator=between(0, 1))
     rate_per: Literal["step", "epoch"] = option(
@@ -100,6 +102,10 @@ class Train:
         0, help="steps between checkpoints; 0 = one each epoch", validator=at_least(0)
     )
 
+    def __attrs_post_init__(self) -> None:
+        if self.nesterov and self.momentum == 0:
+            raise SpecError("nesterov = true cannot act without momentum; set train.momentum")
+
 
 @attrs.frozen
 class DataOptions:
@@ -109,7 +115,11 @@ class DataOptions:
         "none", help="augmentation of training batches"
     )
     validation: int = option(0, help="examples split off the training set", validator=at_least(0))
-    size: int | None = option(None, help="resize images to this many pixels")
+    size: int | None = option(
+        None,
+        help="resize images to this many pixels",
+        validator=attrs.validators.optional(at_least(1)),
+    )
     workers: int = option(2, help="loader processes for sets that stream", validator=at_least(0))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
+from prunekit.draws import fold
 from prunekit.flops import count_flops, effective
 from prunekit.jobdata import measure, training_batches
 from prunekit.masks import count_kept
@@ -98,11 +100,17 @@ def published(spec: Spec) -> dict[str, Any]:
     return {"published": table} if table else {}
 
 
+def has_batch_norm(model: nn.Module) -> bool:
+    kind = nn.modules.batchnorm._BatchNorm
+    return any(isinstance(module, kind) for module in model.modules())
+
+
 def recalibrate(job: Job) -> None:
     """Recompute batch-norm statistics from `train.bn_recalibrate` training batches."""
     wanted = job.spec.train.bn_recalibrate
-    kinds = (nn.modules.batchnorm._BatchNorm,)
-    if wanted and any(isinstance(module, kinds) for module in job.built.model.modules()):
+    if wanted and has_batch_norm(job.built.model):
         with torch.random.fork_rng(devices=[]):
-            pairs = training_batches(job, "recalibrate", "real").epoch(0)
-            update_bn((x for x, _ in (next(pairs) for _ in range(wanted))), job.built.model)
+            torch.manual_seed(fold(job.spec.seed, "recalibrate"))  # dropout is on
+            batches = training_batches(job, "recalibrate", "real")
+            pairs = itertools.chain.from_iterable(map(batches.epoch, itertools.count()))
+            update_bn((x for x, _ in itertools.islice(pairs, wanted)), job.built.model)

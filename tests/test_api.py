@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import attrs
 import pytest
 import torch
 from torch import nn
@@ -177,3 +178,38 @@ def test_pruning_twice_is_the_same_bits_and_another_seed_another_draw() -> None:
         for seed in (0, 0, 1)
     ]
     assert draws[0].digest() == draws[1].digest() != draws[2].digest()
+
+
+def test_a_sampler_without_allocation_refuses_one():
+    sampler = prunekit.component("sampler", "sketch", form="global")
+    for options in ({"allocation": "erk"}, {"min_per_layer": 1}, {"densities": ["weight=1"]}):
+        with pytest.raises(prunekit.SpecError, match="takes no allocation"):
+            prunekit.prune(nn.Linear(8, 4), "magnitude", sampler, density=0.5, **options)
+
+
+def test_kept_is_an_int_or_ints():
+    with pytest.raises(prunekit.SpecError, match=r"kept must be an int, or one .*: 3\.0"):
+        prunekit.prune(nn.Linear(8, 4), "magnitude", kept=3.0)
+
+
+@attrs.frozen
+class Open:
+    """A scorer with an option that is left open."""
+
+    reads = "nothing"
+    power: float | None = prunekit.left_open(2.0, help="a power")
+
+    def score(self, network, batches, rng):
+        return {name: w.abs() ** self.power for name, w in network.weights.items()}
+
+
+def test_an_option_that_a_component_leaves_open_is_filled_in_python_too():
+    model = nn.Linear(8, 4)
+    assert torch.equal(prunekit.score(model, Open())["weight"], model.weight.detach() ** 2)
+    assert prunekit.prune(model, Open(), density=0.5).kept == 16
+
+
+def test_densities_of_layers_hold_after_rounds_in_python_too():
+    model = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 10))
+    masks = prunekit.prune(model, "magnitude", density=0.2, rounds=5, densities=["0.*=0.1"])
+    assert [layer.kept for layer in masks.per_layer()] == [60, 120]

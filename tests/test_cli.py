@@ -230,3 +230,15 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, monkeypatch, cap
     assert main(["run", *TINY, "--dry-run"]) == 0
     assert "kept after each round" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_seeds_are_refused_before_the_first_when_a_folder_is_taken(tmp_path, capsys):
+    taken = tmp_path / "seed-1"
+    taken.mkdir()
+    (taken / "notes.txt").write_text("mine")
+    assert main(["run", *TINY, "--seeds", "2", "--out", str(tmp_path)]) == 2
+    assert "is not empty (notes.txt)" in capsys.readouterr().err
+    assert not (tmp_path / "seed-0").exists()
+    (tmp_path / "spec.toml").write_text("")
+    assert main(["run", *TINY, "--seeds", "2", "--out", str(tmp_path)]) == 2
+    assert "holds a run, and --seeds makes several" in capsys.readouterr().err

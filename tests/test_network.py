@@ -12,6 +12,7 @@ from torch import nn
 from prunekit.draws import generator
 from prunekit.errors import SpecError
 from prunekit.network import Network, maskable_layers
+from prunekit.scoring import scoring_mode
 
 
 def names(model: nn.Module) -> list[str]:
@@ -205,3 +206,11 @@ def test_a_weight_without_a_mask_is_kept_whole() -> None:
     assert network.masks is not None
     assert not network.effective["0.weight"].any()
     assert network.masks["2.weight"].all()
+
+
+def test_a_buffer_that_is_an_expanded_view_is_left_alone():
+    model = nn.Linear(4, 3)
+    model.register_buffer("rows", torch.arange(4.0).expand(2, 4))
+    with scoring_mode(model):
+        model(torch.ones(2, 4))
+    assert model.rows.stride() == (0, 1)

@@ -135,3 +135,46 @@ def test_a_combination_that_makes_no_sense_is_refused_with_what_to_choose(spec, 
 def test_the_dense_baseline_takes_any_reinitializer(plugins):
     spec = Spec(scorer="snip", reinit="iterand", prune=Prune(density=1.0), train=Train(epochs=1))
     assert resolve(spec, plugins).prune.density == 1
+
+
+ALGORITHM_1 = {"name": "sketch", "form": "algorithm-1"}
+
+
+@pytest.mark.parametrize("control", ["shuffle", "redraw", "random-layerwise", "invert"])
+def test_a_scaling_sampler_takes_no_control(control, plugins):
+    spec = structure({"sampler": ALGORITHM_1, "prune": {"control": control}}, plugins)
+    with pytest.raises(SpecError, match=r"use prune\.control none"):
+        resolve(spec, plugins)
+    elsewhere = {"prune": {"masks": "a", "control": "shuffle"}, "sampler": ALGORITHM_1}
+    assert resolve(structure(elsewhere, plugins), plugins).prune.control == "shuffle"
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"rounds": {"count": 3}},
+        {"rounds": {"epochs": 1}},
+        {"rounds": {"schedule": "linear"}},
+        {"prune": {"allocation": "erk"}},
+        {"prune": {"densities": ["fc*=0.5"]}},
+        {"prune": {"min_per_layer": 1}},
+        {"prune": {"data": "normal"}},
+    ],
+)
+def test_masks_from_elsewhere_refuse_what_scoring_reads(table, plugins):
+    table = {**table, "prune": {"masks": "a", **table.get("prune", {})}}
+    with pytest.raises(SpecError, match="nothing is scored"):
+        resolve(structure(table, plugins), plugins)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (Spec(reinit="iterand", prune=Prune(masks="a")), "use reinit none"),
+        (Spec(prune=Prune(masks="a", control="invert")), "needs scores"),
+        (Spec(weights="w", prune=Prune(control="redraw")), "cannot redraw pretrained weights"),
+    ],
+)
+def test_a_control_or_reinit_without_its_material_is_refused_before_work(spec, message, plugins):
+    with pytest.raises(SpecError, match=message):
+        resolve(spec, plugins)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from prunekit.errors import SpecError
 from prunekit.sampling import Budget
+from prunekit.schedule import kept_counts, rules_of_round
 
 SCORES = {
     "a": torch.tensor([[9.0, 8.0, 7.0, 6.0]]),
@@ -110,3 +111,23 @@ def test_counts_sum_to_the_total_between_floor_and_room(sizes, allocation, floor
     assert sum(found.values()) == kept
     assert all(floors[name] <= found[name] <= room[name] for name in scores)
     assert {name: int(mask.sum()) for name, mask in budget.best(scores).items()} == found
+
+
+@pytest.mark.parametrize("schedule", ["exponential", "linear"])
+@pytest.mark.parametrize(
+    "rules", [("a=0.1",), ("a=0",), ("a=0.01", "b=0.2"), ("a=0.1", "b=0.03", "c=0.5")]
+)
+def test_densities_of_layers_hold_after_rounds_and_every_round_is_exact(rules, schedule):
+    sizes, rounds = {"a": 300, "b": 500, "c": 200}, 12
+    rng = torch.Generator().manual_seed(0)
+    scores = {name: torch.rand(size, generator=rng) for name, size in sizes.items()}
+    total = 1000 * 0.145 if len(rules) == 3 else 1000 * 0.16
+    competing = None
+    for number, kept in enumerate(kept_counts(1000, total / 1000, rounds, schedule), start=1):
+        fixed = rules_of_round(rules, number, rounds, schedule)
+        last = number == rounds
+        competing = Budget(kept, densities=fixed, competing=competing, last=last).best(scores)
+        assert sum(int(mask.sum()) for mask in competing.values()) == kept
+    for rule in rules:
+        name, _, density = rule.partition("=")
+        assert int(competing[name].sum()) == round(float(density) * sizes[name])

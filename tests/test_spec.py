@@ -79,3 +79,16 @@ def test_a_file_that_is_no_toml_is_named(tmp_path, content):
 def test_a_dotted_key_overrides_what_the_file_says(given, key, value, after):
     override(given, key, value)
     assert given == after
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Train(nesterov=True, momentum=0.0), "cannot act without momentum"),
+        (lambda: Train(milestones=(60.0, 120.0)), r"milestones must lie in \[0, 1\]: 60.0"),
+        (lambda: DataOptions(size=0), "size must be >= 1: 0"),
+    ],
+)
+def test_values_that_no_training_can_follow_are_refused(make, message):
+    with pytest.raises(SpecError, match=message):
+        make()

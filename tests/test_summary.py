@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from prunekit.build import build_model
+from prunekit.errors import SpecError
 from prunekit.flops import count_flops
 from prunekit.masks import Masks
 from prunekit.network import Network
@@ -116,3 +117,28 @@ def test_a_dense_run_counts_everything_as_kept(tmp_path: Path) -> None:
     assert summary["kept"] == summary["maskable"] == sum(WEIGHTS.values())
     assert (summary["density"], summary["rounds"], summary["dead"]) == (1.0, 0, 0)
     assert summary["flops.effective"] == summary["flops.dense"]
+
+
+def test_batch_norm_is_recalibrated_from_more_batches_than_an_epoch_has(tmp_path: Path) -> None:
+    """The tiny set has three batches; five are read, and dropout's chance is the run's own."""
+    FUSE.burn(10**9)
+    spec = tiny_spec(train={"bn_recalibrate": 5})
+    run_tiny(spec, tmp_path / "a")
+    torch.rand(7)  # the global generator stands elsewhere now
+    run_tiny(spec, tmp_path / "b")
+    first, again = (read_tensors(tmp_path / name / "model.safetensors")[0] for name in "ab")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert {int(v) for n, v in first.items() if n.endswith("num_batches_tracked")} == {5}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prune": {"density": 1e-6}}, "keeps none of 840 maskable weights; raise it"),
+        ({"arch": "mlp", "train": {"bn_recalibrate": 2}}, "the network has no batch norm"),
+    ],
+)
+def test_what_cannot_act_in_this_network_is_refused_before_work(tmp_path, change, message):
+    with pytest.raises(SpecError, match=message):
+        run_tiny(tiny_spec(**change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

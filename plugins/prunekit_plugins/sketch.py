@@ -71,6 +71,11 @@ class Sketch:
         """Whether exactly the asked number is kept: not where a weight may be drawn twice."""
         return self.form != "algorithm-1"
 
+    @property
+    def scales(self) -> bool:
+        """Whether kept weights come with a factor."""
+        return self.form == "algorithm-1"
+
     def sample(self, scores: Scores, budget: Budget, rng: torch.Generator) -> Sampled:
         if not self.allocates:
             budget = attrs.evolve(budget, allocation="global", densities=(), min_per_layer=0)

@@ -108,6 +108,8 @@ def check_signed_scores_do_not_change_the_count(sampler: MaskSampler) -> None:
 def check_scale_fits_the_masks(sampler: MaskSampler) -> None:
     """A scale, where one is returned, is finite and positive for every kept weight."""
     result = sampled(sampler, tiny.scores(), Budget(40))
+    stated = getattr(sampler, "scales", False)
+    assert stated or not result.scale, "it returned a scale; state `scales = True`"
     for name, scale in (result.scale or {}).items():
         assert scale.shape == result.masks[name].shape, f"the scale of {name} has another shape"
         kept = scale[result.masks[name].bool()]
