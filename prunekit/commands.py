@@ -136,9 +136,9 @@ def show(given: argparse.Namespace) -> int:
 
 
 def compare(given: argparse.Namespace) -> int:
-    from prunekit import report
+    from prunekit import comparison
 
-    report.compare(given.runs, given.out)
+    comparison.compare(given.runs, given.out)
     return 0
 
 

@@ -51,7 +51,8 @@ BARE = ("--help", "-h", "--dry-run")
 MORE = (
     "Every key of the spec has a flag of its dotted name: --prune.min-per-layer 1, "
     "--scorer.input chi, --train.compile. "
-    "`prunekit run --scorer NAME --sampler NAME --help` lists them all for these components."
+    "`prunekit run --scorer NAME --sampler NAME --help` lists them all for these components; "
+    "`prunekit plugins --components` lists the names."
 )
 
 

@@ -78,6 +78,7 @@ def _curve(axes: Any, lines: Sequence[Mapping[str, Any]], key: str, label: str) 
 
 def _finish_axes(axes: Any, what: str, along: str = "epoch") -> None:
     axes.set(xlabel=along, ylabel=what)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
     axes.grid(alpha=0.3)
     if axes.lines:
         legend = axes.legend(fontsize=7)

@@ -12,17 +12,15 @@ import attrs
 
 from prunekit import papers
 from prunekit.errors import SpecError, StorageError
-from prunekit.plots import plot_compare, plot_curves, plot_layers
-from prunekit.spec import COMPONENTS, read_toml
+from prunekit.plots import plot_curves, plot_layers
+from prunekit.spec import read_toml
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 __all__ = [
-    "compare",
     "layer_table",
-    "plot_compare",
     "plot_curves",
     "plot_layers",
     "print_result",
@@ -45,6 +43,7 @@ LABELS = {
 }
 NOT_LISTED = ("masks_sha256", "published")  # the first is long, the second has its own table
 SHOWN_LAYERS = 40
+SHOWN_ROUNDS = 8
 WIDE = 250  # columns of a pipe or file: no cell is cut
 DEAD = "{} kept weights are dead: nothing flows through them from input to output"
 EMPTY = "layer collapse: {} keeps no weight; --prune.min-per-layer 1 keeps it alive"
@@ -124,10 +123,15 @@ def print_lines(lines: Sequence[str]) -> None:
         console().print(line, soft_wrap=True)
 
 
+def widths_of(keys: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Terminal columns that each column of a table takes, its margin included."""
+    cells = [[key, *(spelled(row[number]) for row in rows)] for number, key in enumerate(keys)]
+    return [max(map(len, column)) + 3 for column in cells]
+
+
 def fitting(keys: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> list[str]:
     """`keys` without the last ones whose columns do not fit `width`; name and kept stay."""
-    cells = [[key, *(spelled(row[number]) for row in rows)] for number, key in enumerate(keys)]
-    widths = {key: max(map(len, column)) + 3 for key, column in zip(keys, cells)}
+    widths = dict(zip(keys, widths_of(keys, rows)))
     left = list(keys)
     for key in reversed(keys):
         if sum(widths[one] for one in left) <= width:
@@ -233,44 +237,9 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     out.print(make_table("layers", keys, [[row.get(k) for k in keys] for row in plan["layers"]]))
     numbers = [(k, v) for k, v in plan.items() if isinstance(v, int | float)]
     out.print(make_table("plan", ["", ""], numbers))
-    schedule = ", ".join(f"{count:,}" for count in plan.get("kept", ()))
+    counts = [f"{count:,}" for count in plan.get("kept", ())]
+    if len(counts) > SHOWN_ROUNDS:
+        counts = [*counts[:3], "...", *counts[-3:]]
+    schedule = ", ".join(counts)
     print_lines([f"kept after each round: {schedule or 'everything; nothing is masked'}"])
     print_lines(["", str(plan.get("spec", "")).rstrip()])
-
-
-def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> None:
-    """Print runs side by side, with the keys in which their specs differ; overlay their curves."""
-    runs = [read_run(folder) for folder in folders]
-    console().print(compare_table(runs))
-    if plot is not None:
-        plot_compare(runs, plot)
-        print_lines([f"plot: {plot}"])
-
-
-def compare_table(runs: Sequence[Run]) -> Table:
-    """One row a run: what differs in the specs, then what came out."""
-    specs = [flat({k: v for k, v in run.spec.items() if k != "published"}) for run in runs]
-    keys = list(dict.fromkeys(key for spec in specs for key in spec))
-    differing = [key for key in keys if len({repr(spec.get(key)) for spec in specs}) > 1]
-    found = ["test.accuracy", "density", "kept", "flops.effective", "seconds"]
-    paper = ["published"] if any(run.published for run in runs) else []
-    rows = [
-        [run.folder.name or str(run.folder)]
-        + [spec.get(key) for key in differing]
-        + [run.summary.get(key) for key in found]
-        + [papers.short(run.published) for _ in paper]
-        for run, spec in zip(runs, specs)
-    ]
-    return make_table("runs", ["run", *differing, *found, *paper], rows)
-
-
-def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted key -> value; a component's name stands under its kind alone."""
-    keys: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            keys |= flat(value, f"{prefix}{key}.")
-        else:
-            named = key == "name" and prefix.rstrip(".") in COMPONENTS
-            keys[prefix.rstrip(".") if named else prefix + key] = value
-    return keys

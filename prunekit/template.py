@@ -51,6 +51,9 @@ def files(name: str) -> dict[str, str]:
 
 def filled(text: str, name: str) -> str:
     """`text` with `name` in place of mymethod: as a module, as a class, and as it is."""
-    class_name = "".join(part.capitalize() for part in name.split("-"))
-    text = text.replace("prunekit_mymethod", f"prunekit_{name.replace('-', '_')}")
-    return text.replace("Mymethod", class_name).replace("mymethod", name)
+    written = {
+        "prunekit_mymethod": f"prunekit_{name.replace('-', '_')}",
+        "Mymethod": "".join(part.capitalize() for part in name.split("-")),
+        "mymethod": name,
+    }
+    return re.sub("|".join(written), lambda found: written[found[0]], text)  # in one pass

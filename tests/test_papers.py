@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from prunekit import commands, papers, report
+from prunekit import commands, comparison, papers, report
 from prunekit.errors import SpecError
 from prunekit.plugins import Plugins
 from prunekit.resolve import resolve
@@ -106,7 +106,7 @@ def test_a_run_carries_its_figure_to_show_and_compare(tmp_path, capsys, plugins)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["published", "0.7516", "±", "0.0023", "(n", "=", "3)"] in lines
     assert ["measured", report.spelled(done.summary["test.accuracy"])] in lines
-    report.compare([done.folder, tmp_path / "plain"])
+    comparison.compare([done.folder, tmp_path / "plain"])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     (head,) = [line for line in lines if line[:1] == ["run"]]
     (first,) = [line for line in lines if line[:1] == ["paper"]]

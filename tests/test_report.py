@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prunekit import plots, report
+from prunekit import comparison, plots, report
 from prunekit.errors import SpecError, StorageError
 from prunekit.testing import imports_made_by
 
@@ -113,7 +113,7 @@ def test_a_narrow_terminal_loses_the_last_columns_but_never_name_and_kept():
 
 def test_nested_keys_are_flattened_and_a_component_s_name_stands_for_it():
     table = {"seed": 1, "scorer": {"name": "snip", "batches": 2}, "prune": {"density": 0.1}}
-    assert report.flat(table) == {
+    assert comparison.flat(table) == {
         "seed": 1,
         "scorer": "snip",
         "scorer.batches": 2,
@@ -123,7 +123,7 @@ def test_nested_keys_are_flattened_and_a_component_s_name_stands_for_it():
 
 def test_comparing_shows_only_the_keys_that_differ(tmp_path, capsys):
     runs = [write_run(tmp_path / "a", 1), write_run(tmp_path / "b", 2, finished=False)]
-    report.compare(runs, tmp_path / "plot.png")
+    comparison.compare(runs, tmp_path / "plot.png")
     head, first, second = (
         line.split()
         for line in capsys.readouterr().out.splitlines()
@@ -133,6 +133,34 @@ def test_comparing_shows_only_the_keys_that_differ(tmp_path, capsys):
     assert first[:3] == ["a", "1", "0.9346"]
     assert second[:3] == ["b", "2", "-"]
     assert png_size(tmp_path / "plot.png")[0] > 1000
+
+
+def test_runs_that_are_too_wide_for_the_terminal_stand_in_numbered_columns(
+    tmp_path, capsys, monkeypatch
+):
+    runs = [write_run(tmp_path / f"a-rather-long-name-of-a-run-{n}", n) for n in range(10)]
+    monkeypatch.setattr(report, "WIDE", 60)
+    comparison.compare(runs)
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert "  10  a-rather-long-name-of-a-run-9" in lines
+    assert sum(line.split()[:1] == ["test.accuracy"] for line in lines) == 3
+    assert ["seed", "0", "1", "2", "3"] in [line.split() for line in lines]
+    assert ["seed", "8", "9"] in [line.split() for line in lines]
+    assert max(map(len, lines)) <= 60
+
+
+def test_a_long_schedule_is_cut_in_the_middle(capsys):
+    report.print_plan({"layers": [], "kept": list(range(100, 0, -1))})
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("kept after"))
+    assert line == "kept after each round: 100, 99, 98, ..., 3, 2, 1"
+
+
+def test_epochs_and_layers_are_marked_by_whole_numbers():
+    made = plots.figure(5, 5)
+    axes = made.subplots()
+    axes.plot([1, 2], [0.1, 0.2], label="test")
+    plots._finish_axes(axes, "loss")
+    assert all(tick == round(tick) for tick in axes.get_xticks())
 
 
 def test_a_plan_shows_layers_schedule_and_spec(capsys):

@@ -38,6 +38,12 @@ def test_another_name_stands_wherever_mymethod_stood(tmp_path):
     assert project["entry-points"]["prunekit"] == {"my-new-2": "prunekit_my_new_2"}
 
 
+def test_a_name_that_begins_with_mymethod_is_written_once(tmp_path):
+    folder = template.write("mymethod2", tmp_path / "new")
+    assert "prunekit_mymethod2.py" in contents(folder)
+    assert b"mymethod22" not in b"".join(contents(folder).values())
+
+
 def test_the_tests_of_a_new_plugin_pass(tmp_path):
     folder = template.write("my-new-2", tmp_path / "new")
     root = Path(__file__).parents[1]
