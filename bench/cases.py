@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import attrs
 import torch
@@ -15,7 +16,10 @@ from straightforward_synflow import straightforward_synflow
 from torch import Tensor, nn
 
 import prunekit
+from prunekit.build import law_of
 from prunekit.data import Batches
+from prunekit.draws import fill
+from prunekit.network import put
 from prunekit.training import Training
 
 SHAPE, CLASSES = (3, 32, 32), 10
@@ -114,6 +118,58 @@ def step(model: str, density: float, beside: str) -> Case:
     return Case(lambda: our_steps(model, density), lambda: plain_steps(model, density), beside)
 
 
+def drawn_weights(count: int = 10_000_000) -> Case:
+    """Kaiming-uniform weights by counter, beside as many from torch's sequential generator."""
+
+    def ours() -> Call:
+        out, words_to_values = torch.zeros(count), partial(prunekit.uniform_values, bound=0.1)
+        fill(out[:1000], words_to_values, 0, "bench", "w")
+        return lambda: fill(out, words_to_values, 0, "bench", "w")
+
+    def theirs() -> Call:
+        out = torch.zeros(count)
+        return lambda: out.uniform_(-0.1, 0.1)
+
+    return Case(ours, theirs, "torch.Tensor.uniform_")
+
+
+def redraw(model: str = "resnet18", rate: float = 0.1) -> Case:
+    """One IteRand event, half of the weights pruned, values and writing included."""
+
+    def pruned() -> tuple[nn.Module, prunekit.Network]:
+        net = network(model)
+        shapes = {name: w.shape for name, w in prunekit.Network.of(net).weights.items()}
+        rng = prunekit.generator(0, "bench")
+        masks = {name: torch.rand(shape, generator=rng) < 0.5 for name, shape in shapes.items()}
+        return net, prunekit.Network.of(net, masks=masks)
+
+    def ours() -> Call:
+        net, masked = pruned()
+        law = law_of(net, prunekit.component("init", "kaiming-uniform"))
+        reinit = prunekit.component("reinit", "iterand", rate=rate)
+
+        def event(number: int) -> None:
+            rng = prunekit.generator(0, "reinit", number)
+            for name, drawn in reinit.reinit(masked, law.numbered(number), rng).items():
+                put(masked.weights[name], drawn.where, drawn.values)
+
+        event(1)
+        return lambda: event(2)
+
+    def theirs() -> Call:
+        _, masked = pruned()
+
+        def event() -> None:
+            for name, w in masked.weights.items():
+                fresh, chosen = torch.empty_like(w).uniform_(-0.1, 0.1), torch.rand(w.shape) < rate
+                w.copy_(torch.where(chosen & ~masked.masks[name], fresh, w))
+
+        event()
+        return event
+
+    return Case(ours, theirs, "torch.rand, torch.where")
+
+
 def command(*arguments: str) -> Callable[[], Call]:
     return lambda: (
         lambda: subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
@@ -127,6 +183,8 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "grasp": lambda: scorer("grasp", straightforward_grasp),
     "dense-step": lambda: step("resnet20", 1.0, "plain torch"),
     "masked-step": lambda: step("resnet20", 0.1, "torch.nn.utils.prune"),
+    "draw-weights": drawn_weights,
+    "redraw": redraw,
     "help": lambda: Case(
         command("-m", "prunekit", "--help"), command("-c", "import argparse"), "bare python"
     ),

@@ -26,25 +26,37 @@ LONGEST = 4096
 """Gaps in the table. A longer one is walked in pieces: the coin has no memory."""
 
 
-def bernoulli_positions(count: int, rate: float, rng: torch.Generator, name: str) -> Tensor:
-    """Ascending positions in 0 ... count - 1, each there with probability `rate`; int64, CPU.
+def bernoulli_positions(among: Tensor, rate: float, rng: torch.Generator, name: str) -> Tensor:
+    """The flat positions where `among` (bool) is True and a coin of probability `rate` too.
 
-    A function of `rng.initial_seed()`, `name` and `rate`; the positions below another count
-    are the same. rate: in [0, 1], exact at both ends.
+    Ascending int64 on the device of `among`. The coin of an element is a function of
+    `rng.initial_seed()`, `name`, `rate` and its position; that of the others is not thrown.
+    rate: in [0, 1], exact at both ends.
     """
+    if rate >= 1:
+        return among.reshape(-1).nonzero()[:, 0]
+    thrown, flat = coins(among.numel(), rate, rng.initial_seed(), name), among.reshape(-1)
+    if among.device.type != "cpu":
+        found = torch.from_numpy(thrown).to(among.device)
+        return found[flat[found]]
+    return torch.from_numpy(thrown.compress(flat.numpy().take(thrown)))
+
+
+def coins(count: int, rate: float, seed: int, name: str) -> npt.NDArray[np.int64]:
+    """The ascending positions in 0 ... count - 1 that a coin of probability `rate` chooses."""
     if rate <= 0 or count == 0:
-        return torch.empty(0, dtype=torch.int64)
-    if rate > 0.5:  # skip over those that are not chosen; 1 - rate is exact here
-        left = torch.ones(count, dtype=torch.bool)
-        left[bernoulli_positions(count, 1 - rate, rng, name)] = False
-        return left.nonzero()[:, 0]
+        return np.empty(0, np.int64)
+    if rate > 0.5:  # skip from one that is left out to the next; 1 - rate is exact here
+        chosen = np.ones(count, np.bool_)
+        chosen[coins(count, 1 - rate, seed, name)] = False
+        return np.flatnonzero(chosen)
     table, mean = gap_table(rate), count * rate
     size = int(mean + 6 * mean**0.5 + count / LONGEST) + 16  # almost surely enough
     while True:
-        words = draws.words(rng.initial_seed(), "bernoulli", name, size).numpy().view(np.uint32)
+        words = draws.words(seed, "bernoulli", name, size).numpy().view(np.uint32)
         found, reached = table.walk(words)
         if reached >= count:
-            return torch.from_numpy(found[: np.searchsorted(found, count)])
+            return found[: np.searchsorted(found, count)]
         size *= 2
 
 
@@ -73,7 +85,7 @@ class GapTable:
         reached = np.cumsum(gaps + ends, dtype=np.int64)
         total = int(reached[-1])
         reached -= 1
-        return (reached[ends] if self.cut else reached), total
+        return (reached.compress(ends) if self.cut else reached), total
 
 
 @functools.lru_cache(maxsize=8)

@@ -197,9 +197,11 @@ def put(tensor: Tensor, where: Tensor, values: Tensor | int) -> int:
     if where.dtype == torch.bool:
         tensor[where] = values if isinstance(values, int) else values.to(tensor)[where]
         return int(torch.count_nonzero(where))
-    values = values if isinstance(values, int) else values.to(tensor)
-    if tensor.is_contiguous():
-        tensor.view(-1)[where] = values
-    else:  # e.g. channels_last
-        tensor[torch.unravel_index(where, tensor.shape)] = values
+    flat = tensor.view(-1) if tensor.is_contiguous() else tensor.reshape(-1)
+    if isinstance(values, int):
+        flat.index_fill_(0, where, values)
+    else:
+        flat.index_copy_(0, where, values.to(tensor))
+    if not tensor.is_contiguous():  # e.g. channels_last: flat is a copy
+        tensor.copy_(flat.view(tensor.shape))
     return where.numel()

@@ -42,9 +42,7 @@ class IteRand:
             return {}
         redraws = {}
         for name, mask in network.masks.items():
-            chosen = prunekit.bernoulli_positions(mask.numel(), self.rate, rng, name)  # b = 1
-            chosen = chosen.to(mask.device)
-            where = chosen[~mask.reshape(-1)[chosen]]
+            where = prunekit.bernoulli_positions(~mask, self.rate, rng, name)  # m = 0 and b = 1
             redraws[name] = Redraw(where, law(name, rng, where))
         return redraws
 

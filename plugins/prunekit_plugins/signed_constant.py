@@ -28,17 +28,14 @@ from prunekit import Layer
 class SignedConstant:
     """One size for all weights of a layer, and a random sign for each."""
 
-    scale_by_density: bool = prunekit.option(
-        False, help="divide the variance by `density`; off: as published with IteRand"
-    )
-    density: float = prunekit.option(
-        0.5,
-        help="share of weights kept that scale_by_density assumes; give that of the pruning",
+    density: float | None = prunekit.left_open(
+        None,
+        help="scale for this share of weights kept; left open: unscaled, as with IteRand",
         validator=prunekit.between(1e-6, 1),
     )
 
     def values(self, layer: Layer, words: Tensor) -> Tensor:
-        share = self.density if self.scale_by_density else 1.0
+        share = 1.0 if self.density is None else self.density
         return prunekit.sign_values(words, math.sqrt(2 / (layer.fan_in * share)))
 
 

@@ -1,0 +1,104 @@
+"""Philox4x32-10 gives the published words, in NumPy, in torch and in the kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prunekit import philox
+from prunekit.philox import Address
+
+ONES = 0xFFFFFFFF
+KNOWN = [
+    (
+        (0, 0, 0, 0),
+        (0, 0),
+        (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8),
+    ),
+    (
+        (ONES, ONES, ONES, ONES),
+        (ONES, ONES),
+        (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD),
+    ),
+    (  # the digits of pi
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+]
+"""Counter, key and words of Random123's known-answer tests for philox4x32, 10 rounds."""
+
+WORD = st.integers(0, ONES)
+
+
+@pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
+def test_torch_gives_the_known_answers(counter, key, words):
+    found = philox.philox(tuple(torch.tensor([c]) for c in counter), key)
+    assert tuple(int(word) for word in found) == words
+
+
+@pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
+def test_numpy_gives_the_known_answers(counter, key, words):
+    address = Address(key, (counter[1], counter[3]))
+    index = np.array([counter[0]] * 3, np.uint64)
+    assert philox.blocks(address, index, counter[2]).view(np.uint32).tolist() == [list(words)] * 3
+
+
+@settings(max_examples=50, deadline=None)
+@given(key=st.tuples(WORD, WORD), name=st.tuples(WORD, WORD), index=WORD, draw=WORD)
+def test_numpy_and_torch_agree(key, name, index, draw):
+    address = Address(key, name)
+    ours = philox.blocks(address, np.array([index, 0], np.uint64), draw)
+    theirs = philox.torch_blocks(address, torch.tensor([index, 0]), draw)
+    assert torch.equal(torch.from_numpy(ours), theirs)
+
+
+def test_every_block_may_have_its_own_draw():
+    address, index = Address((1, 2), (3, 4)), np.array([5, 5, 6], np.uint64)
+    found = philox.blocks(address, index, np.array([7, 8, 7], np.int32))
+    single = [philox.blocks(address, index[i : i + 1], draw)[0] for i, draw in enumerate((7, 8, 7))]
+    assert (found == np.stack(single)).all()
+    draws = torch.tensor([7, 8, 7], dtype=torch.int32)
+    theirs = philox.torch_blocks(address, torch.tensor([5, 5, 6]), draws)
+    assert torch.equal(torch.from_numpy(found), theirs)
+
+
+def test_an_address_takes_64_bits_of_the_seed_and_of_the_name():
+    address = Address.of(2**63 + 5, "init", "conv.weight")
+    assert address.key == (5, 2**31)
+    assert address.name != Address.of(0, "init", "conv.bias").name
+    assert address.name != Address.of(0, "bernoulli", "conv.weight").name
+
+
+KERNEL = """
+import torch
+from prunekit import draws, philox_triton
+from prunekit.philox import Address
+for count, draw, seed in ((1, 0, 0), (4099, 2**31 + 5, 2**63 + 9)):
+    out = torch.full((count,), -1, dtype=torch.int32)
+    philox_triton.launch(out, Address.of(seed, "init", "w"), draw)
+    assert torch.equal(out, draws.words(seed, "init", "w", count, draw)), count
+"""
+
+
+def test_the_kernel_gives_the_same_words_in_tritons_interpreter(monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
+    subprocess.run([sys.executable, "-c", KERNEL], check=True)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_kernel_gives_the_same_words_on_a_gpu():
+    from prunekit import draws
+
+    here = draws.words(7, "init", "w", 100_003, 2**31 + 1)
+    there = draws.words(7, "init", "w", 100_003, 2**31 + 1, device="cuda")
+    assert torch.equal(here, there.cpu())
