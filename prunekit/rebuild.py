@@ -77,13 +77,13 @@ def no_larger_than(size: int) -> Iterator[None]:
     """Stop building a network as soon as it has clearly more than `size` parameters.
 
     What a ticket holds as one number (biases, norms, tokens) may be as many again, and 2^24 more.
-    A parameter counts as 64 at least, so that endless small ones end too.
+    A parameter counts as 1,024 at least, so that endless small ones end too.
     """
     room, used = 2 * size + 2**24, 0
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
         nonlocal used
-        used += 64 if parameter is None else max(64, parameter.numel())
+        used += max(1024, 0 if parameter is None else parameter.numel())
         if used > room:
             raise StorageError(f"the ticket has {size:,} parameters, its architecture many more")
 

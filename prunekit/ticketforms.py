@@ -14,7 +14,7 @@ from prunekit import tickets
 from prunekit.errors import StorageError
 from prunekit.tensorfile import read_tensors, write_bytes, write_tensors
 
-ROWS, COLUMNS, VALUES = ".crow_indices", ".col_indices", ".values"
+ENDINGS = ROWS, COLUMNS, VALUES = ".crow_indices", ".col_indices", ".values"
 
 
 def to_state_dict(ticket: str | Path, out: str | Path, **options: Any) -> None:
@@ -30,7 +30,7 @@ def to_onnx(ticket: str | Path, out: str | Path, **options: Any) -> None:
     from prunekit.export import onnx_bytes, require_onnx
 
     require_onnx()
-    model = tickets.load(ticket, **options)
+    model = tickets.load(ticket, **options).cpu()
     example = torch.zeros(2, *tickets.info(ticket)["input_shape"])
     write_bytes(out, onnx_bytes(model, example))
 
@@ -60,9 +60,9 @@ def read_sparse_csr(path: str | Path) -> dict[str, Tensor]:
     try:
         with _no_beta_warning():
             for name, shape in json.loads(meta["shapes"]).items():
-                arrays = [tensors.pop(name + part) for part in (ROWS, COLUMNS, VALUES)]
+                rows, columns, values = (tensors.pop(name + ending) for ending in ENDINGS)
                 tensors[name] = torch.sparse_csr_tensor(
-                    *arrays, size=tuple(shape), check_invariants=True
+                    rows, columns, values, tuple(shape), check_invariants=True
                 )
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -79,9 +79,7 @@ def sparse_state(model: nn.Module) -> dict[str, Tensor]:
     }
     with _no_beta_warning():
         return {
-            name: value.to_sparse_csr()
-            if name in linear and value.layout == torch.strided
-            else value
+            name: value.to_sparse_csr() if name in linear else value
             for name, value in model.state_dict().items()
         }
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def save(run: str | Path, path: str | Path) -> dict[str, Any]:
+def save(run: str | Path, path: str | Path, *, plugins: Plugins | None = None) -> dict[str, Any]:
     """Write the ticket of a finished run; returns what `info` says of it.
 
     Every kept weight is compared with its draw first: SpecError where one differs, as after
@@ -31,7 +31,7 @@ def save(run: str | Path, path: str | Path) -> dict[str, Any]:
     """
     from prunekit.shipping import ticket_of_run
 
-    ticketfile.write(ticket_of_run(Path(run), Plugins()), path)
+    ticketfile.write(ticket_of_run(Path(run), plugins or Plugins()), path)
     return info(path)
 
 

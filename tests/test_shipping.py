@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import prunekit
+from prunekit import shipping, ticketfile, tickets
+from prunekit.entropy import entropy
+from prunekit.errors import SpecError
+from prunekit.network import maskable_layers
+from prunekit.rebuild import drawn, fill, state_sha256
+from prunekit.spec import Train
+from prunekit.tensorfile import read_tensors
+from tests.tinytickets import CLASSES, SHAPE, header, masked_state, redrawn_run, run_of
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return redrawn_run(tmp_path_factory.mktemp("tickets") / "run")
+
+
+@pytest.fixture(scope="module")
+def ticket(folder):
+    path = folder.parent / "ticket"
+    tickets.save(folder, path)
+    return path
+
+
+def test_trained_weights_are_refused_and_counted(tmp_path):
+    folder = run_of(tmp_path / "run", scorer="magnitude")
+    with pytest.raises(SpecError, match=r"kept weights of \S+ are not at their drawn values"):
+        tickets.save(folder, tmp_path / "ticket")
+    assert not (tmp_path / "ticket").exists()
+
+
+def test_one_weight_that_moved_by_one_bit_is_found(folder):
+    state = masked_state(folder)
+    masks = prunekit.Masks.load(folder / "masks.safetensors")
+    draws, _ = read_tensors(folder / "draws.safetensors")
+    name = next(iter(masks))
+    place = tuple(masks[name].nonzero()[0])
+    state[name] = state[name].clone()
+    state[name][place] = torch.nextafter(state[name][place], torch.tensor(9.0))
+    model = prunekit.component("arch", "mlp", hidden=(24,)).build(SHAPE, CLASSES)
+    init = prunekit.component("init", "signed-constant")
+    with pytest.raises(SpecError, match=rf"1 of [\d,]+ kept weights of {name} are not"):
+        shipping.ticket_of(model, header("signed-constant", seed=3), init, state, masks, draws)
+
+
+def test_the_default_init_cannot_be_shipped(tmp_path):
+    folder = run_of(tmp_path / "run", init="default", train=Train(epochs=0))
+    with pytest.raises(SpecError, match="init default cannot be shipped as a seed"):
+        tickets.save(folder, tmp_path / "ticket")
+
+
+def test_a_folder_without_a_finished_run_is_refused(tmp_path):
+    with pytest.raises(SpecError, match="holds no run"):
+        tickets.save(tmp_path, tmp_path / "ticket")
+
+
+def test_equal_tickets_are_equal_bytes(folder, tmp_path):
+    for name in ("one", "two"):
+        tickets.save(folder, tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def synthetic(model, init, events):
+    """state, masks and draws as IteRand of `events` events at p = 0.6 would leave them."""
+    rng = torch.Generator().manual_seed(0)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for name in state:
+        if "running" in name:
+            state[name].uniform_(generator=rng)
+    masks, draws = {}, {}
+    for name, layer in maskable_layers(model).items():
+        count = layer.parameter.numel()
+        kept = torch.randperm(count, generator=rng) < round(0.4 * count)
+        since = torch.empty(count).geometric_(0.04, generator=rng).int() - 1
+        draw = (events - since).clamp(min=0)
+        values = drawn(layer, init, 1, torch.arange(count), draw.long())
+        state[name] = (values * kept).reshape(layer.shape)
+        masks[name], draws[name] = kept.reshape(layer.shape), draw.reshape(layer.shape)
+    return state, masks, draws if events else {}
+
+
+def ticket_size(model, init_name, events, path):
+    """Bytes of the ticket of a synthetic run, after it has been read and built again."""
+    init = prunekit.component("init", init_name)
+    state, masks, draws = synthetic(model, init, events)
+    made = shipping.ticket_of(model, header(init_name), init, state, masks, draws)
+    ticketfile.write(made, path)
+    found = ticketfile.read(path)
+    fill(model, found, init)
+    assert state_sha256(model) == made.header.sha256
+    return path.stat().st_size, [masks, draws]
+
+
+def draw_entropy(masks, draws):
+    """Bytes that the draw numbers of kept weights need, all parameters in one table."""
+    kept = torch.cat([draws[name][mask] for name, mask in masks.items()])
+    return entropy(torch.bincount(kept.long()).numpy()) / 8
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    """ResNet-18, 11,164,352 weights."""
+    return prunekit.component("arch", "cifar", model="resnet18").build((3, 32, 32), 10)
+
+
+@pytest.mark.slow
+def test_edge_popup_of_resnet18_takes_1_45_megabytes(resnet18, tmp_path):
+    assert ticket_size(resnet18, "signed-constant", 0, tmp_path / "t")[0] <= 1.45e6
+
+
+@pytest.mark.slow
+def test_iterand_of_resnet18_with_signed_constants_takes_2_megabytes(resnet18, tmp_path):
+    assert ticket_size(resnet18, "signed-constant", 117, tmp_path / "t")[0] <= 2.0e6
+
+
+@pytest.mark.slow
+def test_iterand_of_resnet18_with_uniform_weights_costs_the_entropy_of_its_draws(
+    resnet18, tmp_path
+):
+    _, left = ticket_size(resnet18, "kaiming-uniform", 117, tmp_path / "t")
+    assert tickets.info(tmp_path / "t")["value_bytes"] <= 1.05 * draw_entropy(*left)
+
+
+@pytest.mark.parametrize(("init", "events"), [("signed-constant", 0), ("kaiming-uniform", 117)])
+def test_a_small_resnet_s_ticket_is_near_the_entropy_of_its_bits(init, events, tmp_path):
+    model = prunekit.component("arch", "cifar", model="resnet20").build((3, 32, 32), 10)
+    _, left = ticket_size(model, init, events, tmp_path / "t")
+    said = tickets.info(tmp_path / "t")
+    share = 0.4
+    binary = -(share * math.log2(share) + (1 - share) * math.log2(1 - share))
+    assert said["mask_entropy"] == pytest.approx(binary, abs=1e-3)
+    assert said["mask_bits"] <= 1.03 * binary
+    if events:
+        assert said["value_bytes"] <= 1.05 * draw_entropy(*left)

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+import random
+
+import attrs
+import pytest
+import torch
+
+from prunekit import ticketfile, tickets
+from prunekit.cli import main
+from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
+from prunekit.tensorfile import read_tensors, write_tensors
+from tests.tinytickets import redrawn_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return redrawn_run(tmp_path_factory.mktemp("tickets") / "run")
+
+
+@pytest.fixture(scope="module")
+def ticket(folder):
+    path = folder.parent / "ticket"
+    tickets.save(folder, path)
+    return path
+
+
+def rewritten(ticket, path, change):
+    """A copy of a ticket whose header and tensors `change` has altered, with a right checksum."""
+    tensors, meta = read_tensors(ticket)
+    given = json.loads(meta["ticket"])
+    change(given, tensors)
+    write_tensors(path, tensors, {"kind": ticketfile.KIND, "ticket": json.dumps(given)})
+    return path
+
+
+def put(*keys, value):
+    def change(given, tensors):
+        for key in keys[:-1]:
+            given = given[key]
+        given[keys[-1]] = value
+
+    return change
+
+
+def cut(name, size):
+    def change(given, tensors):
+        tensors[name] = tensors[name][:size]
+
+    return change
+
+
+HOSTILE = [
+    (put("version", value=2), StorageError, "version 2, this prunekit reads 1"),
+    (put("version", value={}), StorageError, "version"),
+    (put("arch", value={"name": "os:system"}), PluginError, "may name plugins only"),
+    (put("arch", value={"name": "/tmp/x.py:f"}), PluginError, "may name plugins only"),
+    (put("arch", value={"name": "mlpp"}), PluginError, "Did you mean 'mlp'"),
+    (put("arch", value={"name": "mlp", "bogus": 1}), SpecError, "'arch.bogus' is no key"),
+    (put("arch", value={"name": "mlp", "hidden": "x"}), SpecError, "arch.hidden must be"),
+    (put("arch", value={"name": "mlp", "hidden": [10**9]}), PrunekitError, "many more|be built"),
+    (put("arch", value={"name": "mlp", "hidden": [99]}), StorageError, "the network has"),
+    (put("arch", value={"name": "timm", "pretrained": True}), SpecError, "trained weights"),
+    (put("arch", value=[]), StorageError, "damaged ticket"),
+    (put("arch", value={"name": 3}), StorageError, "damaged ticket"),
+    (put("init", value={"name": "default"}), SpecError, "draws no weights from a seed"),
+    (put("init", value={"name": "builtins:print"}), PluginError, "may name plugins only"),
+    (put("init", value={"name": "kaiming-normal"}), StorageError, "gives other bits"),
+    (put("seed", value=4), StorageError, "gives other bits"),
+    (put("seed", value=-1), StorageError, "damaged ticket"),
+    (put("seed", value=1e300), StorageError, "damaged ticket"),
+    (put("sha256", value="0" * 64), StorageError, "gives other bits"),
+    (put("classes", value=3), StorageError, "the network has"),
+    (put("classes", value=10**10), PrunekitError, "many more|be built"),
+    (put("input_shape", value=[1, 2**40, 2**40]), PrunekitError, "be built"),
+    (put("input_shape", value="abc"), StorageError, "damaged ticket"),
+    (put("values", value="pickle"), StorageError, "unknown values 'pickle'"),
+    (put("values", value="draws"), StorageError, "damaged ticket"),
+    (put("values", value="initial"), StorageError, "gives other bits"),
+    (put("parts", value=[]), StorageError, "damaged ticket|has nothing for"),
+    (put("parts", value=None), StorageError, "damaged ticket"),
+    (put("parts", 0, "kept", value=7), StorageError, "damaged ticket"),
+    (put("parts", 0, "kept", value=10**18), StorageError, "damaged ticket"),
+    (put("parts", 0, "shape", value=[2**60, 2**60, 2**60]), StorageError, "weights, more than"),
+    (put("parts", 0, "shape", value=[10**6, 10**6]), StorageError, "weights, more than"),
+    (put("parts", 0, "shape", value=[-1, 5]), StorageError, "damaged ticket"),
+    (put("parts", 0, "shape", value=[1] * 9999), StorageError, "damaged ticket"),
+    (put("parts", 0, "name", value="nobody.weight"), StorageError, "nothing for|another network"),
+    (put("constants", value={"a": float("nan")}), StorageError, "no number"),
+    (put("constants", value={"a": 1.0}), StorageError, "another network"),
+    (cut("masks", 9), StorageError, "damaged ticket"),
+    (cut("masks", 0), StorageError, "damaged ticket"),
+    (cut("signs", 5), StorageError, "damaged ticket"),
+    (lambda given, tensors: tensors.pop("masks"), StorageError, "damaged ticket"),
+    (lambda given, tensors: tensors.update(masks=torch.ones(9)), StorageError, "damaged ticket"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), HOSTILE)
+def test_a_hostile_ticket_is_one_line(change, error, message, ticket, tmp_path, capsys):
+    path = rewritten(ticket, tmp_path / "ticket", change)
+    with pytest.raises(error, match=message):
+        tickets.load(path)
+    code = main(["ticket", "load", str(path), "--out", str(tmp_path / "out")])
+    assert code in (2, 4)
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_ticket_that_asks_for_many_weights_is_built_only_when_trusted(ticket):
+    weights = tickets.info(ticket)["weights"]
+    with pytest.raises(StorageError, match=rf"asks for {weights:,} weights, more than 100"):
+        tickets.load(ticket, most_weights=100)
+    assert tickets.load(ticket, most_weights=weights)
+
+
+def test_other_safetensors_files_are_no_tickets(folder, tmp_path):
+    with pytest.raises(StorageError, match="is no ticket"):
+        tickets.load(folder / "masks.safetensors")
+    with pytest.raises(StorageError, match="is no ticket"):
+        tickets.info(folder / "masks.safetensors")
+    with pytest.raises(StorageError, match="cannot read"):
+        tickets.load(tmp_path / "missing")
+
+
+def test_deeply_nested_json_is_refused(ticket, tmp_path):
+    tensors, _ = read_tensors(ticket)
+    text = {"kind": ticketfile.KIND, "ticket": "[" * 100_000}
+    write_tensors(tmp_path / "deep", tensors, text)
+    with pytest.raises(StorageError, match="damaged ticket"):
+        tickets.load(tmp_path / "deep")
+
+
+def test_a_truncated_ticket_is_refused(ticket, tmp_path):
+    content = ticket.read_bytes()
+    for size in (0, 7, 8, 100, len(content) // 2, len(content) - 1):
+        (tmp_path / "short").write_bytes(content[:size])
+        with pytest.raises(StorageError):
+            tickets.info(tmp_path / "short")
+
+
+def test_2000_byte_flips_are_found_out_or_change_no_bit(ticket, tmp_path):
+    content, chance = ticket.read_bytes(), random.Random(0)
+    sha256, path = tickets.info(ticket)["sha256"], tmp_path / "flipped"
+    for _ in range(2000):
+        flipped = bytearray(content)
+        flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
+        path.write_bytes(flipped)
+        try:
+            said = tickets.info(path)["sha256"]
+        except PrunekitError:
+            continue
+        else:  # a space in the header, or the case of a letter in it
+            assert said == sha256
+
+
+def test_flips_behind_a_right_checksum_are_found_out(ticket, tmp_path):
+    chance, path = random.Random(1), tmp_path / "flipped"
+    for _ in range(100):
+        name = chance.choice(["masks", "signs"])
+        place, bit = chance.random(), 1 << chance.randrange(8)
+
+        def change(given, tensors, name=name, place=place, bit=bit):
+            tensors[name][int(place * len(tensors[name]))] ^= bit
+
+        try:
+            tickets.load(rewritten(ticket, path, change))
+        except PrunekitError:
+            continue
+        else:
+            pytest.fail("a network of other bits was loaded")
+
+
+def test_a_header_says_what_it_was_given(ticket):
+    _, first = ticketfile.opened(ticket)
+    again = ticketfile.header_from(json.loads(json.dumps(attrs.asdict(first))))
+    assert again == first

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from prunekit import ticketforms, tickets
+from prunekit.errors import StorageError
+from prunekit.tensorfile import read_tensors, write_tensors
+from tests.tinytickets import SHAPE, assert_bits, redrawn_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return redrawn_run(tmp_path_factory.mktemp("tickets") / "run")
+
+
+@pytest.fixture(scope="module")
+def ticket(folder):
+    path = folder.parent / "ticket"
+    tickets.save(folder, path)
+    return path
+
+
+def test_a_dense_state_dict_is_that_of_the_network(ticket, tmp_path):
+    ticketforms.to_state_dict(ticket, tmp_path / "state")
+    tensors, _ = read_tensors(tmp_path / "state", foreign=True)
+    expected = tickets.load(ticket).state_dict()
+    assert_bits({name: tensors[name] for name in expected}, expected)
+
+
+def test_linear_weights_come_as_sparse_rows_that_compute_the_same(ticket, tmp_path):
+    ticketforms.to_sparse_csr(ticket, tmp_path / "sparse")
+    state = ticketforms.read_sparse_csr(tmp_path / "sparse")
+    dense = tickets.load(ticket).state_dict()
+    name = next(name for name, value in dense.items() if value.ndim == 2)
+    assert state[name].layout == torch.sparse_csr
+    assert torch.equal(state[name].to_dense(), dense[name])
+    assert state[name].values().numel() == int(torch.count_nonzero(dense[name]))
+    x = torch.ones(2, dense[name].shape[1])
+    torch.testing.assert_close(state[name] @ x.T, dense[name] @ x.T)
+
+
+def test_damaged_sparse_rows_are_refused(ticket, tmp_path):
+    ticketforms.to_sparse_csr(ticket, tmp_path / "sparse")
+    tensors, meta = read_tensors(tmp_path / "sparse")
+    name = next(name for name in tensors if name.endswith(ticketforms.COLUMNS))
+    tensors[name][0] = 10**6
+    write_tensors(tmp_path / "bad", tensors, meta)
+    with pytest.raises(StorageError, match="holds no sparse state dict"):
+        ticketforms.read_sparse_csr(tmp_path / "bad")
+
+
+def test_onnx_computes_what_the_ticket_s_network_computes(ticket, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    reference = pytest.importorskip("onnx.reference")
+    ticketforms.to_onnx(ticket, tmp_path / "model.onnx")
+    program = reference.ReferenceEvaluator(onnx.load(tmp_path / "model.onnx"))
+    x = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0))
+    (found,) = program.run(None, {program.input_names[0]: x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), tickets.load(ticket)(x).detach())

@@ -1,0 +1,63 @@
+"""What the tests of tickets share: short runs over frozen weights, and their masked state."""
+
+from __future__ import annotations
+
+import prunekit
+from prunekit import ticketfile
+from prunekit.runs import run
+from prunekit.spec import Prune, Spec, Train
+from prunekit.tensorfile import read_tensors
+
+SHAPE, CLASSES = (1, 8, 8), 10
+
+
+def run_of(folder, **changes):
+    """A short finished run of edge-popup on the embedded digits."""
+    given = {
+        "arch": prunekit.component("arch", "mlp", hidden=(24,)),
+        "scorer": "edge-popup",
+        "init": prunekit.component("init", "signed-constant"),
+        "prune": Prune(density=0.4),
+        "train": Train(epochs=1),
+        "observers": (),
+        "device": "cpu",
+        "seed": 3,
+    }
+    return run(Spec(**given | changes), folder).folder
+
+
+def masked_state(folder):
+    """The state dict that a run left, its pruned weights +0."""
+    state, _ = read_tensors(folder / "model.safetensors")
+    masks = prunekit.Masks.load(folder / "masks.safetensors")
+    return {
+        name: t.masked_fill(~masks[name], 0) if name in masks else t for name, t in state.items()
+    }
+
+
+def assert_bits(found, expected):
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].dtype == tensor.dtype, name
+        assert found[name].numpy().tobytes() == tensor.numpy().tobytes(), name
+
+
+def redrawn_run(folder):
+    """One with redraws: signs are turned in it."""
+    reinit = prunekit.component("reinit", "iterand", period=2, rate=0.5)
+    return run_of(folder, reinit=reinit)
+
+
+def header(init, seed=1):
+    return ticketfile.Header(
+        arch={"name": "cifar", "model": "resnet18"},
+        input_shape=(3, 32, 32),
+        classes=10,
+        norm="non-affine",
+        init={"name": init},
+        seed=seed,
+        values="initial",
+        parts=(),
+        constants={},
+        sha256="",
+    )
