@@ -43,7 +43,8 @@ CONTRACTS: Mapping[str, type] = {
 }
 COMMANDS = (
     (), ("run",), ("run", "--scorer", "snip", "--sampler", "sketch"), ("resume",), ("show",),
-    ("compare",), ("eval",), ("export",), ("plugins",), ("plugins", "show"), ("plugins", "new"),
+    ("compare",), ("eval",), ("export",), ("ticket",), ("ticket", "save"),
+    ("ticket", "load"), ("ticket", "info"), ("plugins",), ("plugins", "show"), ("plugins", "new"),
 )  # fmt: skip
 
 
