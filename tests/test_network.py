@@ -11,7 +11,7 @@ from torch import nn
 
 from prunekit.draws import generator
 from prunekit.errors import SpecError
-from prunekit.network import Network, maskable_layers
+from prunekit.network import Network, maskable_layers, put
 from prunekit.scoring import scoring_mode
 
 
@@ -174,6 +174,17 @@ def test_a_change_reaches_the_model_through_the_mask_and_empties_the_memo() -> N
     assert network.memo == {}
     network.change("weight", None, torch.full((2, 3), 7.0))
     assert network.effective["weight"].tolist() == [[7, 0, 7], [0, 7, 7]]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_values_are_put_at_row_major_indices_in_any_memory_format(layout: Any) -> None:
+    tensor = torch.zeros(2, 3, 2, 2).contiguous(memory_format=layout)
+    assert put(tensor, torch.tensor([23, 4]), torch.tensor([1.0, 2.0])) == 2
+    assert put(tensor, torch.tensor([0]), 9) == 1
+    expected = torch.zeros(24)
+    expected[[23, 4, 0]] = torch.tensor([1.0, 2.0, 9.0])
+    assert torch.equal(tensor, expected.view(2, 3, 2, 2))
+    assert tensor.is_contiguous(memory_format=layout)
 
 
 def test_a_masked_model_keeps_its_parameters_and_state_dict_keys() -> None:
