@@ -74,6 +74,19 @@ class Data:
         images = self.train.images
         return images is not None and images.dtype != torch.uint8
 
+    def example(self) -> Tensor | None:
+        """Two inputs that a network for this data must take; None where none can be made up.
+
+        A black image each, or the largest token that occurs and zeros after it.
+        """
+        if not self.tokens:
+            return torch.zeros(2, *self.input_shape) if len(self.input_shape) == 3 else None
+        splits = (self.train, self.test, self.validation)
+        held = [split.images for split in splits if split is not None and len(split)]
+        tokens = torch.zeros(2, *self.input_shape, dtype=held[0].dtype)
+        tokens[:, 0] = max(int(images.max()) for images in held if images is not None)
+        return tokens
+
 
 def prepare(data: Data, options: DataOptions, seed: int) -> Data:
     """`data` with a validation set split off the training set and images of the wanted size.

@@ -60,10 +60,12 @@ def pruned_keys(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tens
 def to_onnx(folder: str | Path, out: str | Path) -> None:
     """Write ONNX for float inputs (batch, *input_shape); pruned weights are zeros in it.
 
-    Raises SpecError when onnx or onnxscript is not installed.
+    Raises SpecError when onnx or onnxscript is not installed, and for a network of tokens.
     """
     require_onnx()
-    model, masks, _ = load(folder)
+    model, masks, spec = load(folder)
+    if getattr(spec.arch, "takes", "images") == "tokens":
+        raise SpecError("onnx is written for images, and this network takes tokens; export others")
     shape = json.loads((Path(folder) / "summary.json").read_text())["input_shape"]
     write_bytes(out, onnx_bytes(bake(model, masks).eval(), torch.zeros(2, *shape)))
 

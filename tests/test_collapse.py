@@ -67,3 +67,15 @@ def test_the_network_is_left_as_it_was() -> None:
     assert network.model.training
     assert all(p.grad is None for p in network.model.parameters())
     assert all(map(torch.equal, before, network.model.parameters()))
+
+
+def test_a_network_of_tokens_is_measured_on_its_tokens_without_its_embedding() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(9, 3), nn.Flatten(), nn.Linear(6, 2))
+    network = Network.of(model, input_shape=(2,))
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 1, 0, 1, 0, 1]]).bool()
+    network.mask({"0.weight": torch.ones(9, 3).bool(), "2.weight": mask})
+    with torch.no_grad():
+        model[0].weight[1] = 0  # what column 0 to 2 read where the first token is 1
+    found = dead_kept(network, generator(0, "dead"), torch.tensor([[1, 2], [1, 3]]))
+    assert found == {"2.weight": 4}

@@ -133,6 +133,14 @@ def test_shuffled_labels_keep_images_and_the_count_of_each_label_for_all_epochs(
     assert torch.equal(labels, next(shuffled.epoch(1))[1])
 
 
+def test_an_example_has_the_largest_token_of_all_splits():
+    train = Split(torch.tensor([[7, 300], [2, 0]], dtype=torch.int32), torch.tensor([0, 1]))
+    test = Split(torch.tensor([[5, 999]], dtype=torch.int32), torch.tensor([0]))
+    example = Data(train=train, test=test, classes=2, input_shape=(2,)).example()
+    assert example.tolist() == [[999, 0], [999, 0]]
+    assert example.dtype == torch.int32
+
+
 def test_tokens_reach_the_model_as_they_are():
     tokens = Split(torch.tensor([[7, 300], [2, 0]]), torch.tensor([0, 1]))
     given = Data(train=tokens, test=tokens, classes=2, input_shape=(2,))

@@ -12,32 +12,51 @@ from prunekit.network import maskable_layers
 from prunekit.testing import options, tiny
 
 SIZE = 32
-"""Height and width of the images that the checks feed to a network, in pixels."""
+"""Height and width of the images, or the number of tokens, that the checks feed to a network."""
+
+WORDS = 16
+"""Kinds of tokens that the checks feed to a network that takes tokens."""
+
+
+def takes_tokens(arch: Architecture) -> bool:
+    return getattr(arch, "takes", "images") == "tokens"
+
+
+def shape_of(arch: Architecture, channels: int) -> tuple[int, ...]:
+    """The input shape that the checks build a network for."""
+    return (SIZE,) if takes_tokens(arch) else (channels, SIZE, SIZE)
+
+
+def inputs(arch: Architecture, count: int, channels: int = 3) -> torch.Tensor:
+    """`count` normal images, or integer tokens; the same in every call."""
+    shape, rng = (count, *shape_of(arch, channels)), generator(0, "images")
+    if takes_tokens(arch):
+        return torch.randint(1, WORDS, shape, generator=rng)
+    return torch.randn(shape, generator=rng)
 
 
 def built(arch: Architecture, channels: int = 3, classes: int = 10, seed: int = 0) -> nn.Module:
     """A network built under a seeded global generator, which is restored."""
     with tiny.global_chance(seed):
-        return arch.build((channels, SIZE, SIZE), classes)
+        return arch.build(shape_of(arch, channels), classes)
 
 
-def _logits(net: nn.Module, channels: int) -> torch.Tensor:
-    images = torch.randn((2, channels, SIZE, SIZE), generator=generator(0, "images"))
+def _logits(arch: Architecture, channels: int = 3, classes: int = 10) -> torch.Tensor:
     with torch.no_grad():
-        return net.eval()(images)
+        return built(arch, channels, classes).eval()(inputs(arch, 2, channels))
 
 
-def check_color_images_give_one_logit_a_class(arch: Architecture) -> None:
-    """From (batch, 3, 32, 32) images the network computes (batch, classes) logits."""
-    for classes in (10, 7):
-        found = tuple(_logits(built(arch, 3, classes), 3).shape)
+def check_inputs_give_one_logit_a_class(arch: Architecture) -> None:
+    """Images (batch, 3, 32, 32), or tokens (batch, 32), give (batch, classes) logits."""
+    for classes in (10, 7, 2):
+        found = tuple(_logits(arch, 3, classes).shape)
         assert found == (2, classes), f"expected logits of shape (2, {classes}), got {found}"
 
 
 def check_gray_images_give_one_logit_a_class(arch: Architecture) -> None:
-    """Images of one channel are taken too."""
+    """A network that takes images takes those of one channel too."""
     try:
-        found = tuple(_logits(built(arch, 1), 1).shape)
+        found = tuple(_logits(arch, 1).shape)
     except RuntimeError as error:
         raise AssertionError(f"one channel is refused: {str(error).splitlines()[0]}") from None
     assert found == (2, 10), f"expected logits of shape (2, 10), got {found}"
@@ -45,7 +64,7 @@ def check_gray_images_give_one_logit_a_class(arch: Architecture) -> None:
 
 def check_logits_are_finite(arch: Architecture) -> None:
     """No logit of the fresh network is NaN or infinite."""
-    assert _logits(built(arch), 3).isfinite().all(), "the fresh network computes NaN or infinity"
+    assert _logits(arch).isfinite().all(), "the fresh network computes NaN or infinity"
 
 
 def check_something_is_maskable(arch: Architecture) -> None:
@@ -61,7 +80,7 @@ def check_every_maskable_weight_is_used(arch: Architecture) -> None:
     net = built(arch).train()
     layers = maskable_layers(net) if any(p.ndim > 1 for p in net.parameters()) else {}
     with tiny.global_chance(0), torch.enable_grad():
-        output = net(torch.randn((4, 3, SIZE, SIZE), generator=generator(0, "images")))
+        output = net(inputs(arch, 4))
         if layers and isinstance(output, torch.Tensor) and output.requires_grad:
             weights = [layer.parameter for layer in layers.values()]
             gradients = torch.autograd.grad(output.sum(), weights, allow_unused=True)
@@ -81,13 +100,13 @@ def check_same_seed_gives_same_weights(arch: Architecture) -> None:
     """The weights are a function of torch's global generator and of no other chance."""
     first = built(arch).state_dict()
     with tiny.global_chance(0, others=7):
-        second = arch.build((3, SIZE, SIZE), 10).state_dict()
+        second = arch.build(shape_of(arch, 3), 10).state_dict()
     moved = tiny.changed(dict(first), dict(second))
     assert not moved, f"{', '.join(moved[:3])} depend on chance other than torch's generator"
 
 
 CHECKS = (
-    check_color_images_give_one_logit_a_class,
+    check_inputs_give_one_logit_a_class,
     check_gray_images_give_one_logit_a_class,
     check_logits_are_finite,
     check_something_is_maskable,

@@ -36,10 +36,22 @@ def images_of(split: Any) -> list[Tensor]:
     return [split.stream[index] for index in range(min(LOOKED_AT, len(split.labels)))]
 
 
+def holds_tokens(data: Any) -> bool:
+    """Whether examples are tokens: integers other than uint8, in rows of one length."""
+    images = data.train.images
+    integers = images is not None and not images.is_floating_point()
+    return integers and images.dtype != torch.uint8
+
+
 def check_images_are_uint8(dataset: Dataset) -> None:
-    """An image is uint8 (channels, height, width); in memory all have the input shape."""
+    """An image is uint8 (channels, height, width), tokens are integers (length,), as stated."""
     data = loaded(dataset)
     for name, split in splits(data):
+        if holds_tokens(data):
+            found = tuple(split.images.shape[1:])
+            assert found == tuple(data.input_shape), f"{name} rows are {found}, not the input shape"
+            assert not split.images.is_floating_point(), f"{name} tokens are no integers"
+            continue
         for image in images_of(split):
             assert image.dtype == torch.uint8, f"{name} images are {image.dtype}, expected uint8"
             assert image.ndim == 3, (
@@ -70,9 +82,9 @@ def check_train_and_test_have_examples(dataset: Dataset) -> None:
 
 
 def check_statistics_fit_the_channels(dataset: Dataset) -> None:
-    """One mean in [0, 1] and one standard deviation in (0, 1] for each channel."""
+    """One mean in [0, 1] and one standard deviation in (0, 1] a channel; none for tokens."""
     data = loaded(dataset)
-    channels = data.input_shape[0]
+    channels = 0 if holds_tokens(data) else data.input_shape[0]
     found = len(data.mean), len(data.std)
     assert found == (channels, channels), f"{found} means and stds for {channels} channels"
     assert all(0 <= value <= 1 for value in data.mean), f"means leave [0, 1]: {data.mean}"

@@ -72,7 +72,7 @@ class OwnChance(Good):
 
 
 BROKEN = [
-    (TenClasses(), "check_color_images_give_one_logit_a_class"),
+    (TenClasses(), "check_inputs_give_one_logit_a_class"),
     (ColorOnly(), "check_gray_images_give_one_logit_a_class"),
     (Infinite(), "check_logits_are_finite"),
     (NothingToPrune(), "check_something_is_maskable"),
