@@ -93,7 +93,9 @@ class Train:
     channels_last: bool = option(False, help="channels_last memory format")
     compile: bool = option(False, help="torch.compile the model")
     accumulate: int = option(1, help="batches whose gradients make one step", validator=at_least(1))
-    clip: float = option(0.0, help="largest gradient norm; 0 = no clipping", validator=at_least(0))
+    clip: float | None = left_open(
+        0.0, help="largest gradient norm; 0 = no clipping", validator=at_least(0)
+    )
     label_smoothing: float = option(0.0, help="label smoothing", validator=between(0, 1))
     bn_recalibrate: int = option(
         0, help="batches to recompute batch-norm statistics from at the end", validator=at_least(0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from prunekit_plugins.digits import Digits, a_fifth_of_each, prunekit_datasets
 
+import prunekit
+
 
 def test_the_plugin_offers_digits():
     assert prunekit_datasets() == {"digits": Digits}
@@ -33,3 +35,10 @@ def test_a_fifth_of_each_class_is_chosen():
     labels = torch.tensor([0] * 10 + [1] * 5 + [2] * 2)
     chosen = a_fifth_of_each(labels)
     assert labels[chosen].tolist() == [0, 0, 1]
+
+
+def test_the_default_network_learns_digits_densely_at_the_suggested_rate(tmp_path):
+    spec = prunekit.Spec(
+        prune=prunekit.Prune(density=1.0), train=prunekit.Train(epochs=1), observers=()
+    )
+    assert prunekit.run(spec, tmp_path / "dense").summary["test.accuracy"] > 0.5
