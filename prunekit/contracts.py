@@ -16,6 +16,7 @@ A component may also state class attributes; where it does not, the default stan
 | `acts`      | reinitializer | `True`      | False: leaves every weight alone                     |
 | `as_built`  | init          | `False`     | True: keeps the values the architecture drew         |
 | `pretrained`| architecture  | `False`     | True: weights come trained, nothing is redrawn       |
+| `takes`     | architecture  | `"images"`  | `"tokens"`: integers (batch, length), 0 after the end |
 """
 
 from __future__ import annotations

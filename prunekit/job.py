@@ -193,7 +193,8 @@ class Job:
                 self.pruning.scores,
             )
             self.network.mask(masks)
-        self.dead = dead_kept(self.network, generator(self.spec.seed, "dead"))
+        tokens = self.data.train.images if self.data.tokens else None
+        self.dead = dead_kept(self.network, generator(self.spec.seed, "dead"), tokens)
         self.pruning.scores = self.rewind = None
         self.network.memo.clear()
 
