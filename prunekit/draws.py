@@ -84,8 +84,7 @@ def words_at(
     """
     address = _address(seed, stream, parameter, 0, 0)
     if elements.device.type != "cpu":
-        found = philox.torch_blocks(address, elements >> 2, draw)
-        return found.gather(1, (elements & 3)[:, None])[:, 0]
+        return _device_words_at(address, elements, draw)
     numbers = draw.numpy() if isinstance(draw, Tensor) else draw
     return torch.from_numpy(_words_at(address, elements.numpy(), numbers))
 
@@ -118,6 +117,16 @@ def _device_words(count: int, address: Address, draw: int, device: torch.device)
     if not philox_triton.words(out, address, draw):
         index = torch.arange(-(-count // 4), device=device)
         out.copy_(philox.torch_blocks(address, index, draw).view(-1)[:count])
+    return out
+
+
+def _device_words_at(address: Address, elements: Tensor, draw: int | Tensor) -> Tensor:
+    from prunekit import philox_triton
+
+    out = torch.empty(len(elements), dtype=torch.int32, device=elements.device)
+    if isinstance(draw, Tensor) or not philox_triton.words(out, address, draw, elements):
+        found = philox.torch_blocks(address, elements >> 2, draw)
+        out = found.gather(1, (elements & 3)[:, None])[:, 0]
     return out
 
 

@@ -23,21 +23,29 @@ PROGRAM = 1024
 """Blocks of four words in one program of the kernel."""
 
 
-def words(out: Tensor, address: Address, draw: int) -> bool:
-    """Fill `out` (int32, 1-d, CUDA) with the words of its elements; False where that cannot be."""
+def words(out: Tensor, address: Address, draw: int, elements: Tensor | None = None) -> bool:
+    """Fill `out` (int32, 1-d, CUDA) with the words of its elements, or of `elements` (int64, 1-d).
+
+    False where that cannot be: no Triton, or no CUDA device.
+    """
     if triton is None or out.device.type != "cuda":
         return False
     with torch.cuda.device(out.device):
-        launch(out, address, draw)
+        launch(out, address, draw, elements)
     return True
 
 
-def launch(out: Tensor, address: Address, draw: int) -> None:
+def launch(out: Tensor, address: Address, draw: int, elements: Tensor | None = None) -> None:
     """Run the kernel, whatever the device."""
-    grid = (triton.cdiv(out.numel(), 4 * PROGRAM),)
-    given = (*address.key, *address.name, draw)
-    if out.numel():
-        _kernel[grid](out, out.numel(), *map(_signed, given), PROGRAM)
+    if not out.numel():
+        return
+    given = map(_signed, (*address.key, *address.name, draw))
+    if elements is None:
+        grid = (triton.cdiv(out.numel(), 4 * PROGRAM),)
+        _whole[grid](out, out.numel(), *given, PROGRAM)
+    else:
+        grid = (triton.cdiv(out.numel(), PROGRAM),)
+        _some[grid](out, elements.contiguous(), out.numel(), *given, PROGRAM)
 
 
 def _signed(word: int) -> int:
@@ -45,9 +53,11 @@ def _signed(word: int) -> int:
     return word - 2**32 if word >= 2**31 else word
 
 
-# Triton reads annotations, so only its own stand here.
-def _words_of_blocks(out, count, k0, k1, n0, n1, draw, program: tl.constexpr):  # type: ignore[no-untyped-def]
-    index = tl.program_id(0).to(tl.int64) * program + tl.arange(0, program)
+# Triton reads annotations, so only its own stand below.
+
+
+def _block(index, k0, k1, n0, n1, draw):  # type: ignore[no-untyped-def]
+    """The four words of each block `index` (int64), int32."""
     c0 = (index & 0xFFFFFFFF).to(tl.uint32)
     c1 = tl.zeros_like(c0) + n0.to(tl.uint32, bitcast=True)
     c2 = tl.zeros_like(c0) + draw.to(tl.uint32, bitcast=True)
@@ -60,14 +70,35 @@ def _words_of_blocks(out, count, k0, k1, n0, n1, draw, program: tl.constexpr):  
         c0, c1 = high1 ^ c1 ^ first, low1
         c2, c3 = high0 ^ c3 ^ second, low0
         first, second = first + 0x9E3779B9, second + 0xBB67AE85
+    w0, w1 = c0.to(tl.int32, bitcast=True), c1.to(tl.int32, bitcast=True)
+    w2, w3 = c2.to(tl.int32, bitcast=True), c3.to(tl.int32, bitcast=True)
+    return w0, w1, w2, w3
+
+
+def _words_of_whole(out, count, k0, k1, n0, n1, draw, program: tl.constexpr):  # type: ignore[no-untyped-def]
+    index = tl.program_id(0).to(tl.int64) * program + tl.arange(0, program)
+    w0, w1, w2, w3 = _blocks(index, k0, k1, n0, n1, draw)
     place = 4 * index
-    tl.store(out + place, c0.to(tl.int32, bitcast=True), mask=place < count)
-    tl.store(out + place + 1, c1.to(tl.int32, bitcast=True), mask=place + 1 < count)
-    tl.store(out + place + 2, c2.to(tl.int32, bitcast=True), mask=place + 2 < count)
-    tl.store(out + place + 3, c3.to(tl.int32, bitcast=True), mask=place + 3 < count)
+    tl.store(out + place, w0, mask=place < count)
+    tl.store(out + place + 1, w1, mask=place + 1 < count)
+    tl.store(out + place + 2, w2, mask=place + 2 < count)
+    tl.store(out + place + 3, w3, mask=place + 3 < count)
+
+
+def _words_of_some(out, elements, count, k0, k1, n0, n1, draw, program: tl.constexpr):  # type: ignore[no-untyped-def]
+    place = tl.program_id(0).to(tl.int64) * program + tl.arange(0, program)
+    element = tl.load(elements + place, mask=place < count, other=0)
+    w0, w1, w2, w3 = _blocks(element >> 2, k0, k1, n0, n1, draw)
+    part = element & 3
+    word = tl.where(part == 0, w0, tl.where(part == 1, w1, tl.where(part == 2, w2, w3)))
+    tl.store(out + place, word, mask=place < count)
+
+
+def _compiled(function: Any, **options: Any) -> Any:
+    return None if triton is None else triton.jit(function, **options)
 
 
 _ARGUMENTS = ["k0", "k1", "n0", "n1", "draw"]  # a kernel for each value would be compiled else
-_kernel: Any = (
-    None if triton is None else triton.jit(_words_of_blocks, do_not_specialize=_ARGUMENTS)
-)
+_blocks = _compiled(_block)
+_whole = _compiled(_words_of_whole, do_not_specialize=_ARGUMENTS)
+_some = _compiled(_words_of_some, do_not_specialize=_ARGUMENTS)

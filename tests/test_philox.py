@@ -84,7 +84,21 @@ for count, draw, seed in ((1, 0, 0), (4099, 2**31 + 5, 2**63 + 9)):
     out = torch.full((count,), -1, dtype=torch.int32)
     philox_triton.launch(out, Address.of(seed, "init", "w"), draw)
     assert torch.equal(out, draws.words(seed, "init", "w", count, draw)), count
+    some = torch.arange(count - 1, -1, -3)
+    there = torch.empty(len(some), dtype=torch.int32)
+    philox_triton.launch(there, Address.of(seed, "init", "w"), draw, some)
+    assert torch.equal(there, out[some]), count
 """
+
+
+def test_words_beside_the_cpu_fall_back_to_torch_where_no_kernel_runs():
+    from prunekit import draws
+
+    address, here = Address.of(7, "init", "w"), draws.words(7, "init", "w", 103, 5)
+    some = torch.tensor([102, 0, 55])
+    assert torch.equal(draws._device_words(103, address, 5, torch.device("cpu")), here)
+    assert torch.equal(draws._device_words_at(address, some, 5), here[some])
+    assert torch.equal(draws._device_words_at(address, some, torch.tensor([5] * 3)), here[some])
 
 
 def test_the_kernel_gives_the_same_words_in_tritons_interpreter(monkeypatch):
@@ -102,3 +116,6 @@ def test_the_kernel_gives_the_same_words_on_a_gpu():
     here = draws.words(7, "init", "w", 100_003, 2**31 + 1)
     there = draws.words(7, "init", "w", 100_003, 2**31 + 1, device="cuda")
     assert torch.equal(here, there.cpu())
+    some = torch.arange(100_002, -1, -7)
+    there = draws.words_at(7, "init", "w", some.cuda(), 2**31 + 1)
+    assert torch.equal(here[some], there.cpu())
