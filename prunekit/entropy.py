@@ -69,8 +69,8 @@ def encode(parts: Sequence[tuple[Integers, Integers]]) -> bytes:
     parts = [(symbols, table) for symbols, table in parts if not _certain(table)]
     counts = [np.bincount(symbols, minlength=len(table)) for symbols, table in parts]
     bits = sum(cost(count, table) for count, (_, table) in zip(counts, parts))
-    longest = max((len(symbols) for symbols, _ in parts), default=0)
-    lanes = max(1, int(bits) // BITS_PER_LANE, math.ceil(longest / STEPS))
+    total = sum(len(symbols) for symbols, _ in parts)
+    lanes = max(1, int(bits) // BITS_PER_LANE, math.ceil(total / STEPS))
     states = np.full(lanes, LOW, np.uint64)
     words = [word for part in reversed(parts) for word in _encoded(*part, states)]
     head = [np.array([lanes], "<u4").tobytes(), states.astype("<u8").tobytes()]
@@ -97,13 +97,13 @@ def decode(content: bytes, parts: Sequence[tuple[int, Integers]]) -> list[Intege
     """What `encode` was given: for each part (count, table), its int32 symbols (count,).
 
     Raises ValueError for bytes that `encode` did not write for these counts and tables. Takes
-    memory for the counts, and at most 2^18 steps a part, whatever the bytes say.
+    memory for the counts, and at most 2^18 steps and one a part, whatever the bytes say.
     """
     lanes = int(np.frombuffer(content, "<u4", 1)[0]) if len(content) >= 4 else 0
     end = 4 + 8 * lanes
-    longest = max((count for count, table in parts if not _certain(table)), default=0)
-    if not lanes > 0 or len(content) < end or len(content) % 4 or longest > STEPS * lanes:
-        raise ValueError(f"no code of {longest} symbols in {len(content)} bytes")
+    total = sum(count for count, table in parts if not _certain(table))
+    if not lanes > 0 or len(content) < end or len(content) % 4 or total > STEPS * lanes:
+        raise ValueError(f"no code of {total} symbols in {len(content)} bytes")
     states = np.frombuffer(content, "<u8", lanes, 4).astype(np.uint64)
     words = np.frombuffer(content, "<u4", offset=end).astype(np.uint64)
     found, at = [], 0
