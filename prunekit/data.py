@@ -82,9 +82,9 @@ class Data:
         if not self.tokens:
             return torch.zeros(2, *self.input_shape) if len(self.input_shape) == 3 else None
         splits = (self.train, self.test, self.validation)
-        held = [split.images for split in splits if split is not None and len(split)]
+        held = [one.images for one in splits if one is not None and one.images is not None]
         tokens = torch.zeros(2, *self.input_shape, dtype=held[0].dtype)
-        tokens[:, 0] = max(int(images.max()) for images in held if images is not None)
+        tokens[:, 0] = max(int(images.max()) for images in held if images.numel())
         return tokens
 
 
