@@ -11,6 +11,7 @@ A component may also state class attributes; where it does not, the default stan
 | `reads`     | scorer        | `"batches"` | `"batches"`, `"one batch"` (a round), or `"nothing"` |
 | `revives`   | scorer        | `False`     | pruned weights compete again in every round          |
 | `allocates` | sampler       | `True`      | whether `prune.allocation` acts                      |
+| `own_copy`  | scorer        | `False`     | never reads the model's parameters, only `weights`   |
 | `exact`     | sampler       | `True`      | False: may keep another number than asked            |
 | `scales`    | sampler       | `False`     | True: may return a scale, so no control can follow   |
 | `acts`      | reinitializer | `True`      | False: leaves every weight alone                     |

@@ -188,7 +188,7 @@ class Job:
                 self.spec.prune.control,
                 self.network.masks,
                 self.network,
-                self.built.law,
+                self.built.law.numbered(self.pruning.round + 1),  # no draw that was made before
                 generator(self.spec.seed, "control"),
                 self.pruning.scores,
             )
@@ -203,6 +203,8 @@ class Job:
     def train(self, phase: str, epochs: int, source: str) -> None:
         """Train to the end of `phase`, recording a line and saving at each epoch."""
         options, device = self.spec.train, self.device
+        if self.resumed is None:
+            self.network.write()  # rounds may have left that to us
         batches = training_batches(self, phase, source)
         self.training = training = Training(
             self.built.model, self.owner(), batches, options, epochs, self.spec.seed, phase, device

@@ -145,10 +145,11 @@ class Network:
     def device(self) -> torch.device:
         return next(iter(self.weights.values())).device
 
-    def mask(self, masks: dict[str, Tensor] | None) -> None:
-        """Take these masks and write the effective weights into the model."""
+    def mask(self, masks: dict[str, Tensor] | None, write: bool = True) -> None:
+        """Take these masks and write the effective weights into the model, unless told not to."""
         self.masks = masks
-        self.write()
+        if write:
+            self.write()
 
     @torch.no_grad()
     def write(self) -> None:

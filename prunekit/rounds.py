@@ -87,6 +87,7 @@ def prune_round(
     started = time.perf_counter()
     network, pruning.round = pruning.network, pruning.round + 1
     among = competing(pruning, method.revives)
+    pruning.scores = None  # the next ones may take its memory
     scores = compute_scores(
         method.scorer,
         network,
@@ -101,10 +102,10 @@ def prune_round(
     )
     rng = generator(seed, "sample", pruning.round)
     sampled = method.sampler.sample(scores, budget, rng)
-    check_masks(method.sampler, sampled.masks, network, budget)
-    network.mask(sampled.masks)
+    counts = check_masks(method.sampler, sampled.masks, network, budget)
+    network.mask(sampled.masks, write=last or not getattr(method.scorer, "own_copy", False))
     pruning.scores, pruning.scale, pruning.redrawn = scores, sampled.scale, {}
-    return round_line(pruning, time.perf_counter() - started)
+    return round_line(pruning, counts, time.perf_counter() - started)
 
 
 def redraw_pruned(pruning: Pruning, reinit: Any, law: Law, seed: int) -> dict[str, Tensor]:
@@ -123,17 +124,15 @@ def redraw_pruned(pruning: Pruning, reinit: Any, law: Law, seed: int) -> dict[st
     return pruning.redrawn
 
 
-def round_line(pruning: Pruning, seconds: float) -> dict[str, Any]:
-    """The metrics line of the round just done."""
-    masks = pruning.network.masks or {}
-    counts = {name: count_kept(mask) for name, mask in masks.items()}
-    kept = sum(counts.values())
+def round_line(pruning: Pruning, counts: Mapping[str, int], seconds: float) -> dict[str, Any]:
+    """The metrics line of the round just done, which kept `counts` weights of each layer."""
+    weights, kept = pruning.network.weights, sum(counts.values())
     return {
         "kind": "round",
         "round": pruning.round,
         "kept": kept,
         "density": kept / pruning.network.total,
-        "empty": [name for name, count in counts.items() if not count and masks[name].numel()],
+        "empty": [name for name, count in counts.items() if not count and weights[name].numel()],
         "redraws": pruning.redraws,
         "round_seconds": seconds,
     }
@@ -154,8 +153,8 @@ def describe(component: Any) -> str:
 
 def check_masks(
     sampler: Any, masks: Mapping[str, Tensor], network: Network, budget: Budget
-) -> None:
-    """PluginError when a sampler's masks break the contract; names the sampler."""
+) -> dict[str, int]:
+    """How many each mask keeps; PluginError when they break the contract, naming the sampler."""
     owner = describe(sampler)
     if list(masks) != list(network.weights):
         raise PluginError(f"{owner} must return one mask for each scored name, in order")
@@ -164,9 +163,11 @@ def check_masks(
         if mask.dtype != torch.bool or mask.shape != shape:
             given = f"{mask.dtype} {tuple(mask.shape)}"
             raise PluginError(f"{owner}: the mask of {name} must be bool {tuple(shape)}: {given}")
-    kept = sum(count_kept(mask) for mask in masks.values())
+    counts = {name: count_kept(mask) for name, mask in masks.items()}
+    kept = sum(counts.values())
     if kept != budget.kept and getattr(sampler, "exact", True):
         raise PluginError(
             f"{owner} kept {kept} weights, asked for {budget.kept}; an inexact sampler states "
             "`exact = False`"
         )
+    return counts

@@ -11,32 +11,60 @@ from prunekit.contracts import Scores
 from prunekit.errors import NumericalError, PluginError
 from prunekit.network import Network
 
+BLOCK = 1 << 17  # scores that are still in cache when they are read again
 
-def check_scores(
+Bounds = tuple[float, float]
+"""Smallest and largest score of a tensor; NaN where one is NaN, (0, 0) of an empty one."""
+
+
+def zero_and_bound(score: Tensor, competing: Tensor | None) -> Bounds:
+    """Zero `score` in place where `competing` is False; its bounds, in the same pass.
+
+    What is not finite stays so: NaN and infinity times 0 are NaN.
+    """
+    if not score.numel():
+        return 0.0, 0.0
+    flat = score.view(-1)
+    blocks = flat.split(BLOCK) if score.device.type == "cpu" else [flat]
+    rivals = (
+        [None] * len(blocks) if competing is None else competing.reshape(-1).split(len(blocks[0]))
+    )
+    bounds = []
+    for block, rival in zip(blocks, rivals):
+        if rival is not None:
+            block.mul_(rival)  # torch.where would branch: slow near density 1/2
+        bounds.append(torch.stack(torch.aminmax(block)))
+    low, high = torch.stack(bounds).unbind(1)
+    return float(low.min()), float(high.max())
+
+
+def check_bounds(
     scores: Scores,
+    bounds: Mapping[str, Bounds],
     network: Network,
     owner: str,
     first_round: bool,
     competing: Mapping[str, Tensor] | None,
 ) -> None:
-    """Check what scorer `owner` returned, in one pass over the weights.
+    """Check the numbers that scorer `owner` returned.
 
-    Raises PluginError for wrong names, shapes or types; NumericalError (exit code 6) for NaN and
-    infinity, and in the first round for a layer whose scores are all 0 over the weights that may
-    compete. Each names the layer and the likely cause. Later rounds may empty a layer.
+    Raises NumericalError (exit code 6) for NaN and infinity, and in the first round for a layer
+    whose scores are all 0 over the weights that may compete. Each names the layer and the likely
+    cause. Later rounds may empty a layer.
     """
-    _check_form(scores, network, owner)
     for name, weight in network.weights.items():
         if weight.numel() == 0:
             continue
-        low, high = (bound.item() for bound in torch.aminmax(scores[name].detach()))
+        low, high = bounds[name]
         if not (abs(low) < float("inf") and abs(high) < float("inf")):
             raise NumericalError(_not_finite(scores[name], network, owner, name))
-        if first_round and _is_dead(scores[name], low == high == 0, competing, name):
+        dead = low == high == 0 and (competing is None or bool(competing[name].any()))
+        if first_round and dead:
             raise NumericalError(_all_zero(network, owner, name))
 
 
-def _check_form(scores: Scores, network: Network, owner: str) -> None:
+def check_form(scores: Scores, network: Network, owner: str) -> None:
+    """PluginError unless scorer `owner` returned one float tensor of the right shape a name."""
     if not isinstance(scores, Mapping):
         raise PluginError(
             f"scorer {owner} must return a mapping from name to tensor: {type(scores).__name__}"
@@ -60,14 +88,6 @@ def _check_form(scores: Scores, network: Network, owner: str) -> None:
                 f"scorer {owner} returned shape {tuple(score.shape)} for {name}; "
                 f"expected {tuple(weight.shape)}"
             )
-
-
-def _is_dead(score: Tensor, zero: bool, competing: Mapping[str, Tensor] | None, name: str) -> bool:
-    """Whether some weight may compete and every one that may scores 0."""
-    if competing is None:
-        return zero
-    rivals = competing[name]
-    return bool(rivals.any()) and (zero or not bool((score.detach() * rivals).any()))
 
 
 def _not_finite(score: Tensor, network: Network, owner: str, name: str) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from prunekit.contracts import Batch, Mode, Scorer, Scores
 from prunekit.errors import NumericalError, SpecError
 from prunekit.network import Network
-from prunekit.scorecheck import check_scores
+from prunekit.scorecheck import check_bounds, check_form, zero_and_bound
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (batch, classes), labels (batch,) int64) -> scalar."""
@@ -174,14 +174,16 @@ def compute_scores(
     """The scores of `scorer`, checked; 0 where a weight may not compete (`competing` False).
 
     owner: the scorer's name in messages. competing: bool tensors; None = every weight competes.
-    Raises what `check_scores` raises.
+    It may overwrite what the scorer returned. Raises what `check_form` and `check_bounds` raise.
     """
     scores = scorer.score(network, batches, rng)
-    check_scores(scores, network, owner, first_round, competing)
+    check_form(scores, network, owner)
     ordered = {name: _own(scores[name], network.weights[name]) for name in network.weights}
-    if competing is not None:
-        for name, score in ordered.items():  # torch.where would branch: slow near density 1/2
-            score.mul_(competing[name])
+    bounds = {
+        name: zero_and_bound(score, None if competing is None else competing[name])
+        for name, score in ordered.items()
+    }
+    check_bounds(ordered, bounds, network, owner, first_round, competing)
     return ordered
 
 
@@ -197,7 +199,6 @@ def _own(score: Tensor, weight: Tensor) -> Tensor:
 __all__ = [
     "Loss",
     "batch_losses",
-    "check_scores",
     "compute_scores",
     "is_batch_norm",
     "scoring_mode",

@@ -13,7 +13,6 @@ from prunekit.errors import NumericalError, PluginError, SpecError
 from prunekit.network import Network
 from prunekit.scoring import (
     batch_losses,
-    check_scores,
     compute_scores,
     scoring_mode,
     split_batches,
@@ -270,7 +269,7 @@ def test_a_zero_initialised_layer_downstream_is_named_as_the_cause():
     network = Network.of(model)
     scores = {"0.weight": torch.zeros(2, 2), "1.weight": torch.ones(2, 2)}
     with pytest.raises(NumericalError, match=r"0.weight is 0.*zero-initialised layer 1.weight"):
-        check_scores(scores, network, "fixed", True, None)
+        computed(scores, network)
 
 
 def test_a_zero_norm_gain_is_named_as_the_cause():
@@ -279,7 +278,7 @@ def test_a_zero_norm_gain_is_named_as_the_cause():
     network = Network.of(model)
     scores = {name: torch.zeros_like(weight) for name, weight in network.weights.items()}
     with pytest.raises(NumericalError, match=r"zero-initialised norm gain 1.weight"):
-        check_scores(scores, network, "fixed", True, None)
+        computed(scores, network)
 
 
 def test_a_layer_that_no_path_reaches_is_said_to_have_none():

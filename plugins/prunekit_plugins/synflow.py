@@ -58,6 +58,7 @@ class SynFlow:
     )
 
     reads = "one batch"
+    own_copy = True
     suggests = {"rounds.count": 100}  # noqa: RUF012
 
     def __attrs_post_init__(self) -> None:
