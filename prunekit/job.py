@@ -146,7 +146,7 @@ class Job:
             spec.reinit,
             spec.prune.allocation or "global",
             rules_of_round(spec.prune.densities, round_, count, schedule),
-            spec.prune.min_per_layer,
+            spec.prune.min_per_layer or 0,
         )
 
     def take_trained_weights(self) -> None:
@@ -243,7 +243,7 @@ class Job:
             round(density * total),
             prune.allocation or "global",
             prune.densities,
-            prune.min_per_layer,
+            prune.min_per_layer or 0,
             density=density,
         )
         spec, law = self.spec, self.built.law

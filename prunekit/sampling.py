@@ -51,8 +51,10 @@ class Budget:
 
     def best(self, scores: Scores) -> dict[str, Tensor]:
         """Masks of the largest scores within this budget, ties by index."""
-        if self.by_threshold:
-            return top_k(scores, self.kept, self.competing)
+        if self.allocation == "global" and not self.densities:
+            masks = top_k(scores, self.kept, self.competing)
+            if not self.min_per_layer or self._has_floors(scores, masks):
+                return masks
         return top_k_each(scores, self.counts(scores), self.competing)
 
     def counts(self, scores: Scores) -> dict[str, int]:
@@ -69,6 +71,14 @@ class Budget:
         self._check_rest(rest, floors, {name: room[name] for name in free})
         shared = self._shared(free, rest, floors, room) if free else {}
         return {name: {**fixed, **shared}[name] for name in scores}
+
+    def _has_floors(self, scores: Scores, masks: Mapping[str, Tensor]) -> bool:
+        """Whether every layer keeps `min_per_layer`, or all that competes in it."""
+        room = self._room(scores)
+        return all(
+            int(torch.count_nonzero(masks[name])) >= min(self.min_per_layer, room[name])
+            for name in scores
+        )
 
     def _room(self, scores: Scores) -> dict[str, int]:
         """How many weights compete in each layer."""

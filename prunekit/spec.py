@@ -26,7 +26,7 @@ class Prune:
         "global", help="how many are kept in each layer"
     )
     densities: tuple[str, ...] = option((), help="densities of layers, as pattern=density")
-    min_per_layer: int = option(
+    min_per_layer: int | None = left_open(
         0, help="weights kept in every layer at least", validator=at_least(0)
     )
     include: tuple[str, ...] = option((), help="mask only names that match one of these patterns")

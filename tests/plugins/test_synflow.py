@@ -266,3 +266,10 @@ def test_ten_rounds_empty_no_layer_of_a_deep_net() -> None:
 
 def round_to(count: float) -> int:
     return max(1, round(count))
+
+
+def test_a_run_keeps_a_weight_in_every_layer_unless_told_otherwise():
+    plugins = Plugins()
+    assert resolve(Spec(scorer="synflow"), plugins).prune.min_per_layer == 1
+    given = Spec(scorer="synflow", prune=Prune(min_per_layer=0))
+    assert resolve(given, plugins).prune.min_per_layer == 0
