@@ -13,7 +13,8 @@ from prunekit.hookspecs import hookimpl
 from prunekit.options import at_least, between, left_open, option, positive
 
 if TYPE_CHECKING:
-    from prunekit.api import component, prune, score, train
+    from prunekit.api import component, prune, score
+    from prunekit.apitrain import learn, train
     from prunekit.archives import fetch_archive
     from prunekit.bernoulli import bernoulli_positions
     from prunekit.contracts import Batch, Law, Mode, Redraw, Sampled, Scores
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from prunekit.weighted import draw_with_replacement, draw_without_replacement
 
 _HOMES = {
-    "prunekit.api": ("component", "prune", "score", "train"),
+    "prunekit.api": ("component", "prune", "score"),
+    "prunekit.apitrain": ("learn", "train"),
     "prunekit.archives": ("fetch_archive",),
     "prunekit.bernoulli": ("bernoulli_positions",),
     "prunekit.contracts": ("Batch", "Law", "Mode", "Redraw", "Sampled", "Scores"),

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-import attrs
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from prunekit.build import law_of
 from prunekit.contracts import Batch, Scores
-from prunekit.data import Batches, Data
 from prunekit.draws import generator
 from prunekit.errors import SpecError
-from prunekit.learned import MaskedWeights
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins
-from prunekit.resolve import acts, allocates, filled, reads
+from prunekit.resolve import acts, allocates, filled, learns, reads
 from prunekit.rounds import Method, Pruning, describe, prune_round, redraw_pruned
 from prunekit.sampling import Allocation
 from prunekit.schedule import densities as densities_of
 from prunekit.schedule import kept_counts, rules_of_round
 from prunekit.scoring import compute_scores
-from prunekit.spec import Train
 from prunekit.structure import component_from
-from prunekit.training import EpochBatches, Training, evaluate, pick_device
 
 
 def component(kind: str, name: str, **options: Any) -> Any:
@@ -191,6 +185,8 @@ def shape_of(batches: list[Batch], input_shape: Sequence[int] | None) -> tuple[i
 
 def batches_of_round(scorer: Any, given: list[Batch], number: int, rounds: int) -> list[Batch]:
     """What the scorer is given in round `number` (from 1) of `rounds`; [] if it reads no data."""
+    if learns(scorer):
+        raise SpecError(f"{describe(scorer)} learns its scores while training; use prunekit.learn")
     kind = reads(scorer)
     if kind == "batches" and not given:
         raise SpecError(f"{describe(scorer)} reads data; give batches=[(inputs, labels), ...]")
@@ -201,73 +197,3 @@ def batches_of_round(scorer: Any, given: list[Batch], number: int, rounds: int) 
     if len(given) < rounds:
         raise SpecError(f"{len(given)} batches for {rounds} rounds; give one for each round")
     return [given[number - 1]]
-
-
-@attrs.frozen(eq=False)
-class LoaderBatches:
-    """A DataLoader as batches of an epoch, on the device."""
-
-    loader: Any
-    device: torch.device
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        for number, (x, y) in enumerate(self.loader):
-            if number >= start:
-                yield x.to(self.device), y.to(self.device)
-
-
-def train(
-    model: nn.Module,
-    masks: Mapping[str, Tensor] | None,
-    data: Any,
-    *,
-    test: Any = None,
-    epochs: int = 1,
-    seed: int = 0,
-    device: str | None = None,
-    **options: Any,
-) -> list[dict[str, float]]:
-    """Train `model` in place under `masks` (None = dense); one line of metrics for each epoch.
-
-    data, test: a prunekit `Data`, a Dataset of (input, label) or a DataLoader. device: default
-    where the model is. options: those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw".
-    Raises SpecError for a mask that does not fit, NumericalError when the loss is not finite.
-    """
-    place = pick_device(device) if device else next(model.parameters()).device
-    settings = filled(Train(epochs=epochs, **options), "train", {})
-    model.to(place)
-    bits = Masks(masks or {}).to(place)
-    bits.apply(model)
-    size = settings.batch_size
-    batches = epoch_batches(data, "train", size, place, seed)
-    if test is None and isinstance(data, Data):
-        test = data
-    tested = None if test is None else epoch_batches(test, "test", size, place, seed)
-    owner = MaskedWeights.of(model, bits, place)
-    training = Training(model, owner, batches, settings, epochs, seed, "train", place)
-    history = []
-    while not training.done:
-        line = training.run_epoch(lambda: None)
-        if tested is not None:
-            result = evaluate(model, tested, place, settings.amp)
-            line |= {f"test.{key}": value for key, value in result.items()}
-        history.append({"epoch": training.epoch, **line})
-    return history
-
-
-def epoch_batches(
-    data: Any, split: str, batch_size: int, device: torch.device, seed: int
-) -> EpochBatches:
-    """Batches of a split of `Data`, of a Dataset, or of a DataLoader."""
-    if isinstance(data, Data):
-        shuffle = split == "train"
-        examples = getattr(data, split)
-        return Batches(examples, data, batch_size, device=device, seed=seed, shuffle=shuffle)
-    if isinstance(data, DataLoader):
-        return LoaderBatches(data, device)
-    if not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
-        raise SpecError(f"data must be a Dataset, a DataLoader or Data: {type(data).__name__}")
-    return LoaderBatches(DataLoader(data, batch_size, shuffle=split == "train"), device)

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from prunekit.contracts import Law, Scores
 from prunekit.draws import generator
+from prunekit.errors import SpecError
 from prunekit.masks import count_kept
 from prunekit.network import Network, put
-from prunekit.resolve import acts
-from prunekit.rounds import Pruning
+from prunekit.resolve import SCALED, acts, scales
+from prunekit.rounds import Pruning, check_masks
 from prunekit.sampling import Budget
+from prunekit.signs import Floats, Signs
 
 
 @attrs.define(eq=False)
@@ -76,7 +78,8 @@ class LearnedScores:
     dL/ds = dL/d(w m) * w * rank'(s). Everything else in the model is frozen.
     law: that of the weights; event e of the reinitializer redraws from its draw e.
     draws: int32, the event in which each weight was last redrawn; 0 = never.
-    warm: what a sampler remembers from step to step; it decides no bit.
+    warm: what a sampler remembers from step to step; it decides no bit. frozen: the weights while
+    scores are learned, one byte each where a sign is all there is to know.
     """
 
     network: Network
@@ -91,9 +94,12 @@ class LearnedScores:
     event: int = 0
     redraws: int = 0
     warm: dict[str, Any] = attrs.field(factory=dict)
+    frozen: Signs | Floats = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         network = self.network
+        if scales(self.sampler):
+            raise SpecError(SCALED)
         for parameter in network.model.parameters():
             parameter.requires_grad_(False)
         for parameter in network.effective.values():
@@ -107,6 +113,13 @@ class LearnedScores:
                 name: torch.zeros_like(weight, dtype=torch.int32)
                 for name, weight in network.weights.items()
             }
+        self.freeze(Signs.of(network.weights))
+
+    def freeze(self, signs: Signs | None) -> None:
+        """Let the network hold its weights as signs, or, without them, as floats."""
+        floats = {} if signs else dict(self.network.weights)
+        self.frozen = signs or Floats(floats)
+        self.network.weights = signs or floats  # type: ignore[assignment]  # read, never written
 
     @property
     def period(self) -> int:
@@ -124,11 +137,14 @@ class LearnedScores:
             self.network.masks = self.masks("step", step)
             self.redraw()
         self.write("step", step)
+        self.network.masks = None  # a byte for each weight; the scores say the same
 
     @torch.no_grad()
     def settle(self) -> None:
         """Mask by the scores as they stand now: what is evaluated and saved."""
-        self.network.mask(self.masks("settle", 0))
+        masks = self.masks("settle", 0)
+        check_masks(self.sampler, masks, self.network, self.budget)
+        self.network.mask(masks)
 
     def ranked(self) -> Scores:
         return {name: self.scorer.rank(score.detach()) for name, score in self.scores.items()}
@@ -154,7 +170,7 @@ class LearnedScores:
             self.network.mask(self.masks(purpose, step))
             return
         for name, parameter in self.network.effective.items():
-            keep_at_least(ranked[name], thresholds[name], self.network.weights[name], parameter)
+            self.frozen.write(name, ranked[name], thresholds[name], parameter)
 
     def redraw(self) -> None:
         """One event of the reinitializer: pruned weights only; scores and their state stay."""
@@ -162,7 +178,9 @@ class LearnedScores:
         rng = generator(self.seed, "reinit", self.event)
         redraws = self.reinit.reinit(self.network, self.law.numbered(self.event), rng)
         for name, redraw in redraws.items():
-            self.redraws += put(self.network.weights[name], redraw.where, redraw.values)
+            if not self.frozen.fits(name, redraw.where, redraw.values):
+                self.freeze(None)
+            self.redraws += self.frozen.put(name, redraw.where, redraw.values)
             put(self.draws[name], redraw.where, self.event)
 
     @torch.no_grad()
@@ -174,7 +192,7 @@ class LearnedScores:
             if gradient is None:
                 score.grad = torch.zeros_like(score)
                 continue
-            gradient.mul_(self.network.weights[name])
+            self.frozen.multiply(name, gradient)
             score.grad = through_rank(self.scorer.rank, score, gradient)
 
     def metrics(self) -> dict[str, Any]:
@@ -187,7 +205,8 @@ class LearnedScores:
         return {"redraws": self.redraws, "redrawn_share": ever / max(kept, 1)}
 
     def finish(self, pruning: Pruning) -> None:
-        """Hand over the ranked scores, and which weights were redrawn when."""
+        """Hand over the ranked scores, and which weights were redrawn when; weights are floats."""
+        self.freeze(None)
         pruning.scores = self.ranked()
         pruning.draws, pruning.redraws = dict(self.draws), self.redraws
 
@@ -203,13 +222,6 @@ class LearnedScores:
         for name, draws in self.draws.items():
             draws.copy_(tensors[f"draw:{name}"])
         self.event, self.redraws = int(tensors["event"]), int(tensors["redraws"])
-
-
-def keep_at_least(ranked: Tensor, threshold: float, weight: Tensor, out: Tensor) -> None:
-    """out = weight where ranked >= threshold, else 0: one pass, no mask in memory."""
-    below = torch.tensor(threshold, dtype=ranked.dtype)
-    below = float(torch.nextafter(below, torch.tensor(-torch.inf, dtype=ranked.dtype)))
-    torch.ops.aten.threshold_backward.grad_input(weight, ranked, below, grad_input=out.data)
 
 
 def through_rank(rank: Callable[[Tensor], Tensor], score: Tensor, gradient: Tensor) -> Tensor:

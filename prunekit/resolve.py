@@ -145,6 +145,11 @@ PERIOD = (
     "rounds, with learned ones inside training"
 )
 
+SCALED = (
+    "learned scores keep the weights as drawn and this sampler scales the kept ones; choose "
+    "another sampler, or a form of it without a scale"
+)
+
 # An option that the user gave and that cannot act: dotted key, when it is idle, why.
 Idle = tuple[str, Callable[[Spec], bool], str]
 
@@ -214,6 +219,7 @@ SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
         "a control would part the masks from the scale that this sampler gives the kept weights; "
         "use prune.control none, or a sampler form without a scale",
     ),
+    (lambda s: learns(s.scorer) and scales(s.sampler) and s.prune.density != 1, SCALED),
     (
         lambda s: (
             acts(s.reinit) and not learns(s.scorer) and s.rounds.count == 1 and s.prune.density != 1

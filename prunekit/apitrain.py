@@ -1,0 +1,180 @@
+"""Training from Python: the weights of any model under masks, or scores over its random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from prunekit.api import components_of
+from prunekit.build import law_of
+from prunekit.data import Batches, Data
+from prunekit.errors import SpecError
+from prunekit.learned import LearnedScores, MaskedWeights
+from prunekit.masks import Masks
+from prunekit.network import Network
+from prunekit.plugins import Plugins
+from prunekit.resolve import allocates, filled, learns
+from prunekit.rounds import describe
+from prunekit.sampling import Allocation, Budget
+from prunekit.spec import Train
+from prunekit.structure import component_from
+from prunekit.training import EpochBatches, Owner, Training, evaluate, pick_device
+
+History = list[dict[str, float]]
+
+
+def train(
+    model: nn.Module,
+    masks: Mapping[str, Tensor] | None,
+    data: Any,
+    *,
+    test: Any = None,
+    epochs: int = 1,
+    seed: int = 0,
+    device: str | None = None,
+    **options: Any,
+) -> History:
+    """Train `model` in place under `masks` (None = dense); one line of metrics for each epoch.
+
+    data, test: a prunekit `Data`, a Dataset of (input, label) or a DataLoader. device: default
+    where the model is. options: those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw".
+    Raises SpecError for a mask that does not fit, NumericalError when the loss is not finite.
+    """
+    settings, place = _prepared(model, device, epochs, options)
+    bits = Masks(masks or {}).to(place)
+    bits.apply(model)
+    return _trained(model, MaskedWeights.of(model, bits, place), data, test, settings, seed, place)
+
+
+def learn(
+    model: nn.Module,
+    scorer: Any,
+    data: Any,
+    *,
+    sampler: Any = None,
+    reinit: Any = "none",
+    init: Any = "default",
+    density: float | None = None,
+    allocation: Allocation | None = None,
+    densities: Sequence[str] = (),
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+    test: Any = None,
+    epochs: int = 1,
+    seed: int = 0,
+    device: str | None = None,
+    **options: Any,
+) -> tuple[Masks, History]:
+    """Learn a mask over the weights of `model` as they are; (masks, one line for each epoch).
+
+    Afterwards the model holds weight * mask; biases, norms and whatever else it has stay as they
+    were and are not trained. scorer: one that learns, e.g. "edge-popup"; sampler, allocation and
+    density (in (0, 1)) are those it suggests unless given. init: the law from which `reinit`
+    redraws pruned weights. data, test, device, options: as in `train`.
+    Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
+    """
+    scorer = component_from("scorer", scorer, Plugins())
+    if not learns(scorer):
+        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune, or edge-popup")
+    sampler = sampler or getattr(scorer, "suggests", {}).get("sampler", "topk")
+    (scorer, sampler, reinit, init), suggested = components_of(
+        scorer=scorer, sampler=sampler, reinit=reinit, init=init
+    )
+    if not allocates(sampler) and (allocation or densities):
+        raise SpecError("this sampler takes no allocation or densities")
+    share = suggested.get("prune.density") if density is None else density
+    if not isinstance(share, float | int) or not 0 < share < 1:
+        raise SpecError(f"density must lie in (0, 1), the share of weights kept: {share!r}")
+    settings, place = _prepared(model, device, epochs, options)
+    network = Network.of(model, include, exclude)
+    allocation = allocation or suggested.get("prune.allocation", "global")
+    budget = Budget(round(share * network.total), allocation, densities, density=share)
+    with flags_restored(model):
+        law = law_of(model, init, seed)
+        owner = LearnedScores(network, scorer, sampler, budget, reinit, law, seed)
+        history = _trained(model, owner, data, test, settings, seed, place)
+    return Masks(network.masks or {}), history
+
+
+@contextmanager
+def flags_restored(model: nn.Module) -> Iterator[None]:
+    """Afterwards every parameter requires a gradient as it did before."""
+    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        yield
+    finally:
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
+
+
+def _prepared(
+    model: nn.Module, device: str | None, epochs: int, options: Mapping[str, Any]
+) -> tuple[Train, torch.device]:
+    """The settings of a training, and the device that the model now is on."""
+    place = pick_device(device) if device else next(model.parameters()).device
+    settings = filled(Train(epochs=epochs, **options), "train", {})
+    model.to(place)
+    return settings, place
+
+
+def _trained(
+    model: nn.Module,
+    owner: Owner,
+    data: Any,
+    test: Any,
+    settings: Train,
+    seed: int,
+    place: torch.device,
+) -> History:
+    """Train all epochs; one line of metrics for each."""
+    size, epochs = settings.batch_size or 1, settings.epochs or 0
+    batches = epoch_batches(data, "train", size, place, seed)
+    if test is None and isinstance(data, Data):
+        test = data
+    tested = None if test is None else epoch_batches(test, "test", size, place, seed)
+    training = Training(model, owner, batches, settings, epochs, seed, "train", place)
+    history: History = []
+    while not training.done:
+        line = training.run_epoch(lambda: None)
+        if tested is not None:
+            result = evaluate(model, tested, place, settings.amp)
+            line |= {f"test.{key}": value for key, value in result.items()}
+        history.append({"epoch": training.epoch, **line})
+    return history
+
+
+@attrs.frozen(eq=False)
+class LoaderBatches:
+    """A DataLoader as batches of an epoch, on the device."""
+
+    loader: Any
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for number, (x, y) in enumerate(self.loader):
+            if number >= start:
+                yield x.to(self.device), y.to(self.device)
+
+
+def epoch_batches(
+    data: Any, split: str, batch_size: int, device: torch.device, seed: int
+) -> EpochBatches:
+    """Batches of a split of `Data`, of a Dataset, or of a DataLoader."""
+    if isinstance(data, Data):
+        shuffle = split == "train"
+        examples = getattr(data, split)
+        return Batches(examples, data, batch_size, device=device, seed=seed, shuffle=shuffle)
+    if isinstance(data, DataLoader):
+        return LoaderBatches(data, device)
+    if not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
+        raise SpecError(f"data must be a Dataset, a DataLoader or Data: {type(data).__name__}")
+    return LoaderBatches(DataLoader(data, batch_size, shuffle=split == "train"), device)

@@ -1,0 +1,118 @@
+"""Random weights of one size in each layer, kept as signs: one byte for each weight.
+
+Signed constants are sign * c, so float32 weights need not stay in memory while scores are learned.
+Every operation gives the bits that it would give on the floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import attrs
+import torch
+from torch import Tensor
+
+from prunekit.network import put
+
+CHUNK = 1 << 15  # weights that are floats at a time; they stay in a core's second-level cache
+
+
+@attrs.define(eq=False)
+class Signs(Mapping[str, Tensor]):
+    """Parameter name -> float32 weights, made anew by each look-up: changing one changes nothing.
+
+    signs: int8, +1 or -1. sizes: what each layer's signs are multiplied with, > 0.
+    """
+
+    signs: dict[str, Tensor]
+    sizes: dict[str, float]
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor]) -> Signs | None:
+        """The signs of `weights`; None unless each tensor has one size and is float32."""
+        sizes = {name: size_of(weight) for name, weight in weights.items()}
+        known = {name: size for name, size in sizes.items() if size is not None}
+        if len(known) < len(sizes):
+            return None
+        return cls({name: w.sign().to(torch.int8) for name, w in weights.items()}, known)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.signs[name].to(torch.float32).mul_(self.sizes[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.signs)
+
+    def __len__(self) -> int:
+        return len(self.signs)
+
+    def fits(self, name: str, where: Tensor, values: Tensor) -> bool:
+        """Whether `values`, given as to `put`, are of this layer's size."""
+        given = values[where] if where.dtype == torch.bool else values
+        return bool((given.abs() == self.sizes[name]).all())
+
+    def put(self, name: str, where: Tensor, values: Tensor) -> int:
+        """As `network.put`, for values that fit."""
+        return put(self.signs[name], where, values.sign())
+
+    def write(self, name: str, ranked: Tensor, threshold: float, out: Tensor) -> None:
+        """As `keep_at_least` of the weights: one pass, no mask and no floats in memory."""
+        if not in_order(ranked, out):
+            keep_at_least(ranked, threshold, self[name], out)
+            return
+        for signs, scores, part in chunks(self.signs[name], ranked, out.detach()):
+            keep_at_least(scores, threshold, signs.to(torch.float32), part)
+            part.mul_(self.sizes[name])
+
+    def multiply(self, name: str, gradient: Tensor) -> None:
+        """gradient *= weights, in place."""
+        if not in_order(gradient):
+            gradient.mul_(self[name])
+            return
+        for signs, part in chunks(self.signs[name], gradient):
+            part.mul_(signs.to(torch.float32).mul_(self.sizes[name]))
+
+
+@attrs.frozen(eq=False)
+class Floats:
+    """Weights as they are, with the operations of `Signs`."""
+
+    weights: dict[str, Tensor]
+
+    def fits(self, name: str, where: Tensor, values: Tensor) -> bool:
+        return True
+
+    def put(self, name: str, where: Tensor, values: Tensor) -> int:
+        return put(self.weights[name], where, values)
+
+    def write(self, name: str, ranked: Tensor, threshold: float, out: Tensor) -> None:
+        keep_at_least(ranked, threshold, self.weights[name], out)
+
+    def multiply(self, name: str, gradient: Tensor) -> None:
+        gradient.mul_(self.weights[name])
+
+
+def size_of(weight: Tensor) -> float | None:
+    """|w| where it is one positive number for the whole tensor, else None."""
+    if weight.dtype != torch.float32:
+        return None
+    if weight.numel() == 0:
+        return 1.0
+    size = float(weight.reshape(-1)[0].abs())
+    return size if size > 0 and bool((weight.abs() == size).all()) else None
+
+
+def in_order(*tensors: Tensor) -> bool:
+    """Whether chunks pay: on the CPU, all in row-major order. Elsewhere a kernel costs a launch."""
+    return all(tensor.device.type == "cpu" and tensor.is_contiguous() for tensor in tensors)
+
+
+def chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same parts of contiguous tensors, CHUNK elements each."""
+    return zip(*(tensor.view(-1).split(CHUNK) for tensor in tensors))
+
+
+def keep_at_least(ranked: Tensor, threshold: float, weight: Tensor, out: Tensor) -> None:
+    """out = weight where ranked >= threshold, else 0: one pass, no mask in memory."""
+    least, lower = torch.tensor([threshold, -torch.inf], dtype=ranked.dtype)
+    below = float(torch.nextafter(least, lower))
+    torch.ops.aten.threshold_backward.grad_input(weight, ranked, below, grad_input=out.detach())
