@@ -230,6 +230,7 @@ class Job:
                 | {"epoch_seconds": time.perf_counter() - started}
             )
             self.after_step(epoch_end=True)
+        training.owner.settle()  # also where there was no epoch to do it
         training.owner.finish(self.pruning)
         self.training = None
 

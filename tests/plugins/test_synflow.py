@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from prunekit_plugins.synflow import SynFlow
 from torch import Tensor, nn
 
-from prunekit import NumericalError, SpecError
+from prunekit import NumericalError, Prune, Spec, SpecError
 from prunekit.masks import Masks
 from prunekit.network import Network
+from prunekit.plugins import Plugins
+from prunekit.resolve import resolve
 from prunekit.scoring import compute_scores
 from prunekit.select import top_k
 from tests.golden_cases import CASES, DTYPES, TOLERANCE, case, error
