@@ -74,14 +74,14 @@ def learn(
     """Learn a mask over the weights of `model` as they are; (masks, one line for each epoch).
 
     Afterwards the model holds weight * mask; biases, norms and whatever else it has stay as they
-    were and are not trained. scorer: one that learns, e.g. "edge-popup"; sampler, allocation and
+    were and are not trained. scorer: one that learns; sampler, allocation and
     density (in (0, 1)) are those it suggests unless given. init: the law from which `reinit`
     redraws pruned weights. data, test, device, options: as in `train`.
     Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
     """
     scorer = component_from("scorer", scorer, Plugins())
     if not learns(scorer):
-        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune, or edge-popup")
+        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
     sampler = sampler or getattr(scorer, "suggests", {}).get("sampler", "topk")
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -55,7 +55,7 @@ def build_model(spec: Spec, data: Data) -> Built:
         freeze_norms(model)
     if pretrained(spec):
         return Built(model.train(), [], NoLaw())
-    apply_init(model, spec.init, spec.seed)
+    apply_init(model, spec.init, spec.seed, spec.prune.include)
     redrawn = redraw_zeros(model, spec.init, spec.seed)
     return Built(model.train(), redrawn, law_of(model, spec.init, spec.seed))
 
@@ -111,11 +111,20 @@ def cannot_take(example: Tensor, reason: str) -> str:
 
 
 @torch.no_grad()
-def apply_init(model: nn.Module, init: Any, seed: int) -> None:
-    """Draw every maskable weight from `init`, unless it keeps what the architecture drew."""
+def apply_init(
+    model: nn.Module, init: Any, seed: int, include: Sequence[str] | None = None
+) -> None:
+    """Draw every maskable weight from `init`, unless it keeps what the architecture drew.
+
+    include: what it names in full is maskable too. Raises SpecError where the init needs a fan-in
+    and a parameter has none.
+    """
     if getattr(init, "as_built", False):
         return
-    for name, layer in maskable_layers(model).items():
+    layers = maskable_layers(model)
+    if include:
+        layers |= maskable_layers(model, include)
+    for name, layer in layers.items():
         layer.parameter.copy_(
             fresh_values(layer, init, seed, 0, draws.generator(seed, "init", name))
         )
