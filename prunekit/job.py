@@ -184,15 +184,18 @@ class Job:
         for name in scale or ():
             self.network.change(name, None, self.network.weights[name] * scale[name])  # type: ignore[index]
         if self.spec.prune.control != "none" and self.network.masks is not None:
-            masks, _ = apply_control(
+            number = self.pruning.next_draw
+            masks, redrawn = apply_control(
                 self.spec.prune.control,
                 self.network.masks,
                 self.network,
-                self.built.law.numbered(self.pruning.round + 1),  # no draw that was made before
+                self.built.law.numbered(number),
                 generator(self.spec.seed, "control"),
                 self.pruning.scores,
             )
             self.network.mask(masks)
+            for name in redrawn if self.learned else ():  # no training comes after it
+                self.pruning.draws[name] = torch.full_like(masks[name], number, dtype=torch.int32)
         tokens = self.data.train.images if self.data.tokens else None
         self.dead = dead_kept(self.network, generator(self.spec.seed, "dead"), tokens)
         self.pruning.scores = self.rewind = None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from prunekit.contracts import Law, Scores
 from prunekit.draws import generator
-from prunekit.errors import SpecError
+from prunekit.errors import NumericalError, SpecError
 from prunekit.masks import count_kept
 from prunekit.network import Network, put
 from prunekit.resolve import SCALED, acts, scales
@@ -141,7 +141,15 @@ class LearnedScores:
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Mask by the scores as they stand now: what is evaluated and saved."""
+        """Mask by the scores as they stand now: what is evaluated and saved.
+
+        Raises NumericalError for scores that are not finite: the loss of frozen weights stays so.
+        """
+        for name, score in self.scores.items():
+            if not score.isfinite().all():
+                raise NumericalError(
+                    f"the scores of {name} are not finite; try a smaller train.lr, or train.clip 1"
+                )
         masks = self.masks("settle", 0)
         check_masks(self.sampler, masks, self.network, self.budget)
         self.network.mask(masks)

@@ -245,9 +245,6 @@ SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
 
 def refuse_idle(given: Spec, filled: Spec) -> None:
     """SpecError for the first option the user gave that cannot act, or senseless combination."""
-    for senseless, why in SENSELESS:
-        if senseless(filled):
-            raise SpecError(why)
     for key, idle, why in IDLE:
         if not has(given, key):
             continue
@@ -256,3 +253,6 @@ def refuse_idle(given: Spec, filled: Spec) -> None:
         default = getattr(attrs.fields(type(getattr(given, section))), name).default
         if value != default and idle(filled):
             raise SpecError(f"{key} = {value!r} cannot act: {why}")
+    for senseless, why in SENSELESS:
+        if senseless(filled):
+            raise SpecError(why)

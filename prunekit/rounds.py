@@ -54,6 +54,12 @@ class Pruning:
     scores: Scores | None = None
     scale: dict[str, Tensor] | None = None
 
+    @property
+    def next_draw(self) -> int:
+        """The number of a draw at which no weight has ever stood."""
+        highest = (int(draws.max()) for draws in self.draws.values() if draws.numel())
+        return 1 + max(self.round, *highest, 0)
+
 
 def competing(pruning: Pruning, revives: bool) -> dict[str, Tensor] | None:
     """Which weights may be kept in the next round; None = all of them.

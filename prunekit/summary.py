@@ -69,6 +69,7 @@ def summarize(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
     densities = {row["name"]: row["density"] for row in rows}
     flops = count_flops(job.built.model, job.data.input_shape, job.network.layers)
     ever = {name: draws > 0 for name, draws in pruning.draws.items()}
+    ever_kept = sum(count_kept(where & masks[name]) for name, where in ever.items())
     return {
         **measure(job),
         "density": masks.density,
@@ -83,7 +84,8 @@ def summarize(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "dead": sum(job.dead.values()),
         "redraws": pruning.redraws,
         "redrawn": sum(count_kept(where) for where in ever.values()),
-        "redrawn_kept": sum(count_kept(where & masks[name]) for name, where in ever.items()),
+        "redrawn_kept": ever_kept,
+        "redrawn_share": ever_kept / max(masks.kept, 1),
         "redrawn_zeros": job.built.redrawn,
         "flops.dense": None if flops is None else flops.dense,
         "flops.effective": None if flops is None else effective(flops, densities),

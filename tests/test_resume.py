@@ -13,7 +13,15 @@ import pytest
 from prunekit.errors import Interrupted, LockedError, PluginError, SpecError
 from prunekit.runfolder import RunFolder
 from tests import tinyruns
-from tests.tinyruns import FUSE, assert_same, finish_in_pieces, left_by, resume_tiny, tiny_spec
+from tests.tinyruns import (
+    FUSE,
+    assert_same,
+    finish_in_pieces,
+    learned_spec,
+    left_by,
+    resume_tiny,
+    tiny_spec,
+)
 
 NEVER = 10**9
 IMP = {"count": 3, "epochs": 1}
@@ -55,6 +63,30 @@ SPECS: dict[str, dict[str, Any]] = {
 }
 
 
+LEARNED: dict[str, dict[str, Any]] = {
+    "iterand, constants": {"train": {"epochs": 3, "checkpoint_every": 2}},
+    "iterand, uniform, adam, accumulate": {
+        "init": "kaiming-uniform",
+        "train": {"epochs": 4, "optimizer": "adam", "accumulate": 2, "checkpoint_every": 1},
+    },
+    "iterand, sketch, absolute, channels last": {
+        "scorer": {"name": "edge-popup", "variant": "absolute"},
+        "sampler": "sketch",
+        "train": {"epochs": 3, "checkpoint_every": 2, "channels_last": True},
+    },
+    "sketch of all layers, default weights": {
+        "init": "default",
+        "sampler": {"name": "sketch", "form": "global", "signed": "abs"},
+        "reinit": "none",
+        "train": {"epochs": 3, "checkpoint_every": 2},
+    },
+    "iterand, redrawn in the end": {
+        "prune": {"control": "redraw"},
+        "train": {"epochs": 2, "checkpoint_every": 1, "momentum": 0.5},
+    },
+}
+
+
 def unkilled(spec: Any, out: Path) -> dict[str, Any]:
     FUSE.burn(NEVER)
     tinyruns.run_tiny(spec, out)
@@ -67,6 +99,24 @@ def test_deaths_at_every_boundary_change_no_bit(name: str, tmp_path: Path) -> No
     whole = unkilled(spec, tmp_path / "whole")
     assert finish_in_pieces(spec, tmp_path / "pieces", after=5) > 1
     assert_same(whole, left_by(tmp_path / "pieces"))
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_deaths_while_scores_are_learned_change_no_bit(name: str, tmp_path: Path) -> None:
+    spec = learned_spec(**LEARNED[name])
+    whole = unkilled(spec, tmp_path / "whole")
+    assert bool(whole["draws"]) == (spec.reinit != "none")
+    assert finish_in_pieces(spec, tmp_path / "pieces", after=4) > 1
+    assert_same(whole, left_by(tmp_path / "pieces"))
+
+
+def test_a_signal_at_every_step_of_learning_changes_no_bit(tmp_path: Path) -> None:
+    spec = learned_spec(**LEARNED["iterand, constants"])
+    whole = unkilled(spec, tmp_path / "whole")
+    assert finish_in_pieces(spec, tmp_path / "pieces", 2, lambda: ask(signal.SIGTERM)) > 8
+    pieces = left_by(tmp_path / "pieces")
+    for key in ("model", "masks", "draws", "layers", "metrics", "summary"):
+        assert_same(whole[key], pieces[key], key)
 
 
 @pytest.mark.parametrize("name", ["imp, sketch, iterand", "imp, rewind to a step"])

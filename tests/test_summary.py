@@ -87,6 +87,7 @@ def test_the_folder_holds_what_a_reader_looks_for(folder: Path) -> None:
         "components.json",
         "metrics.jsonl",
         "masks.safetensors",
+        "draws.safetensors",
         "model.safetensors",
         "layers.json",
         "summary.json",

@@ -145,6 +145,17 @@ def tiny_spec(**changes: Any) -> Spec:
     return spec
 
 
+def learned_spec(**changes: Any) -> Spec:
+    """The fused net's scores learned over signed constants, redrawn every second step."""
+    given: dict[str, Any] = {
+        "scorer": "edge-popup",
+        "init": "signed-constant",
+        "reinit": {"name": "iterand", "period": 2, "rate": 0.5},
+        "rounds": {"count": None},
+    }
+    return tiny_spec(**(given | changes))
+
+
 def run_tiny(spec: Spec, out: Path) -> Result:
     return run(spec, out, plugins=plugins())
 
@@ -183,6 +194,7 @@ def left_by(out: Path) -> dict[str, Any]:
         "model": read_tensors(folder.model)[0],
         "masks": folder.masks.read_bytes(),
         "scale": folder.scale.read_bytes() if folder.scale.exists() else b"",
+        "draws": folder.draws.read_bytes() if folder.draws.exists() else b"",
         "layers": json.loads(folder.layers.read_text()),
         "state": state,
         "position": timeless({k: v for k, v in position.items() if k != "metrics_bytes"}),

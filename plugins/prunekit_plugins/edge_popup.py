@@ -13,7 +13,8 @@ truncated count (topk.rule = truncate), as in the paper's own code.
 Scores start as U(-b, b): b = sqrt(6 / fan_in) (kaiming, as in the published IteRand results) or
 b = 1 / sqrt(fan_in) (hidden-networks).
 Differs from the paper: density is the share of weights kept, whatever the published code calls it;
-chance comes from the run's seed.
+chance comes from the run's seed. A sampler that draws (sketch) draws anew in every
+step; in evaluation, and for the masks that are saved, it draws with the same chance every time.
 """
 
 from __future__ import annotations
@@ -63,6 +64,12 @@ class EdgePopup:
     def initial(self, network: Network, rng: torch.Generator) -> Scores:
         """Uniform scores, float32, one tensor for every maskable parameter."""
         bound = BOUNDS[self.score_init]
+        for name, layer in network.layers.items():
+            if len(layer.shape) < 2:
+                raise prunekit.SpecError(
+                    f"{name} has shape {tuple(layer.shape)} and so no fan-in, which its scores "
+                    "need; leave it out of prune.include"
+                )
         return {
             name: torch.empty(layer.shape).uniform_(-1, 1, generator=rng).mul_(bound(layer.fan_in))
             for name, layer in network.layers.items()
