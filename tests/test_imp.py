@@ -11,9 +11,9 @@ import prunekit
 from prunekit import Prune, Rounds, Spec, SpecError, Train
 from prunekit.build import build_model
 from prunekit.data import Batches, prepare
+from prunekit.learned import MaskedWeights
 from prunekit.plugins import Plugins
 from prunekit.resolve import resolve
-from prunekit.learned import MaskedWeights
 from prunekit.training import Training
 
 CPU = torch.device("cpu")
