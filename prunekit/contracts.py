@@ -58,6 +58,20 @@ class Scorer(Protocol):
         """
 
 
+class LearnedScorer(Protocol):
+    """How important is each weight? Learned: the weights stay as drawn and scores are trained.
+
+    The other way for a scorer to work: it has these two methods and no `score`. In every step the
+    sampler masks by the ranked scores, and dL/ds = dL/d(w * m) * w * rank'(s).
+    """
+
+    def initial(self, network: Network, rng: torch.Generator) -> Scores:
+        """Return the scores from which training starts, one tensor for each of the weights."""
+
+    def rank(self, score: Tensor) -> Tensor:
+        """Return what the sampler sees: elementwise and differentiable, larger is kept."""
+
+
 class MaskSampler(Protocol):
     """Given scores and a budget, which weights are kept?"""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
-from prunekit.contracts import Scorer, Scores
+from prunekit.contracts import Batch, Scorer, Scores
 from prunekit.draws import generator
 from prunekit.network import Network
-from prunekit.testing import options, tiny
+from prunekit.resolve import learns
+from prunekit.testing import learners, options, tiny
 
 
 def scores_of(scorer: Scorer, network: Network, global_seed: int = 0) -> Scores:
@@ -15,7 +18,15 @@ def scores_of(scorer: Scorer, network: Network, global_seed: int = 0) -> Scores:
     weight = next(iter(network.weights.values()))
     given = tiny.batches(scorer, weight.dtype, weight.device.type)
     with tiny.global_chance(global_seed):
-        return scorer.score(network, given, generator(0, "score"))
+        return scored(scorer, network, given)
+
+
+def scored(scorer: Scorer, network: Network, batches: Sequence[Batch]) -> Scores:
+    """The scores that are measured, or those from which learning starts."""
+    rng = generator(0, "score")
+    if learns(scorer):
+        return scorer.initial(network, rng)  # type: ignore[attr-defined]
+    return scorer.score(network, batches, rng)
 
 
 def check_every_weight_has_a_score(scorer: Scorer) -> None:
@@ -67,7 +78,7 @@ def check_batches_are_as_before(scorer: Scorer) -> None:
     """The batches it was given still hold the same values."""
     given, fresh = tiny.batches(scorer), tiny.batches(scorer)
     with tiny.global_chance(0):
-        scorer.score(tiny.network(), given, generator(0, "score"))
+        scored(scorer, tiny.network(), given)
     assert len(given) == len(fresh), "scoring changed the list of batches"
     for (x, y), (fresh_x, fresh_y) in zip(given, fresh):
         assert tiny.same(x, fresh_x), "scoring changed the inputs of a batch"
@@ -86,7 +97,7 @@ def check_global_generators_are_untouched(scorer: Scorer) -> None:
     """The global generators of torch, NumPy and Python stand where they stood."""
     with tiny.global_chance(3):
         before = tiny.next_global_draws()
-        scorer.score(tiny.network(), tiny.batches(scorer), generator(0, "score"))
+        scored(scorer, tiny.network(), tiny.batches(scorer))
         assert tiny.next_global_draws() == before, "scoring moved a global generator; use rng"
 
 
@@ -126,5 +137,6 @@ CHECKS = (
     check_float64_networks_are_scored,
     check_frozen_networks_are_scored,
     check_cuda_agrees_with_cpu,
+    *learners.CHECKS,
     *options.CHECKS,
 )

@@ -152,6 +152,60 @@ class NoFlag(Good):
     names: tuple[str, ...] = option((), help="layers to leave out")
 
 
+@attrs.frozen
+class GoodLearned:
+    """Learned scores that start as noise and rank by their size."""
+
+    def initial(self, network, rng):
+        weights = network.weights.items()
+        return {name: torch.randn(weight.shape, generator=rng) for name, weight in weights}
+
+    def rank(self, score):
+        return score.abs()
+
+
+@attrs.frozen
+class StartsForSome(GoodLearned):
+    def initial(self, network, rng):
+        return dict(list(GoodLearned.initial(self, network, rng).items())[1:])
+
+
+@attrs.frozen
+class StartsInfinite(GoodLearned):
+    def initial(self, network, rng):
+        return {n: 1 / s.clamp(min=0) for n, s in GoodLearned.initial(self, network, rng).items()}
+
+
+@attrs.frozen
+class StartsFromTorch(GoodLearned):
+    def initial(self, network, rng):
+        return {name: torch.randn(weight.shape) for name, weight in network.weights.items()}
+
+
+@attrs.frozen
+class RanksAmongOthers(GoodLearned):
+    def rank(self, score):
+        return score - score.mean() / 2
+
+
+@attrs.frozen
+class RanksUpsideDown(GoodLearned):
+    def rank(self, score):
+        return -score
+
+
+@attrs.frozen
+class RanksWithoutGradient(GoodLearned):
+    def rank(self, score):
+        return score.detach().abs()
+
+
+@attrs.frozen
+class RanksInSteps(GoodLearned):
+    def rank(self, score):
+        return torch.floor(score)
+
+
 BROKEN = [
     (WrongShapes(), "check_every_weight_has_a_score"),
     (Infinite(), "check_scores_are_finite"),
@@ -165,6 +219,11 @@ BROKEN = [
     (DrawsFromPython(), "check_global_generators_are_untouched"),
     (Float32Only(), "check_float64_networks_are_scored"),
     (NeedsGradients(), "check_frozen_networks_are_scored"),
+    (StartsForSome(), "check_every_weight_has_a_score"),
+    (RanksAmongOthers(), "check_rank_is_elementwise"),
+    (RanksUpsideDown(), "check_rank_grows_with_positive_scores"),
+    (RanksWithoutGradient(), "check_gradients_pass_through_rank"),
+    (RanksInSteps(), "check_gradients_pass_through_rank"),
     (NotFrozen(), "check_class_is_frozen"),
     (NoHelp(), "check_options_have_help"),
     (NoDefault(2.0), "check_options_are_typed_and_have_defaults"),
@@ -173,8 +232,28 @@ BROKEN = [
 ]
 
 
-def test_a_good_scorer_passes_every_check():
-    assert testing.problems("scorer", Good()) == []
+@pytest.mark.parametrize("scorer", [Good(), GoodLearned()], ids=repr)
+def test_a_good_scorer_passes_every_check(scorer):
+    assert testing.problems("scorer", scorer) == []
+
+
+@pytest.mark.parametrize(
+    ("scorer", "checks"),
+    [
+        (StartsInfinite(), {"check_scores_are_finite", "check_float64_networks_are_scored"}),
+        (
+            StartsFromTorch(),
+            {
+                "check_same_inputs_give_same_scores",
+                "check_global_generators_are_untouched",
+            },
+        ),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_the_start_of_learned_scores_is_checked_too(scorer, checks):
+    failed = {line.partition(":")[0] for line in testing.problems("scorer", scorer)}
+    assert failed == checks
 
 
 @pytest.mark.parametrize(("scorer", "check"), BROKEN, ids=lambda v: type(v).__name__)
