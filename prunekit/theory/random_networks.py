@@ -1,0 +1,60 @@
+"""Pruning a network that is given: all of paper B (Qian & Klabjan).
+
+The formulas are in `qian_klabjan`, `random_matrices`, `occupancy` and `convolution`, the masks in
+`given`; this is where all are found.
+"""
+
+from prunekit.theory.convolution import conv_operator_matrix, conv_operator_norm
+from prunekit.theory.given import (
+    global_magnitude_masks,
+    kernel_l1_mask,
+    magnitude_mask,
+    pruned_count,
+    random_mask,
+)
+from prunekit.theory.occupancy import (
+    balls_in_bins,
+    chernoff_tail,
+    kept_fraction_with_replacement,
+    no_repeat_probability,
+)
+from prunekit.theory.qian_klabjan import (
+    qk_alpha_limit,
+    qk_alpha_limit_conv,
+    qk_theorem1,
+    qk_theorem2,
+    qk_theorem3,
+)
+from prunekit.theory.random_matrices import (
+    latala_constant_floor,
+    latala_rhs,
+    magnitude_norm_gap,
+    spectral_delta0,
+    spectral_norm_asymptote,
+    uniform_order_statistic_moment,
+)
+
+__all__ = [
+    "balls_in_bins",
+    "chernoff_tail",
+    "conv_operator_matrix",
+    "conv_operator_norm",
+    "global_magnitude_masks",
+    "kept_fraction_with_replacement",
+    "kernel_l1_mask",
+    "latala_constant_floor",
+    "latala_rhs",
+    "magnitude_mask",
+    "magnitude_norm_gap",
+    "no_repeat_probability",
+    "pruned_count",
+    "qk_alpha_limit",
+    "qk_alpha_limit_conv",
+    "qk_theorem1",
+    "qk_theorem2",
+    "qk_theorem3",
+    "random_mask",
+    "spectral_delta0",
+    "spectral_norm_asymptote",
+    "uniform_order_statistic_moment",
+]

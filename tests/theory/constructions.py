@@ -1,0 +1,2 @@
+"""How the reference cases of constructions are checked; the cases give properties."""
+CONSTRUCTIONS = {}
