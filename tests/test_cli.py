@@ -92,7 +92,7 @@ def test_the_short_help_shows_a_dozen_flags_and_where_the_others_are(capsys):
     for flag in ("--arch", "--density", "--sparsity", "--seeds", "--dry-run", "--masks RUN|FILE"):
         assert flag in out
     assert "--scorer.batches" not in out
-    assert " ".join(out.split()).count("lists them all for these components.") == 1
+    assert " ".join(out.split()).count("lists them all for these components;") == 1
 
 
 def test_the_help_of_chosen_components_lists_their_options_and_the_sections(capsys):
