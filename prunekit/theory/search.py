@@ -1,0 +1,79 @@
+"""A layer's mask, as the searches collect it: which neurons are kept, and what they add up to."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+from prunekit.theory.greedy import Found
+from prunekit.theory.hyperbolic import Floats, Ints
+from prunekit.theory.target import Matrix
+
+
+@attrs.define
+class Demands:
+    """The pairs (output b, input a) of one layer: what of each |w| is still to be made.
+
+    A pair has two branches: neurons with U > 0, which see x_a >= 0, and those with U < 0, which
+    see x_a < 0. Pair b * n_in + a.
+    """
+
+    matrix: Matrix
+    rest: Floats
+    """(pairs, 2)."""
+    neurons: list[Ints]
+    """Kept neurons, in the order they were found, and the pair that each serves."""
+    pairs: list[Ints]
+
+    @classmethod
+    def of(cls, matrix: Matrix, both: bool) -> Demands:
+        """both: whether the branch of U < 0 is wanted; inputs >= 0 never reach it."""
+        size = np.abs(matrix).reshape(-1, 1)
+        return cls(matrix, np.concatenate([size, size * both], axis=1), [], [])
+
+    @property
+    def negative(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        return self.matrix.reshape(-1) < 0
+
+    def keep(self, found: Found, pairs: Ints, neurons: Ints) -> None:
+        """Note the outcome of a step. pairs: those of its rows. neurons: those it took."""
+        self.rest[pairs] = found.rest
+        self.neurons.append(neurons.astype(np.uint32))
+        self.pairs.append(pairs[found.rows].astype(np.uint32))
+
+    def made(self) -> tuple[Matrix, Matrix]:
+        """The weights that the kept neurons amount to for x_a >= 0 and for x_a < 0."""
+        sizes = np.abs(self.matrix)[..., None] - self.rest.reshape(*self.matrix.shape, 2)
+        signed = np.sign(self.matrix)[..., None] * sizes
+        return signed[..., 0], signed[..., 1]
+
+
+@attrs.frozen
+class LayerMask:
+    """The kept neurons of a layer; all others are pruned, and all other weights of these.
+
+    neurons: their numbers in 0 ... M - 1. inputs, outputs: the only weights they keep are
+    U[neuron, input] and V[output, neuron]. All int64 (kept,).
+    """
+
+    neurons: Ints
+    inputs: Ints
+    outputs: Ints
+
+    @classmethod
+    def of(cls, demands: Demands) -> LayerMask:
+        empty = [np.empty(0, np.uint32)]
+        pairs = np.concatenate(demands.pairs or empty).astype(np.int64)
+        neurons = np.concatenate(demands.neurons or empty).astype(np.int64)
+        n_in = demands.matrix.shape[1]
+        return cls(neurons, pairs % n_in, pairs // n_in)
+
+
+@attrs.frozen
+class Searched:
+    """Outcome for one layer. sampled: neurons whose weights were looked at. missing: branches of
+    pairs for which no mask was found."""
+
+    demands: Demands
+    sampled: int
+    missing: int
