@@ -49,8 +49,18 @@ sampler = { name = "sketch", form = "algorithm-1" }
 rounds = { count = 3, epochs = 1 }
 train = { epochs = 4, batch_size = 32, accumulate = 2, optimizer = "adam", lr = 0.01, checkpoint_every = 5 }
 """,  # noqa: E501
+    "iterand": """
+observers = []
+device = "cpu"
+arch = { name = "mlp", hidden = [64] }
+dataset = "digits"
+scorer = "edge-popup"
+init = "signed-constant"
+reinit = { name = "iterand", period = 7, rate = 0.3 }
+train = { epochs = 5, batch_size = 32, checkpoint_every = 5, lr = 0.1 }
+""",
 }
-"""Rounds that train and rewind, redraws and sketches, with a checkpoint every five steps."""
+"""Rounds that train and rewind, redraws, sketches, learned scores; checkpoints every five steps."""
 
 
 def attempt(argv: list[str], log: Path, kill_after: float | None = None) -> int:
@@ -85,6 +95,7 @@ def left_by(folder: Path) -> dict[str, Any]:
     """What a finished run must have written to the bit; the newest checkpoint too."""
     newest = max(folder.glob("checkpoints/*/manifest.json")).parent
     names = ("model.safetensors", "masks.safetensors", "scale.safetensors", "layers.json")
+    names += ("draws.safetensors",)
     found: dict[str, Any] = {
         name: (folder / name).read_bytes() for name in names if (folder / name).exists()
     }

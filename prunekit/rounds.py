@@ -165,7 +165,7 @@ def check_masks(
     if list(masks) != list(network.weights):
         raise PluginError(f"{owner} must return one mask for each scored name, in order")
     for name, mask in masks.items():
-        shape = network.weights[name].shape
+        shape = network.layers[name].shape
         if mask.dtype != torch.bool or mask.shape != shape:
             given = f"{mask.dtype} {tuple(mask.shape)}"
             raise PluginError(f"{owner}: the mask of {name} must be bool {tuple(shape)}: {given}")

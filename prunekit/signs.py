@@ -14,7 +14,7 @@ from torch import Tensor
 
 from prunekit.network import put
 
-CHUNK = 1 << 15  # weights that are floats at a time; they stay in a core's second-level cache
+CHUNK = 1 << 17  # weights that are floats at a time
 
 
 @attrs.define(eq=False)
@@ -59,17 +59,19 @@ class Signs(Mapping[str, Tensor]):
         if not in_order(ranked, out):
             keep_at_least(ranked, threshold, self[name], out)
             return
+        floats = torch.empty(CHUNK)
         for signs, scores, part in chunks(self.signs[name], ranked, out.detach()):
-            keep_at_least(scores, threshold, signs.to(torch.float32), part)
-            part.mul_(self.sizes[name])
+            weights = floats[: len(signs)].copy_(signs)
+            keep_at_least(scores, threshold, weights.mul_(self.sizes[name]), part)
 
     def multiply(self, name: str, gradient: Tensor) -> None:
         """gradient *= weights, in place."""
         if not in_order(gradient):
             gradient.mul_(self[name])
             return
+        floats = torch.empty(CHUNK)
         for signs, part in chunks(self.signs[name], gradient):
-            part.mul_(signs.to(torch.float32).mul_(self.sizes[name]))
+            part.mul_(floats[: len(signs)].copy_(signs).mul_(self.sizes[name]))
 
 
 @attrs.frozen(eq=False)

@@ -1,0 +1,68 @@
+"""Steps of prunekit's training loop: scores over random weights, and dense weights beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+import prunekit
+from prunekit.build import apply_init, law_of
+from prunekit.learned import LearnedScores, MaskedWeights
+from prunekit.network import Network
+from prunekit.sampling import Budget
+from prunekit.training import Owner, Training
+
+STEPS, SHAPE, CLASSES = 20, (3, 32, 32), 10
+CPU = torch.device("cpu")
+
+
+@attrs.frozen(eq=False)
+class Noise:
+    """STEPS random batches, the same in every epoch."""
+
+    pairs: list[tuple[Tensor, Tensor]]
+
+    @classmethod
+    def of(cls, size: int) -> Noise:
+        rng = prunekit.generator(0, "bench")
+        x = torch.randn(STEPS, size, *SHAPE, generator=rng)
+        return cls(list(zip(x, torch.randint(CLASSES, (STEPS, size), generator=rng))))
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(self.pairs[start:])
+
+
+def steps(
+    net: nn.Module, owner: Owner, batch: int, epochs: int = 2
+) -> Callable[[], dict[str, float]]:
+    """The last epoch, of STEPS steps, of a training whose others are done: all is warm."""
+    options = prunekit.Train(
+        epochs=epochs, batch_size=batch, lr=0.1, momentum=0.9, nesterov=False, weight_decay=1e-4,
+        schedule="constant",
+    )  # fmt: skip
+    training = Training(net, owner, Noise.of(batch), options, epochs, 0, "bench", CPU)
+    for _ in range(epochs - 1):
+        training.run_epoch(lambda: None)
+    return lambda: training.run_epoch(lambda: None)
+
+
+def dense_steps(net: nn.Module, batch: int) -> Callable[[], dict[str, float]]:
+    return steps(net, MaskedWeights.of(net, {}, CPU), batch)
+
+
+def learned_steps(net: nn.Module, batch: int, init: str) -> Callable[[], dict[str, float]]:
+    """Edge-popup as published: signed scores, a threshold in each layer, density 0.5."""
+    law = prunekit.component("init", init)
+    apply_init(net, law, 0)
+    network = Network.of(net)
+    scorer, none = prunekit.component("scorer", "edge-popup"), prunekit.component("reinit", "none")
+    sampler = prunekit.component("sampler", "topk", rule="kth")
+    budget = Budget(round(0.5 * network.total), "layer", density=0.5)
+    owner = LearnedScores(network, scorer, sampler, budget, none, law_of(net, law), 0)
+    return steps(net, owner, batch)
