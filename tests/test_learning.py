@@ -30,6 +30,8 @@ SAMPLERS = {
     "kth": ("topk", {"rule": "kth"}),
     "truncate": ("topk", {"rule": "truncate"}),
     "layerwise sketch": ("sketch", {"signed": "shift"}),
+    "random": ("random", {}),
+    "kernels": ("kernels", {}),
     "global sketch": ("sketch", {"form": "global", "signed": "abs"}),
 }
 SHARES: dict[str, dict[str, Any]] = {
