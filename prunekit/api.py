@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -84,7 +85,7 @@ def prune(
     exclude: Sequence[str] | None = None,
     allocation: Allocation | None = None,
     densities: Sequence[str] = (),
-    min_per_layer: int = 0,
+    min_per_layer: int | None = None,
     init: Any = "default",
     seed: int = 0,
 ) -> Masks:
@@ -92,8 +93,9 @@ def prune(
 
     density: share of weights kept, in (0, 1], or kept: an exact count, or one for each round.
     batches: (inputs, labels) pairs; a scorer that reads one batch a round takes them in turn.
-    init: the law from which `reinit` redraws. See `Prune` for the other options.
-    Raises SpecError for arguments that do not fit together.
+    init: the law from which `reinit` redraws. See `Prune` for the other options. The scorer's
+    suggestions fill density and allocation, and in several rounds min_per_layer, where left out.
+    Raises SpecError for arguments that do not fit together; a pruning that fails is undone.
     """
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
@@ -109,19 +111,32 @@ def prune(
     if acts(reinit) and rounds == 1:
         raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
     allocation = allocation or suggested.get("prune.allocation", "global")
+    if min_per_layer is None and rounds > 1 and allocates(sampler):
+        min_per_layer = suggested.get("prune.min_per_layer")
     shares = [None] * rounds if density is None else densities_of(density, rounds, schedule)
     pruning, law = Pruning(network), law_of(model, init, seed)
-    for number, (count, share) in enumerate(zip(counts, shares), start=1):
-        chosen = batches_of_round(scorer, given, number, rounds)
-        last, rules = number == rounds, rules_of_round(densities, number, rounds, schedule)
-        method = Method(scorer, sampler, reinit, allocation, rules, min_per_layer)
-        prune_round(pruning, method, count, last=last, batches=chosen, seed=seed, density=share)
-        if not last:
-            redraw_pruned(pruning, reinit, law, seed)
+    with unmasked_on_failure(network):
+        for number, (count, share) in enumerate(zip(counts, shares), start=1):
+            chosen = batches_of_round(scorer, given, number, rounds)
+            last, rules = number == rounds, rules_of_round(densities, number, rounds, schedule)
+            method = Method(scorer, sampler, reinit, allocation, rules, min_per_layer or 0)
+            prune_round(pruning, method, count, last=last, batches=chosen, seed=seed, density=share)
+            if not last:
+                redraw_pruned(pruning, reinit, law, seed)
     for name, factor in (pruning.scale or {}).items():
         network.change(name, None, network.weights[name] * factor)
     assert network.masks is not None
     return Masks(network.masks)
+
+
+@contextlib.contextmanager
+def unmasked_on_failure(network: Network) -> Iterator[None]:
+    """Give the model its own weights back when what happens inside raises."""
+    try:
+        yield
+    except BaseException:
+        network.mask(None)
+        raise
 
 
 def components_of(**given: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -168,6 +183,10 @@ def as_batches(
     batches: Iterable[Any] | None, input_shape: Sequence[int] | None, device: torch.device
 ) -> list[Batch]:
     """(inputs, labels) pairs on `device`; a bare tensor has no labels."""
+    if isinstance(batches, Tensor):
+        raise SpecError(
+            "batches must be a list of (inputs, labels) pairs; put the tensor in a list"
+        )
     pairs = []
     for item in batches or ():
         x, y = (item, None) if isinstance(item, Tensor) else (item[0], item[1])

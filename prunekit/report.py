@@ -46,7 +46,7 @@ SHOWN_LAYERS = 40
 SHOWN_ROUNDS = 8
 WIDE = 250  # columns of a pipe or file: no cell is cut
 DEAD = "{} kept weights are dead: nothing flows through them from input to output"
-EMPTY = "layer collapse: {} keeps no weight; --prune.min-per-layer 1 keeps it alive"
+EMPTY = "layer collapse: {} keeps no weight{}; --prune.min-per-layer 1 keeps it alive"
 
 
 class Finished(Protocol):
@@ -213,13 +213,28 @@ def print_run(run: Run) -> None:
         out.print(summary_table(run.summary))
         if paper := papers.beside(run.published, run.summary):
             out.print(make_table("published", ["", ""], paper))
-        print_lines([EMPTY.format(name) for name in run.summary.get("empty", [])])
+        causes = causes_of_collapse(run.layers)
+        empty = run.summary.get("empty", [])
+        print_lines([EMPTY.format(name, causes.get(name, "")) for name in empty])
         if run.summary.get("dead"):
             print_lines([DEAD.format(spelled(run.summary["dead"]))])
         print_lines([NO_FASTER, f"run folder: {run.folder}"])
     else:
         print_lines([progress_line(run.lines)])
         print_lines([f"not finished; `prunekit resume {run.folder}` continues it"])
+
+
+def causes_of_collapse(layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Layer -> how its largest score compares with those of the layers that kept weights."""
+    alive = sorted(row["score_max"] for row in layers if row.get("score_max") and row["kept"])
+    if not alive:
+        return {}
+    middle = alive[len(alive) // 2]
+    return {
+        row["name"]: f" (its largest score {row['score_max']:.2g}; {middle:.2g} in a middle layer)"
+        for row in layers
+        if row.get("score_max") is not None and not row["kept"]
+    }
 
 
 def progress_line(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -214,3 +214,30 @@ def test_densities_of_layers_hold_after_rounds_in_python_too():
     model = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 10))
     masks = prunekit.prune(model, "magnitude", density=0.2, rounds=5, densities=["0.*=0.1"])
     assert [layer.kept for layer in masks.per_layer()] == [60, 120]
+
+
+def test_a_pruning_that_fails_leaves_the_model_unmasked() -> None:
+    model, inputs = net(), [torch.ones(1, 6), torch.full((1, 6), torch.nan)]
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(NumericalError):
+        prunekit.prune(model, "synflow", density=0.2, rounds=2, batches=inputs)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    with pytest.raises(SpecError, match="list"):
+        prunekit.prune(model, "snip", density=0.2, batches=torch.ones(3, 6))
+
+
+def test_in_rounds_synflow_keeps_every_layer_alive_and_in_one_round_it_is_as_published() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3)
+    )
+    state = copy.deepcopy(model.state_dict())
+    floors = []
+    for rounds, floor in ((1, None), (2, None), (2, 0)):
+        model.load_state_dict(state)
+        masks = prunekit.prune(
+            model, "synflow", kept=12, rounds=rounds, input_shape=(6,), min_per_layer=floor
+        )
+        floors.append(min(layer.kept for layer in masks.per_layer()))
+    assert floors[0] == 0
+    assert floors[1] >= 1

@@ -197,3 +197,14 @@ def test_showing_a_run_needs_no_torch(tmp_path):
     made = imports_made_by(f"from prunekit import report; report.show({str(folder)!r})")
     assert "torch" not in made
     assert "matplotlib" not in made
+
+
+def test_a_collapsed_layer_is_shown_beside_a_middle_one():
+    rows = [
+        {"name": "a", "kept": 0, "score_max": 1e-11},
+        {"name": "b", "kept": 3, "score_max": 1e-3},
+        {"name": "c", "kept": 3, "score_max": 2e-3},
+        {"name": "d", "kept": 0, "score_max": None},
+    ]
+    cause = " (its largest score 1e-11; 0.002 in a middle layer)"
+    assert report.causes_of_collapse(rows) == {"a": cause}
