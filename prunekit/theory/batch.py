@@ -12,7 +12,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from prunekit.theory.greedy import step
+from prunekit.theory.greedy import Found, step
 from prunekit.theory.hyperbolic import Bools, Ints, RandomLayer
 from prunekit.theory.search import Demands, Searched
 
@@ -59,24 +59,16 @@ class Windows:
 
 def search(layer: RandomLayer, demands: Demands, total: int) -> Searched:
     """Find neurons for all pairs of a layer among neurons 0 ... total - 1."""
-    windows, negative = Windows.of(total), demands.negative
-    waiting = np.flatnonzero(demands.rest.max(1) > layer.law.bounds()[-1])
+    windows, accuracy = Windows.of(total), layer.law.bounds()[-1]
+    waiting = np.flatnonzero(demands.rest.max(1) > accuracy)
     slots = windows.open(_slots(layer, demands, len(waiting)))
-    turn, idle, last = 0, 0, False
-    while len(waiting):
-        rows = waiting[: len(slots)]
-        here = slots[(turn + np.arange(len(rows))) % len(slots)]
-        taken, stuck = _meet(layer, demands, windows, rows, here, negative[rows])
-        waiting = np.concatenate([waiting[len(rows) :], rows[stuck]])
+    turn = idle = 0
+    while len(waiting) and len(slots):
+        taken, waiting = _pass(layer, demands, windows, waiting, slots, turn)
         turn, idle = turn + 1, 0 if taken else idle + 1
-        if idle >= max(1, len(slots) * -(-len(waiting) // len(slots))):
-            if last:
-                break
+        if idle == len(slots):
             slots, idle = _further(windows, slots), 0
-            last = windows.opened == windows.count and len(slots) == windows.count
-        elif not last:
-            _renew(windows, slots)
-    missing = int((demands.rest[waiting] > layer.law.bounds()[-1]).sum())
+    missing = int((demands.rest[waiting] > accuracy).sum())
     return Searched(demands, windows.sampled, missing)
 
 
@@ -87,9 +79,11 @@ def _slots(layer: RandomLayer, demands: Demands, waiting: int) -> int:
 
 
 def _further(windows: Windows, slots: Ints) -> Ints:
-    """More windows when those in use have nothing more to give: fresh ones, or at last all."""
+    """More windows when those in use gave nothing: fresh ones, then all, then none."""
     fresh = windows.open(len(slots))
-    return fresh if len(fresh) else np.arange(windows.count)
+    if len(fresh) or len(slots) == windows.count:
+        return fresh
+    return np.arange(windows.count)
 
 
 def _renew(windows: Windows, slots: Ints) -> None:
@@ -99,15 +93,33 @@ def _renew(windows: Windows, slots: Ints) -> None:
     slots[full[: len(fresh)]] = fresh
 
 
-def _meet(
-    layer: RandomLayer, demands: Demands, windows: Windows, rows: Ints, here: Ints, negative: Bools
-) -> tuple[int, Bools]:
-    """Each pair of `rows` looks at its window; how many neurons were taken, and who is stuck."""
+def _pass(
+    layer: RandomLayer, demands: Demands, windows: Windows, waiting: Ints, slots: Ints, turn: int
+) -> tuple[int, Ints]:
+    """Each waiting pair looks at one window; how many neurons were taken, and who waits on.
+
+    Pair p of the list meets window turn + p, so in as many passes as there are windows, all.
+    """
+    taken, left = 0, []
+    together = min(len(slots), AT_ONCE)
+    for start in range(0, len(waiting), together):
+        rows = waiting[start : start + together]
+        here = slots[(turn + start + np.arange(len(rows))) % len(slots)]
+        found = _meet(layer, demands, windows, rows, here)
+        left.append(rows[found.stuck[:, 0] | found.stuck[:, 1]])
+        taken += len(found.columns)
+        _renew(windows, slots)
+    return taken, np.concatenate(left)
+
+
+def _meet(layer: RandomLayer, demands: Demands, windows: Windows, rows: Ints, here: Ints) -> Found:
+    """Each pair of `rows` takes what it can from its window in `here`."""
     n_in = demands.matrix.shape[1]
     into = layer.windows("in", here * WIDTH, WIDTH, rows % n_in)
     out = layer.windows("out", here * WIDTH, WIDTH, rows // n_in)
-    found = step(layer, into, out, ~windows.used[here], negative, demands.rest[rows])
+    free, negative = ~windows.used[here], demands.negative[rows]
+    found = step(layer, into, out, free, negative, demands.rest[rows])
     where = here[found.rows]
     windows.used[where, found.columns] = True
     demands.keep(found, rows, where * WIDTH + found.columns)
-    return len(found.columns), found.stuck.any(1)
+    return found

@@ -5,7 +5,8 @@ u > 0 and |u| relu(-x_a) for u < 0. So all kept neurons of a layer amount to
 
     W+ relu(x) - W- relu(-x),
 
-W+ and W- of the target's shape: each is W up to the accuracy of the construction. After the first layer x >= 0, and W- never acts.
+W+ and W- of the target's shape, each as near to W as the construction is accurate. After the first
+layer x >= 0, and W- never acts.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.draws import fold
-from prunekit.errors import SpecError
 from prunekit.theory.target import Matrix, Target, spectral_norm
 
 Domain = Literal["unit_ball", "unit_cube"]
@@ -61,7 +61,11 @@ def _linear(matrix: Matrix) -> nn.Linear:
 
 
 def error_of(
-    target: Target, made: Sequence[tuple[Matrix, Matrix]], module: nn.Module, domain: Domain, seed: int
+    target: Target,
+    made: Sequence[tuple[Matrix, Matrix]],
+    module: nn.Module,
+    domain: Domain,
+    seed: int,
 ) -> Error:
     """Both bounds on the error over the domain."""
     return Error(certified(target, made, domain), sampled(target, module, domain, seed))
@@ -70,17 +74,30 @@ def error_of(
 def certified(target: Target, made: Sequence[tuple[Matrix, Matrix]], domain: Domain) -> float:
     """e_i = |W+_i| e_{i-1} + |W_i - W+_i| r_{i-1}, e_0 = 0, r_i = |W_i| r_{i-1}; spectral norms.
 
-    For the first layer the second norm is that of (W - W+, W - W-), since (relu(x), relu(-x)) is
-    as long as x. r_0 is the radius of the domain: 1, or sqrt(n_0) for the cube.
+    r_0 is the radius of the domain: 1, or sqrt(n_0) for the cube. e_1 is `first_error`.
     """
-    reach = 1.0 if domain == "unit_ball" else float(target.widths[0]) ** 0.5
-    error = 0.0
-    for number, (matrix, (plus, minus)) in enumerate(zip(target.matrices, made)):
-        sides = (plus, minus) if number == 0 else (plus,)
-        gap = spectral_norm(np.concatenate([matrix - side for side in sides], axis=1))
-        error = spectral_norm(plus) * error + gap * reach
+    reach = radius(target, domain) * spectral_norm(target.matrices[0])
+    error = first_error(target, *made[0], domain)
+    for matrix, (plus, _) in zip(target.matrices[1:], made[1:]):
+        error = spectral_norm(plus) * error + spectral_norm(matrix - plus) * reach
         reach *= spectral_norm(matrix)
     return error * (1 + ROUNDING)
+
+
+def first_error(target: Target, plus: Matrix, minus: Matrix, domain: Domain) -> float:
+    """e_1 = |(W - W+, W - W-)| r_0, since (relu(x), relu(-x)) is as long as x.
+
+    On the cube, also the length of the vector sum_a max(|W - W+|, |W - W-|)[b, a] is a bound.
+    """
+    gaps = [target.matrices[0] - side for side in (plus, minus)]
+    by_norm = spectral_norm(np.concatenate(gaps, axis=1)) * radius(target, domain)
+    by_entry = float(np.linalg.norm(np.maximum(*np.abs(gaps)).sum(1)))
+    return by_norm if domain == "unit_ball" else min(by_norm, by_entry)
+
+
+def radius(target: Target, domain: Domain) -> float:
+    """The largest Euclidean norm of a point of the domain."""
+    return 1.0 if domain == "unit_ball" else float(target.widths[0]) ** 0.5
 
 
 def sampled(target: Target, module: nn.Module, domain: Domain, seed: int) -> float:

@@ -56,9 +56,7 @@ def _first(bounds: Floats, rest: Floats) -> int:
     return max(1, int(np.searchsorted(-bounds, -rest.max(initial=0.0))))
 
 
-def _candidates(
-    layer: RandomLayer, into: Words, out: Words, free: Bools, negative: Bools
-) -> Words:
+def _candidates(layer: RandomLayer, into: Words, out: Words, free: Bools, negative: Bools) -> Words:
     """A free neuron's column for each category, row and branch, (k + 1, 2 rows)."""
     rows, neurons = into.shape
     keys = layer.categories(into, out, negative)

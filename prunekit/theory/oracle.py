@@ -5,7 +5,8 @@ Orseau, Hutter & Rivasplata, NeurIPS 2020, https://arxiv.org/abs/2006.12156, the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError
 from prunekit.theory import batch, recycle
-from prunekit.theory.compact import Domain, Error, compacted, error_of
+from prunekit.theory.compact import Domain, Error, compacted, error_of, radius
 from prunekit.theory.domain import one_of, positive, probability, refuse
 from prunekit.theory.hyperbolic import Law, RandomLayer
 from prunekit.theory.orseau import orseau_architecture
@@ -79,6 +80,36 @@ class OraclePruned:
         return torch.from_numpy(u), torch.from_numpy(v)
 
 
+@attrs.frozen
+class Design:
+    """The random network that the theorem asks for, for a target."""
+
+    target: Target
+    domain: Domain
+    sizes: Mapping[str, Any]
+    """What `orseau_architecture` says."""
+    law: Law
+
+    @classmethod
+    def of(cls, target: Target, w_max: float, eps: float, delta: float, domain: Domain) -> Design:
+        positive(w_max=w_max, eps=eps)
+        probability(delta=delta)
+        one_of(Domain, domain=domain)
+        largest = max(float(np.abs(matrix).max()) for matrix in target.matrices)
+        if largest > w_max:
+            raise SpecError(f"w_max is {w_max}, and a weight of the target is {largest:.6g}")
+        product = math.prod(max(1.0, norm) for norm in target.norms)
+        f_max = largest_activation(target, domain)
+        sizes: Mapping[str, Any] = orseau_architecture(
+            target.widths, w_max, eps, delta, f_max, product
+        )
+        return cls(target, domain, sizes, Law(sizes["alpha"], sizes["beta"], w_max, sizes["k"]))
+
+    @property
+    def kprime(self) -> float:
+        return float(self.sizes["kprime"])
+
+
 def oracle_prune(
     weights: Any,
     w_max: float = 1.0,
@@ -114,47 +145,28 @@ def oracle_prune(
     """
     one_of(Method, method=method)
     one_of(Branches, branches=branches)
-    positive(w_max=w_max, eps=eps)
-    probability(delta=delta)
     if not 0 < share <= 1 or (share < 1 and method != "batch"):
         raise refuse("share", share, "lie in (0, 1], and be 1 for the method recycle")
-    target = Target.of(weights)
-    largest = max(float(np.abs(matrix).max()) for matrix in target.matrices)
-    if largest > w_max:
-        raise SpecError(f"w_max is {w_max}, and a weight of the target is {largest:.6g}")
-    design = _design(target, w_max, eps, delta, domain)
-    law = Law(design["alpha"], design["beta"], w_max, design["k"])
-    seed = int(torch.randint(2**62, (), generator=generator))
-    layers = [RandomLayer.of(law, seed, number) for number in range(len(target.matrices))]
-    sizes = [max(1, int(share * size)) for size in design[WIDTHS[method]]]
+    design = Design.of(Target.of(weights), w_max, eps, delta, domain)
+    sizes = [max(1, int(share * size)) for size in design.sizes[WIDTHS[method]]]
     if max(sizes) > MOST:
         raise SpecError(f"the theorem asks for {max(sizes)} neurons; at most {MOST} have numbers")
-    pool = recycle.pool(design["kprime"], design["n_star"], delta)
-    searches: dict[str, Callable[[RandomLayer, Demands, int], Searched]] = {
-        "batch": batch.search,
-        "recycle": lambda layer, demands, size: recycle.search(layer, demands, pool),
-    }
+    m = None if method == "batch" else recycle.pool(design.kprime, design.sizes["n_star"], delta)
+    device = "cpu" if generator is None else generator.device
+    seed = int(torch.randint(2**62, (), generator=generator, device=device))
+    matrices = design.target.matrices
+    layers = [RandomLayer.of(design.law, seed, number) for number in range(len(matrices))]
+    demands = [Demands.of(matrix, branches == "both" or not i) for i, matrix in enumerate(matrices)]
     found = [
-        searches[method](layer, Demands.of(matrix, branches == "both" or number == 0), size)
-        for number, (layer, matrix, size) in enumerate(zip(layers, target.matrices, sizes))
+        batch.search(layer, wanted, size) if m is None else recycle.search(layer, wanted, m)
+        for layer, wanted, size in zip(layers, demands, sizes)
     ]
-    return _pruned(target, found, layers, sizes, design, domain, pool if method == "recycle" else None)
-
-
-def _design(
-    target: Target, w_max: float, eps: float, delta: float, domain: Domain
-) -> dict[str, Any]:
-    """The theorem's sizes and law for the target's norms."""
-    one_of(Domain, domain=domain)
-    norms = [max(1.0, norm) for norm in target.norms]
-    f_max = largest_activation(target, domain)
-    product = float(np.prod(norms))
-    return orseau_architecture(target.widths, w_max, eps, delta, f_max, product)
+    return _pruned(design, found, layers, sizes, m)
 
 
 def largest_activation(target: Target, domain: Domain) -> float:
     """A bound on each entry of each layer's input, F_max, at least 1."""
-    reach = 1.0 if domain == "unit_ball" else float(target.widths[0]) ** 0.5
+    reach = radius(target, domain)
     largest = 1.0
     for matrix, norm in zip(target.matrices[:-1], target.norms):
         largest = max(largest, reach * float(np.linalg.norm(matrix, axis=1).max()))
@@ -163,14 +175,13 @@ def largest_activation(target: Target, domain: Domain) -> float:
 
 
 def _pruned(
-    target: Target,
+    design: Design,
     found: list[Searched],
     layers: list[RandomLayer],
     sizes: list[int],
-    design: dict[str, Any],
-    domain: Domain,
     m: int | None,
 ) -> OraclePruned:
+    target, sizes_of = design.target, design.sizes
     made = [searched.demands.made() for searched in found]
     masks = tuple(LayerMask.of(searched.demands) for searched in found)
     module = compacted(made, target.relu_last)
@@ -181,9 +192,9 @@ def _pruned(
         layers=tuple(layers),
         success=missing == 0,
         missing=missing,
-        error=error_of(target, made, module, domain, layers[0].seed),
+        error=error_of(target, made, module, design.domain, layers[0].seed),
         branch_error=max(float(searched.demands.rest.max()) for searched in found),
-        **{key: design[key] for key in ("eps_w", "kprime", "k", "alpha", "beta")},
+        **{key: sizes_of[key] for key in ("eps_w", "kprime", "k", "alpha", "beta")},
         M=sizes,
         m=m,
         sampled=[searched.sampled for searched in found],

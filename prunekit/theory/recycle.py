@@ -49,11 +49,9 @@ def _pools(
         large, small = (indices + j) % max(n_out, n_in), np.full_like(indices, j)
         outputs, inputs = (large, small) if n_out >= n_in else (small, large)
         pairs = outputs * n_in + inputs
-        words = [
-            layer.words(side, neurons, units[:, None])
-            for side, units in (("in", inputs), ("out", outputs))
-        ]
-        found = step(layer, *words, free, negative[pairs], demands.rest[pairs])
+        into = layer.words("in", neurons, inputs[:, None])
+        out = layer.words("out", neurons, outputs[:, None])
+        found = step(layer, into, out, free, negative[pairs], demands.rest[pairs])
         demands.keep(found, pairs, neurons[found.rows, found.columns])
         missing += int(found.stuck.sum())
         if j + 1 < min(n_out, n_in):

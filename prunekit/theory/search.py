@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 
 from prunekit.theory.greedy import Found
-from prunekit.theory.hyperbolic import Floats, Ints
+from prunekit.theory.hyperbolic import Bools, Floats, Ints
 from prunekit.theory.target import Matrix
 
 
@@ -19,6 +19,8 @@ class Demands:
     """
 
     matrix: Matrix
+    negative: Bools
+    """Signs, (pairs,)."""
     rest: Floats
     """(pairs, 2)."""
     neurons: list[Ints]
@@ -29,11 +31,8 @@ class Demands:
     def of(cls, matrix: Matrix, both: bool) -> Demands:
         """both: whether the branch of U < 0 is wanted; inputs >= 0 never reach it."""
         size = np.abs(matrix).reshape(-1, 1)
-        return cls(matrix, np.concatenate([size, size * both], axis=1), [], [])
-
-    @property
-    def negative(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        return self.matrix.reshape(-1) < 0
+        rest = np.concatenate([size, size * both], axis=1)
+        return cls(matrix, matrix.reshape(-1) < 0, rest, [], [])
 
     def keep(self, found: Found, pairs: Ints, neurons: Ints) -> None:
         """Note the outcome of a step. pairs: those of its rows. neurons: those it took."""

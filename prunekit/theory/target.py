@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -82,7 +83,7 @@ def _checked(matrices: Sequence[Any]) -> tuple[Matrix, ...]:
     if not matrices:
         raise SpecError("weights is empty; a target has at least one matrix")
     found = [_matrix(given, f"weights[{place}]") for place, given in enumerate(matrices)]
-    for place, (before, after) in enumerate(zip(found, found[1:]), 1):
+    for place, (before, after) in enumerate(pairwise(found), 1):
         if after.shape[1] != len(before):
             raise SpecError(f"weights[{place}] takes {after.shape[1]} values; weights[{place - 1}] "
                             f"gives {len(before)}. Matrices are (out, in)")  # fmt: skip
@@ -90,7 +91,10 @@ def _checked(matrices: Sequence[Any]) -> tuple[Matrix, ...]:
 
 
 def _matrix(given: Any, name: str) -> Matrix:
-    tensor = torch.as_tensor(given).detach().to("cpu", torch.float64)
+    try:
+        tensor = torch.as_tensor(given).detach().to("cpu", torch.float64)
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"{name} is no matrix of numbers: {error}") from None
     if tensor.ndim != 2 or tensor.numel() == 0:
         raise SpecError(f"{name} has shape {tuple(tensor.shape)}; a matrix (out, in) is expected")
     if not tensor.isfinite().all():
