@@ -45,6 +45,8 @@ COMMANDS = (
     (), ("run",), ("run", "--scorer", "snip", "--sampler", "sketch"), ("resume",), ("show",),
     ("compare",), ("eval",), ("export",), ("ticket",), ("ticket", "save"),
     ("ticket", "load"), ("ticket", "info"), ("plugins",), ("plugins", "show"), ("plugins", "new"),
+    ("theory",), ("theory", "bound"), ("theory", "bound", "orseau_layer_width"),
+    ("theory", "advise"), ("theory", "study"),
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from prunekit import __version__, commands
 from prunekit.errors import PrunekitError, SpecError
 from prunekit.flags import MORE, add_run_flags, joined, unknown_flag
+from prunekit.theory.commandline import add_theory
 
 EPILOG = """\
 exit codes: 0 done; 2 usage, spec, plugin or data; 3 out of memory; 4 storage;
@@ -48,6 +49,7 @@ def make_parser() -> Parser:
     _add_export(commands_)
     _add_tickets(commands_)
     _add_plugins(commands_)
+    add_theory(commands_)
     return parser
 
 
@@ -152,6 +154,8 @@ def dispatch(argv: list[str]) -> int:
         return 0
     if given.command == "run":
         return int(given.call(given, others))
+    if getattr(given, "takes_flags", False):
+        given.arguments, others = others, []
     if others and not others[0].startswith("-"):
         raise SpecError(f"unexpected argument {others[0]!r}; see `prunekit {given.command} --help`")
     if others:
