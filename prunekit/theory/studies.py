@@ -52,7 +52,9 @@ def _study(module: str, function: str, summary: str) -> Study:
 
 STUDIES: Mapping[str, Study] = {
     "table-2": _study("studies_matrices", "table_2", "B, Table 2: norms of random matrices"),
-    "table-3": _study("studies_matrices", "table_3", "B, Table 3: the constant C of Latala's bound"),
+    "table-3": _study(
+        "studies_matrices", "table_3", "B, Table 3: the constant C of Latala's bound"
+    ),
     "figure-2": _study("studies_sums", "figure_2", "D, Figure 2: gaps between sums of few samples"),
     "kept-weights": _study("studies_tickets", "kept_weights", "C, Figure 1a: which sizes are kept"),
     "scores": _study("studies_tickets", "scores", "C, Figure 1: scores of all and of kept weights"),
@@ -62,7 +64,9 @@ STUDIES: Mapping[str, Study] = {
     "weight-moments": _study(
         "studies_moments", "weight_moments", "B, Table 1, Figures 1-2: moments of a net's weights"
     ),
-    "width": _study("studies_width", "width", "A, Lemma A.4: success against width, R = 1, 2, 4, 8"),
+    "width": _study(
+        "studies_width", "width", "A, Lemma A.4: success against width, R = 1, 2, 4, 8"
+    ),
     "sketch-error": _study(
         "studies_masks", "sketch_error", "C: error against s for sketch, top-k and uniform masks"
     ),

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import attrs
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError
@@ -25,7 +24,7 @@ Tensors = Mapping[str, Tensor]
 
 @attrs.frozen(eq=False)
 class Ticket:
-    """A mask, the weights the network started with and its last ones; of a run, the fresh network."""
+    """A mask, the weights a network started with, its last ones; of a run the fresh network."""
 
     initial: dict[str, Tensor]
     final: dict[str, Tensor]
@@ -196,10 +195,10 @@ def ticket_norms(
         kept, cells = int(mask.sum()), len(mask)
         winning = float(squares[mask].sum())
         sampled = subset_sums(squares, kept, random_masks, rng)
-        spread = float(np.sqrt(kept * (1 - kept / cells) * squares.var(ddof=1))) if cells > 1 else 0.0
+        spread = float(np.sqrt(kept * (1 - kept / cells) * squares.var(ddof=min(1, cells - 1))))
         rows.append({"layer": name, "weights": cells, "kept": kept, "norm": winning**0.5,
                      "random norm": float(np.sqrt(sampled).mean()),
-                     "z": (winning - kept * squares.mean()) / spread if spread else 0.0,
+                     "z": float((winning - kept * squares.mean()) / spread) if spread else 0.0,
                      "rank": float((sampled < winning).mean())})  # fmt: skip
         axes.hist(np.sqrt(sampled), 40, label=f"{random_masks:,} random masks")
         axes.axvline(winning**0.5, color="black", label="winning")
@@ -210,9 +209,7 @@ def ticket_norms(
     return rows, drawn
 
 
-def subset_sums(
-    values: np.ndarray, kept: int, count: int, rng: np.random.Generator
-) -> np.ndarray:
+def subset_sums(values: np.ndarray, kept: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """(count,): sums of `kept` of the values, chosen at random without replacement."""
     if kept in (0, len(values)):
         return np.full(count, values.sum() if kept else 0.0)

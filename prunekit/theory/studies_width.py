@@ -47,8 +47,12 @@ def width(
     axes = drawn.subplots()
     for R in draws:
         mine = [row for row in rows if row["R"] == R]
-        (line,) = axes.plot([r["width"] for r in mine], [r["exact"] for r in mine], label=f"R = {R}")
-        axes.plot([r["width"] for r in mine], [r["rate"] for r in mine], "o", color=line.get_color())
+        (line,) = axes.plot(
+            [r["width"] for r in mine], [r["exact"] for r in mine], label=f"R = {R}"
+        )
+        axes.plot(
+            [r["width"] for r in mine], [r["rate"] for r in mine], "o", color=line.get_color()
+        )
     axes.axhline(1 - delta, color="gray", linestyle=":")
     axes.set(xscale="log", xlabel="hidden width", ylabel="success rate")
     axes.legend()
