@@ -19,12 +19,14 @@ from prunekit.draws import words_at
 from prunekit.errors import SpecError
 from prunekit.theory.compact import Domain, Error, compacted, error_of
 from prunekit.theory.domain import Floats, one_of, positive, probability, refuse, whole
-from prunekit.theory.resampling import Lemma, iterand_width
+from prunekit.theory.resampling import Domain as Region
+from prunekit.theory.resampling import Lemma, Repaired, iterand_width, layers_scale
 from prunekit.theory.target import Matrix, Target
 
 Ints = npt.NDArray[np.int64]
 STREAM = "redrawn"
 AT_ONCE = 2**20
+FORMS: tuple[Repaired, Repaired] = ("corrected", "printed")
 
 
 @attrs.frozen
@@ -123,7 +125,8 @@ def iterand_construct(
         norms <= 1.
     width: hidden neurons of each layer, an even number for each input. Default: the corrected
         width (A1), with which no neuron is missing with probability >= 1 - delta.
-    domain: "unit_cube" (Lemma A.6), or "unit_ball", on which Theorem A.1 holds (A4).
+    domain: "unit_cube", of Lemma A.6, or "unit_ball"; Theorem A.1 holds as printed on the latter
+        only, on the former with another constant (A4).
     """
     positive(eps=eps)
     probability(delta=delta)
@@ -134,13 +137,15 @@ def iterand_construct(
     seed = int(torch.randint(2**62, (), generator=generator, device=device))
     depth = len(target.matrices)
     lemma: Lemma = "A6" if depth == 1 else "A1"
+    region: Region = "cube" if depth > 1 and domain == "unit_cube" else "ball"
+    inputs = target.widths[0]
     shapes = [matrix.shape for matrix in target.matrices]
     corrected, printed = (
-        [iterand_width(lemma, eps, delta, R, n, m, depth, form) for m, n in shapes]
-        for form in ("corrected", "printed")
+        [iterand_width(lemma, eps, delta, R, n, m, depth, form, region, inputs) for m, n in shapes]
+        for form in FORMS
     )
     widths = corrected if width is None else [_width(width, n) for _, n in shapes]
-    scale = 1 if depth == 1 else 2 * depth
+    scale = 1.0 if depth == 1 else layers_scale(depth, eps, region, inputs)
     eta = [eps / (scale * n * math.sqrt(m)) for m, n in shapes]
     layers = [RedrawnLayer(seed, number, R, size) for number, size in enumerate(widths)]
     found = [_layer(*given) for given in zip(layers, target.matrices, eta)]
@@ -156,8 +161,10 @@ def iterand_construct(
 
 def _target(W: Any) -> Target:
     """The target, looked at for what the lemmas assume."""
-    matrix = not isinstance(W, nn.Module) and np.ndim(W[0] if len(W) else W) == 1
-    target = Target.of([W] if matrix else W)
+    matrix = (
+        isinstance(W, list | tuple | torch.Tensor | np.ndarray) and len(W) and np.ndim(W[0]) == 1
+    )
+    target = Target.of([W] if matrix else W, "W")
     if not isinstance(W, nn.Module):
         target = attrs.evolve(target, relu_last=False)
     for place, given in enumerate(target.matrices):

@@ -28,7 +28,7 @@ class Target:
     relu_last: bool
 
     @classmethod
-    def of(cls, weights: Any) -> Target:
+    def of(cls, weights: Any, name: str = "weights") -> Target:
         """The target of an nn.Sequential of Linear and ReLU, or of a list of matrices.
 
         A list stands for the networks of "Logarithmic Pruning", whose output has a ReLU too.
@@ -36,10 +36,10 @@ class Target:
         not follow on each other.
         """
         if isinstance(weights, nn.Module):
-            return cls(*_of_modules(weights))
+            return cls(*_of_modules(weights, name))
         if not isinstance(weights, Sequence | Tensor | np.ndarray):
-            raise SpecError(f"weights is {weights!r}; give matrices or an nn.Sequential")
-        return cls(_checked(list(weights)), True)
+            raise SpecError(f"{name} is {weights!r}; give matrices or an nn.Sequential")
+        return cls(_checked(list(weights), name), True)
 
     @property
     def widths(self) -> list[int]:
@@ -65,7 +65,7 @@ def spectral_norm(matrix: Matrix) -> float:
     return float(np.linalg.norm(matrix, 2))
 
 
-def _of_modules(module: nn.Module) -> tuple[tuple[Matrix, ...], bool]:
+def _of_modules(module: nn.Module, name: str) -> tuple[tuple[Matrix, ...], bool]:
     layers = list(module) if isinstance(module, nn.Sequential) else [module]
     for place, layer in enumerate(layers):
         if not isinstance(layer, nn.Linear if place % 2 == 0 else nn.ReLU):
@@ -75,17 +75,17 @@ def _of_modules(module: nn.Module) -> tuple[tuple[Matrix, ...], bool]:
             raise SpecError(f"layer {place} of the target has a bias: "
                             + UNCOVERED.format("networks without biases"))  # fmt: skip
     matrices = [layer.weight for layer in layers if isinstance(layer, nn.Linear)]
-    return _checked(matrices), len(layers) % 2 == 0
+    return _checked(matrices, name), len(layers) % 2 == 0
 
 
-def _checked(matrices: Sequence[Any]) -> tuple[Matrix, ...]:
+def _checked(matrices: Sequence[Any], name: str) -> tuple[Matrix, ...]:
     """The matrices in float64, their shapes and values looked at."""
     if not matrices:
-        raise SpecError("weights is empty; a target has at least one matrix")
-    found = [_matrix(given, f"weights[{place}]") for place, given in enumerate(matrices)]
+        raise SpecError(f"{name} is empty; a target has at least one matrix")
+    found = [_matrix(given, f"{name}[{place}]") for place, given in enumerate(matrices)]
     for place, (before, after) in enumerate(pairwise(found), 1):
         if after.shape[1] != len(before):
-            raise SpecError(f"weights[{place}] takes {after.shape[1]} values; weights[{place - 1}] "
+            raise SpecError(f"{name}[{place}] takes {after.shape[1]} values; {name}[{place - 1}] "
                             f"gives {len(before)}. Matrices are (out, in)")  # fmt: skip
     return tuple(found)
 
