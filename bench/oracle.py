@@ -1,6 +1,6 @@
 """How the batch construction of "Logarithmic Pruning" grows with the width. Asserts nothing.
 
-    python bench/oracle.py [--widths 50,100,200,400] [--method batch] [--repeats 1]
+    python bench/oracle.py [--widths 100,200,400] [--method batch] [--repeats 1]
 
 The target has three layers n-n-n-10 of normal weights with spectral norm 1; eps = delta = 0.01.
 Each width runs in fresh processes, on one thread; shown are medians of process CPU time and of the
@@ -91,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--widths", default="50,100,200,400")
+    parser.add_argument("--widths", default="100,200,400")
     parser.add_argument("--method", choices=("batch", "recycle"), default="batch")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)

@@ -11,6 +11,7 @@ layer x >= 0, and W- never acts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -24,8 +25,10 @@ from prunekit.theory.target import Matrix, Target, spectral_norm
 
 Domain = Literal["unit_ball", "unit_cube"]
 POINTS = 1024
-ROUNDING = 1e-9
-"""Added to the certified error, relative: more than float64 arithmetic loses in these sizes."""
+ROUNDING = 1 + 1e-9
+"""Factor that covers the float64 rounding of a norm."""
+WEIGHT = 2.0**-44
+"""More than a weight loses in float64 as a sum of products, as a share of itself."""
 
 
 @attrs.frozen
@@ -79,20 +82,28 @@ def certified(target: Target, made: Sequence[tuple[Matrix, Matrix]], domain: Dom
     reach = radius(target, domain) * spectral_norm(target.matrices[0])
     error = first_error(target, *made[0], domain)
     for matrix, (plus, _) in zip(target.matrices[1:], made[1:]):
-        error = spectral_norm(plus) * error + spectral_norm(matrix - plus) * reach
+        error = spectral_norm(plus) * error + (spectral_norm(matrix - plus) + slack(matrix)) * reach
         reach *= spectral_norm(matrix)
-    return error * (1 + ROUNDING)
+    return error * ROUNDING
 
 
 def first_error(target: Target, plus: Matrix, minus: Matrix, domain: Domain) -> float:
     """e_1 = |(W - W+, W - W-)| r_0, since (relu(x), relu(-x)) is as long as x.
 
-    On the cube, also the length of the vector sum_a max(|W - W+|, |W - W-|)[b, a] is a bound.
+    Or |D| r_0, D the larger of |W - W+| and |W - W-| entry by entry, since x_a has one sign; on the
+    cube also the length of the vector of D's row sums. The least of them holds.
     """
     gaps = [target.matrices[0] - side for side in (plus, minus)]
-    by_norm = spectral_norm(np.concatenate(gaps, axis=1)) * radius(target, domain)
-    by_entry = float(np.linalg.norm(np.maximum(*np.abs(gaps)).sum(1)))
-    return by_norm if domain == "unit_ball" else min(by_norm, by_entry)
+    rounding = slack(target.matrices[0]) * radius(target, domain)
+    larger = np.maximum(*np.abs(gaps))
+    by_norm = min(spectral_norm(np.concatenate(gaps, axis=1)), spectral_norm(larger))
+    by_rows = float(np.linalg.norm(larger.sum(1))) if domain == "unit_cube" else math.inf
+    return rounding + min(by_norm * radius(target, domain), by_rows)
+
+
+def slack(matrix: Matrix) -> float:
+    """What rounding of the weights adds to the norm of a difference, at most."""
+    return WEIGHT * float(np.linalg.norm(matrix))
 
 
 def radius(target: Target, domain: Domain) -> float:

@@ -27,6 +27,8 @@ Method = Literal["batch", "recycle"]
 Branches = Literal["both", "active"]
 WIDTHS: Mapping[str, str] = {"batch": "M_thm3", "recycle": "M_thm30"}
 MOST = 2**32
+FINEST = 2.0**-46
+"""The accuracy of a weight, as a share of w_max, that sums of float64 numbers still show."""
 
 
 @attrs.frozen
@@ -75,8 +77,9 @@ class OraclePruned:
     def kept_weights(self, layer: int) -> tuple[Tensor, Tensor]:
         """(u, v) of each kept neuron of a layer, read from the counters again, float64."""
         mask, random = self.masks[layer], self.layers[layer]
-        u = random.law.values(random.words("in", mask.neurons, mask.inputs))
-        v = random.law.values(random.words("out", mask.neurons, mask.outputs))
+        numbers = mask.neurons.astype(np.int64)
+        u = random.law.values(random.words("in", numbers, mask.inputs))
+        v = random.law.values(random.words("out", numbers, mask.outputs))
         return torch.from_numpy(u), torch.from_numpy(v)
 
 
@@ -103,6 +106,11 @@ class Design:
         sizes: Mapping[str, Any] = orseau_architecture(
             target.widths, w_max, eps, delta, f_max, product
         )
+        if sizes["eps_w"] < FINEST * w_max:
+            finest = f"float64 tells them apart down to {FINEST * w_max:.3g}. Raise eps"
+            raise SpecError(
+                f"eps {eps} asks for weights accurate to {sizes['eps_w']:.3g}; {finest}"
+            )
         return cls(target, domain, sizes, Law(sizes["alpha"], sizes["beta"], w_max, sizes["k"]))
 
     @property

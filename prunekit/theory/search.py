@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from prunekit.theory.greedy import Found
 from prunekit.theory.hyperbolic import Bools, Floats, Ints
 from prunekit.theory.target import Matrix
+
+Numbers = npt.NDArray[np.uint32]
 
 
 @attrs.define
@@ -23,9 +26,9 @@ class Demands:
     """Signs, (pairs,)."""
     rest: Floats
     """(pairs, 2)."""
-    neurons: list[Ints]
+    neurons: list[Numbers]
     """Kept neurons, in the order they were found, and the pair that each serves."""
-    pairs: list[Ints]
+    pairs: list[Numbers]
 
     @classmethod
     def of(cls, matrix: Matrix, both: bool) -> Demands:
@@ -51,21 +54,29 @@ class Demands:
 class LayerMask:
     """The kept neurons of a layer; all others are pruned, and all other weights of these.
 
-    neurons: their numbers in 0 ... M - 1. inputs, outputs: the only weights they keep are
-    U[neuron, input] and V[output, neuron]. All int64 (kept,).
+    Neuron `neurons[j]` of 0 ... M - 1 keeps two weights: U[neuron, inputs[j]] into it and
+    V[outputs[j], neuron] out of it. Its pair is outputs[j] * n_in + inputs[j].
     """
 
-    neurons: Ints
-    inputs: Ints
-    outputs: Ints
+    neurons: Numbers
+    pairs: Numbers
+    n_in: int
 
     @classmethod
     def of(cls, demands: Demands) -> LayerMask:
         empty = [np.empty(0, np.uint32)]
-        pairs = np.concatenate(demands.pairs or empty).astype(np.int64)
-        neurons = np.concatenate(demands.neurons or empty).astype(np.int64)
-        n_in = demands.matrix.shape[1]
-        return cls(neurons, pairs % n_in, pairs // n_in)
+        neurons, pairs = (np.concatenate(x or empty) for x in (demands.neurons, demands.pairs))
+        return cls(neurons, pairs, demands.matrix.shape[1])
+
+    @property
+    def inputs(self) -> Ints:
+        """int64 (kept,)."""
+        return self.pairs.astype(np.int64) % self.n_in
+
+    @property
+    def outputs(self) -> Ints:
+        """int64 (kept,)."""
+        return self.pairs.astype(np.int64) // self.n_in
 
 
 @attrs.frozen

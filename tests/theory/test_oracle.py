@@ -197,6 +197,7 @@ W = [[0.3, -0.2], [0.1, 0.4]]
         ({"method": "greedy"}, "method must be one of batch, recycle: 'greedy'"),
         ({"domain": "box"}, "domain must be one of unit_ball, unit_cube: 'box'"),
         ({"branches": "one"}, "branches must be one of both, active: 'one'"),
+        ({"eps": 1e-20}, "eps 1e-20 asks for weights accurate to 1.3e-21; float64 tells"),
         ({"share": 0.0}, r"share must lie in \(0, 1\]"),
         ({"share": 0.5, "method": "recycle"}, "and be 1 for the method recycle: 0.5"),
     ],

@@ -73,9 +73,9 @@ def test_the_printed_width_fails_more_often_than_delta_the_corrected_one_does_no
 ):
     """Erratum A1, w = 1, eps = 0.25, delta = 0.05: the event of the proof fails with 0.1347.
 
-    2,000 draws each; a share is within 4 standard errors of its mean with confidence 99.99 %.
+    1,200 draws each; a share is within 4 standard errors of its mean with confidence 99.99 %.
     """
-    trials = 2000
+    trials = 1200
     failures = {}
     for width in (printed, corrected):
         found = [pruned([[1.0]], seed, eps=0.25, delta=0.05, R=R, width=width).success
