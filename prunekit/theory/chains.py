@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prunekit.errors import SpecError
+from prunekit.theory.tracing import traced
 
 EXPLICIT = 1 << 21
 """Entries up to which a convolution is written as a matrix to take its norm."""
@@ -65,7 +66,10 @@ Step = Affine | ReLU | Flatten
 
 
 def chain(module: nn.Module, name: str) -> list[Step]:
-    """The steps of a module; SpecError names the layer that is not known."""
+    """The steps of a module; SpecError names the layer that is not known.
+
+    A module of your own is traced.
+    """
     found = list(_steps(module, name))
     if not found:
         raise SpecError(f"{name} has no layer; give a module of Linear, Conv2d and ReLU layers")
@@ -78,10 +82,12 @@ def _steps(module: nn.Module, name: str) -> list[Step]:
     for cls, read in READERS.items():
         if isinstance(module, cls):
             return read(module, name)
-    raise SpecError(
-        f"layer {name} is a {type(module).__name__}, which is not covered; expected an "
-        "nn.Sequential of Linear, Conv2d, ReLU, Flatten and Identity"
-    )
+    if type(module).__module__.startswith("torch.nn"):
+        raise SpecError(
+            f"layer {name} is a {type(module).__name__}, which is not covered; expected Linear, "
+            "Conv2d, ReLU, Flatten and Identity"
+        )
+    return _steps(traced(module, name), name)
 
 
 def _linear(layer: nn.Linear, name: str) -> list[Step]:

@@ -111,6 +111,9 @@ def _plot(rows: Sequence[Row]) -> Any:
         axes.plot([r["s"] for r in mine], [r["error"] for r in mine], "o", label=name)
         axes.plot([r["s"] for r in mine], [r["expected"] for r in mine], "-", color="gray")
     axes.set(xscale="log", yscale="log", xlabel="s, weights drawn", ylabel="relative error")
+    sizes = sorted({row["s"] for row in rows})
+    axes.set_xticks(sizes, map(str, sizes))
+    axes.set_xticks([], minor=True)
     axes.legend()
     return drawn
 

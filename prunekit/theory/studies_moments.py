@@ -31,7 +31,8 @@ def weight_moments(
     and 1.8 for uniform weights. "holds": both moments keep K1 and K2, and the mean lies within
     4.5 standard errors of 0. K1, K2: None = the largest that any layer needs.
 
-    model: a module, parameter name -> tensor, or a run folder; None = a small pruned network.
+    model: a module, parameter name -> tensor, or a run folder; None = a small network trained on
+    digits. A pruned weight counts as 0.
     """
     layers = matrices(model)
     rows: list[Row] = [_row(name, matrix) for name, matrix in layers.items()]
@@ -72,7 +73,7 @@ def matrices(model: Source | None) -> dict[str, Tensor]:
     if model is None:
         from prunekit.theory.studies_tickets import small_ticket
 
-        named: Mapping[str, Tensor] = small_ticket().final
+        named: Mapping[str, Tensor] = small_ticket(density=1.0, rounds=1).final
     elif isinstance(model, str | Path):
         from prunekit.runs import load
 

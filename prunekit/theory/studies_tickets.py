@@ -68,13 +68,13 @@ def _taken(model: nn.Module, masks: Tensors) -> dict[str, Tensor]:
     return {name: parameters[name].detach().double() for name in masks}
 
 
-def small_ticket() -> Ticket:
-    """A 64-300-100-10 network at density 0.2: three rounds of training, pruning and rewinding."""
+def small_ticket(density: float = 0.2, rounds: int = 3) -> Ticket:
+    """A 64-300-100-10 network on digits: rounds of training, pruning and rewinding, a training."""
     from prunekit import Prune, Rounds, Spec, Train, run
 
     spec = Spec(
-        arch="mlp", dataset="digits", scorer="magnitude", prune=Prune(density=0.2),
-        rounds=Rounds(count=3, epochs=4, rewind="init"), train=Train(epochs=4), observers=(),
+        arch="mlp", dataset="digits", scorer="magnitude", prune=Prune(density=density),
+        rounds=Rounds(count=rounds, epochs=4, rewind="init"), train=Train(epochs=4), observers=(),
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         return ticket_of(run(spec, Path(folder) / "run").folder)

@@ -113,9 +113,9 @@ def sup_error(
 ) -> SupError:
     """Bounds of sup ||F(x) - G(x)||_2 over a domain, from above (certified) and below (attained).
 
-    F, G: nn.Sequential of Linear, Conv2d (padding zeros or circular), ReLU, Flatten, Identity, or
-    one such layer; never changed. domain: Ball(shape, radius), Cube(shape, radius), or "ball" or
-    "cube" of radius 1 where the first layer is Linear. starts, steps: of the gradient ascent.
+    F, G: modules that apply Linear, Conv2d (padding zeros or circular), ReLU, Flatten, Identity,
+    one after the other; never changed. domain: Ball(shape, radius), Cube(shape, radius), or "ball"
+    or "cube" of radius 1 where the first layer is Linear. starts, steps: of the gradient ascent.
     Raises SpecError for another layer, a NaN weight, or networks whose shapes do not fit.
     """
     first, second = chain(F, "F"), chain(G, "G")

@@ -156,6 +156,42 @@ def test_convolutional_networks_are_compared_over_images():
     assert found.upper < 10 * found.lower
 
 
+class Own(nn.Module):
+    """A module of anyone's: layers as attributes, functions in the forward pass."""
+
+    def __init__(self, residual: bool = False, soft: bool = False) -> None:
+        super().__init__()
+        self.first, self.second = linear([1.0, -2.0], [0.5, 1.0]), linear([1.0, 1.0])
+        self.residual, self.soft = residual, soft
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = torch.relu(self.first(torch.flatten(x, 1)))
+        if self.soft:
+            hidden = torch.tanh(hidden)
+        return self.second(hidden + x if self.residual else hidden)
+
+
+def test_a_module_of_your_own_is_traced():
+    own = Own()
+    same = nn.Sequential(nn.Flatten(), own.first, nn.ReLU(), own.second)
+    other = nn.Sequential(nn.Flatten(), own.first, nn.ReLU(), linear([0.0, 0.0]))
+    assert sup_error(own, same, Ball((2,))).upper < 1e-8
+    found, spelled = sup_error(own, other, Ball((2,))), sup_error(same, other, Ball((2,)))
+    assert (found.upper, found.lower) == (spelled.upper, spelled.lower)
+
+
+@pytest.mark.parametrize(
+    ("F", "message"),
+    [
+        (Own(residual=True), "F is no chain of layers: add joins"),
+        (Own(soft=True), "F calls tanh, which is not covered"),
+    ],
+)
+def test_a_module_that_does_more_is_refused_in_one_line(F, message):
+    with pytest.raises(SpecError, match=message):
+        sup_error(F, F, Ball((2,)))
+
+
 @pytest.mark.parametrize(
     ("F", "G", "domain", "message"),
     [
