@@ -39,6 +39,7 @@ LABELS = {
     "empty": "empty layers",
     "dead": "kept but dead",
     "redrawn_kept": "redrawn and kept",
+    "redrawn_share": "share of kept redrawn",
     "redrawn_zeros": "redrawn for being all zero",
 }
 NOT_LISTED = ("masks_sha256", "published")  # the first is long, the second has its own table

@@ -26,7 +26,7 @@ from prunekit.jobdata import measure
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins, source_hash
-from prunekit.resolve import resolve
+from prunekit.resolve import acts, learns, resolve
 from prunekit.rounds import Pruning
 from prunekit.runfolder import RunFolder
 from prunekit.schedule import kept_counts
@@ -166,6 +166,8 @@ def _schedule(spec: Spec, total: int) -> list[int]:
 def memory_estimate(parameters: int, maskable: int, spec: Spec) -> int:
     """Bytes of weights, gradients, optimizer state and masks; activations are not counted."""
     moments = 1 if spec.train.optimizer == "sgd" else 2
+    if learns(spec.scorer) and spec.prune.density != 1:  # weight, score, its gradient and moments
+        return 4 * parameters + 4 * maskable * (3 + moments + acts(spec.reinit))
     return 4 * parameters * (2 + moments) + maskable * (4 + 1 + 1)
 
 

@@ -56,7 +56,7 @@ class Signs(Mapping[str, Tensor]):
 
     def write(self, name: str, ranked: Tensor, threshold: float, out: Tensor) -> None:
         """As `keep_at_least` of the weights: one pass, no mask and no floats in memory."""
-        if not in_order(ranked, out):
+        if not in_order(self.signs[name], ranked, out):
             keep_at_least(ranked, threshold, self[name], out)
             return
         floats = torch.empty(CHUNK)
@@ -66,7 +66,7 @@ class Signs(Mapping[str, Tensor]):
 
     def multiply(self, name: str, gradient: Tensor) -> None:
         """gradient *= weights, in place."""
-        if not in_order(gradient):
+        if not in_order(self.signs[name], gradient):
             gradient.mul_(self[name])
             return
         floats = torch.empty(CHUNK)

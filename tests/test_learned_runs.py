@@ -15,7 +15,7 @@ from prunekit.build import build_model
 from prunekit.data import prepare
 from prunekit.resolve import resolve
 from prunekit.runfolder import RunFolder
-from prunekit.runs import load
+from prunekit.runs import load, plan
 from prunekit.shipping import ticket_of_run
 from prunekit.tensorfile import read_tensors
 from tests.tinyruns import FUSE, learned_spec, plugins, run_tiny
@@ -124,6 +124,13 @@ def test_a_control_follows_learning_and_keeps_every_layers_count(name: str, tmp_
         for d in ("plain", "control")
     ]
     assert not torch.equal(*weights)
+
+
+def test_a_plan_counts_the_bytes_of_learning() -> None:
+    """Each weight: effective, frozen, score, gradient, momentum, and the number of its draw."""
+    found = plan(learned_spec(), plugins=plugins())
+    others = found["parameters"] - found["maskable"]
+    assert found["memory_bytes"] == 24 * found["maskable"] + 4 * others
 
 
 def test_density_one_trains_the_weights_and_no_score(tmp_path: Path) -> None:
