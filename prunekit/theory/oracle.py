@@ -147,6 +147,10 @@ def oracle_prune(
     branches: "active" leaves out the branch of U < 0 after the first layer, whose inputs are >= 0.
     share: of the theorem's neurons that there are, to see how many are needed; batch only.
 
+    Differs from the paper: neurons are taken by first fit, and where Theorem 3 needs Hall's theorem
+    to close (D5) all of them are looked at before the search gives up; a neuron whose product
+    falls in a table cell on a border between categories (about 1 in 200) is passed over.
+
     eps_w is taken as printed, with the factor e that D2 shows to be unnecessary; that factor pays
     for norms that are the target's instead of the pruned network's (D6). Raises SpecError for
     arguments outside their domain and for networks that the theorem does not cover.
