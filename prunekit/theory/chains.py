@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prunekit.errors import SpecError
+from prunekit.theory.compact import Compact
 from prunekit.theory.tracing import traced
 
 EXPLICIT = 1 << 21
@@ -77,7 +78,8 @@ def chain(module: nn.Module, name: str) -> list[Step]:
 
 
 def _steps(module: nn.Module, name: str) -> list[Step]:
-    if isinstance(module, nn.Sequential):
+    plain = type(module).forward is nn.Sequential.forward or isinstance(module, Compact)
+    if isinstance(module, nn.Sequential) and plain:
         return [step for key, child in module.named_children() for step in _steps(child, key)]
     for cls, read in READERS.items():
         if isinstance(module, cls):
@@ -91,12 +93,16 @@ def _steps(module: nn.Module, name: str) -> list[Step]:
 
 
 def _linear(layer: nn.Linear, name: str) -> list[Step]:
-    weight, bias = _numbers(layer, name)
+    return [linear_step(*_numbers(layer, name))]
+
+
+def linear_step(weight: Tensor, bias: Tensor | None) -> Affine:
+    """x -> weight x + bias on the last dimension."""
 
     def norm(weight: Tensor, shape: tuple[int, ...]) -> float:
         return float(torch.linalg.matrix_norm(weight, 2)) * ROUNDING
 
-    return [Affine(weight, bias, functional.linear, norm, ("Linear", tuple(weight.shape)))]
+    return Affine(weight, bias, functional.linear, norm, ("Linear", tuple(weight.shape)))
 
 
 def _conv(layer: nn.Conv2d, name: str) -> list[Step]:

@@ -6,7 +6,8 @@ For modules of Linear, Conv2d and ReLU layers. The upper bound is certified, the
   a_{i-1} + ||b_i||, from e_0 = 0 and a_0 = sup ||x|| (the recursion behind Theorem 1 of paper B
   and Lemma 1 of paper D); once from F to G, once from G to F;
 - intervals: lower and upper bounds of each unit of F, of G, and of their difference;
-- apart: ||F|| + ||G|| from the intervals of each: the only one where layers do not correspond.
+- apart: ||F|| + ||G|| from the intervals of each: the only one where layers do not correspond,
+  though a Linear W corresponds to the layers [W, -W] relu([x; -x]).
 
 The lower bound is the best of projected gradient ascents, a value that is attained at `at`. All
 is computed in float64; norms carry a factor 1 + 1e-9 for its rounding.
@@ -25,6 +26,7 @@ from prunekit.draws import generator
 from prunekit.errors import SpecError
 from prunekit.theory.chains import ROUNDING, Affine, ReLU, Step, chain
 from prunekit.theory.intervals import Region, gap_through, through
+from prunekit.theory.splitting import aligned
 
 
 def _not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -130,7 +132,7 @@ def sup_error(
 def certificates(first: list[Step], second: list[Step], domain: Domain) -> dict[str, float]:
     """Name -> upper bound of the sup error; the first two only where layers correspond."""
     found = {}
-    first, second = without_idle(first), without_idle(second)
+    first, second = aligned(without_idle(first), without_idle(second))
     if [step.kind for step in first] == [step.kind for step in second]:
         found["layers"] = min(by_norms(first, second, domain), by_norms(second, first, domain))
         found["intervals"] = by_intervals(first, second, domain)

@@ -12,6 +12,7 @@ from torch import nn
 from prunekit.draws import generator
 from prunekit.errors import SpecError
 from prunekit.theory.chains import chain, spread, torus_norm
+from prunekit.theory.construct import oracle_prune
 from prunekit.theory.sup_error import Ball, Cube, certificates, sup_error
 
 
@@ -154,6 +155,37 @@ def test_convolutional_networks_are_compared_over_images():
     found = sup_error(*nets, Ball((1, 6, 6)), starts=8)
     assert 0 < found.lower <= found.upper < math.inf
     assert found.upper < 10 * found.lower
+
+
+def test_a_layer_corresponds_to_its_split_form():
+    """[W', -W'] relu([x; -x]) against W x: the same gap as W' against W, but for a factor."""
+    F, near = linear([1.0, -2.0], [0.5, 1.0]), linear([1.0, -1.5], [0.5, 1.0])
+    whole = torch.cat([near.weight.detach(), -near.weight.detach()], dim=1).tolist()
+    units = linear([1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0])
+    found = sup_error(F, nn.Sequential(units, nn.ReLU(), linear(*whole)))
+    assert found.certificate != "apart"
+    assert 0.5 * (1 - 1e-4) <= found.lower <= found.upper <= 1.01
+
+
+def test_a_network_pruned_by_the_oracle_is_near_its_target():
+    rng = generator(0, "oracle")
+    target = nn.Sequential(mlp(3, 3, 4, 2, scale=0.3), nn.ReLU())
+    plain = nn.Sequential(*target[0], nn.ReLU())
+    made = oracle_prune(plain, 1.0, 0.05, 0.05, generator=rng)
+    found = sup_error(plain, made.module)
+    assert 0 < found.lower <= found.upper <= 2 * made.error.certified
+
+
+class Skipping(nn.Sequential):
+    """An nn.Sequential that is none."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self[0](x)
+
+
+def test_a_sequential_with_a_forward_of_its_own_is_traced():
+    with pytest.raises(SpecError, match="F is no chain of layers"):
+        sup_error(Skipping(nn.Linear(2, 2)), nn.Linear(2, 2))
 
 
 class Own(nn.Module):
