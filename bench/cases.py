@@ -188,6 +188,25 @@ def command(*arguments: str) -> Callable[[], Call]:
     )
 
 
+def convolution_norm(channels: int = 16, kernel: int = 3, size: int = 16) -> Case:
+    """The norm by Fourier transform, beside that of the explicit matrix (4096 x 4096)."""
+    from prunekit.theory.random_networks import conv_operator_matrix, conv_operator_norm
+
+    def kernels() -> Tensor:
+        rng = prunekit.generator(0, "bench")
+        shape = (channels, channels, kernel, kernel)
+        return torch.randn(shape, dtype=torch.float64, generator=rng)
+
+    def ours() -> Call:
+        return partial(conv_operator_norm, kernels(), size)
+
+    def theirs() -> Call:
+        matrix = conv_operator_matrix(kernels(), size)
+        return lambda: torch.linalg.matrix_norm(matrix, 2)
+
+    return Case(ours, theirs, "torch.linalg.matrix_norm")
+
+
 CASES: Mapping[str, Callable[[], Case]] = {
     "synflow-vgg19": lambda: synflow("vgg19"),
     "synflow-resnet20": lambda: synflow("resnet20"),
@@ -201,6 +220,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "edge-popup-signs-step-32": lambda: learned(32, "signed-constant"),
     "draw-weights": drawn_weights,
     "redraw": redraw,
+    "convolution-norm": convolution_norm,
     "help": lambda: Case(
         command("-m", "prunekit", "--help"), command("-c", "import argparse"), "bare python"
     ),

@@ -80,7 +80,7 @@ def compare(names: Sequence[str], repeats: int, threads: int) -> None:
             for side in SIDES
         )
         row = (f"{a:.3f}", f"{ma / 1e6:.0f}", CASES[name]().beside, f"{b:.3f}", f"{mb / 1e6:.0f}")
-        table.add_row(name, *row, f"{a / b:.2f}")
+        table.add_row(name, *row, f"{a / b:.3g}")
     Console().print(table)
 
 
