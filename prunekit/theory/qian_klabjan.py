@@ -217,21 +217,14 @@ def qk_theorem3(
     whole(3, l=l, d=d)
     whole(1, d0=d0, dl=dl, p=p, p0=p0, q=q)
     positive(L=L, alpha=alpha, beta1=beta1, beta2=beta2, C1=C1, C2=C2, C_latala=C_latala)
-    limit = qk_alpha_limit_conv(d)
-    if alpha > limit:
-        raise refuse("alpha", alpha, f"lie in (0, {limit:.6g}] for {d} channels")
-    if beta2 >= alpha / 4:
-        raise refuse("beta2", beta2, f"be < alpha/4 = {alpha / 4:.6g}")
-    if p < q:
-        raise SpecError(f"p must be >= q: p {p}, q {q}")
+    within_limits(d, p, q, alpha, beta2)
     C3 = C_latala * (math.sqrt(C1) * 2 + C2**0.25)
     C4 = C_latala * (2 * math.sqrt(3 * C1) + C2**0.25)
     a, b, edge = p**-beta1, d**-beta2, p ** (1 - beta1)
     inner = 1 - (l - 2) * C4 * q * q / p * d ** (beta2 - alpha / 4)
     inner -= (l * l - l - 2) / 2 * C3 * q * q / edge
     p_mask, growth = masks_hold(d, l), a * (a + b) ** (l - 2) - a ** (l - 1)
-    last = C_latala * math.sqrt(C1) * (1 + math.sqrt(dl / d) / p)
-    last += C_latala * (C2 * dl / d) ** 0.25 / math.sqrt(p)
+    last = C_latala * last_layer_mean(C1, C2, dl / d, p)
     scale, pbar = L ** (l - 1) * p0 * growth, inner - C3 / edge
     warn_of(p_mask * pbar, growth / a ** (l - 1))
     values = {"C3": C3, "C4": C4, "pbar": pbar, "p_mask": p_mask, "prob": p_mask * pbar}
@@ -242,3 +235,20 @@ def qk_theorem3(
     positive(t=t)
     fixed = {"pbar_corrected": inner - last / t, "prob_corrected": p_mask * (inner - last / t)}
     return {**values, **fixed, "error_bound_corrected": t * scale * math.sqrt(d0)}
+
+
+def within_limits(d: int, p: int, q: int, alpha: float, beta2: float) -> None:
+    """SpecError unless Theorem 3 speaks of these exponents and sizes."""
+    limit = qk_alpha_limit_conv(d)
+    if alpha > limit:
+        raise refuse("alpha", alpha, f"lie in (0, {limit:.6g}] for {d} channels")
+    if beta2 >= alpha / 4:
+        raise refuse("beta2", beta2, f"be < alpha/4 = {alpha / 4:.6g}")
+    if p < q:
+        raise SpecError(f"p must be >= q: p {p}, q {q}")
+
+
+def last_layer_mean(C1: float, C2: float, ratio: float, p: int) -> float:
+    """Latala's bound on E|W_l| without its constant (B6); ratio: outputs over channels."""
+    rows = math.sqrt(C1) * (1 + math.sqrt(ratio) / p)
+    return float(rows + (C2 * ratio) ** 0.25 / math.sqrt(p))

@@ -9,6 +9,7 @@ import pytest
 
 from prunekit.theory import VacuousBound
 from prunekit.theory.occupancy import binomial_tail
+from prunekit.theory.qian_klabjan import last_layer_mean
 from prunekit.theory.random_matrices import last_layer_norm
 from prunekit.theory.random_networks import (
     balls_in_bins,
@@ -98,7 +99,7 @@ def test_b6_the_last_layers_norm_is_about_one_at_every_size(p):
     d, dl, beta1 = 4, 10, 0.5
     norms = [last_layer_norm(generator(seed), p, d, dl) for seed in range(20)]
     assert min(norms) > 0.95 > p**-beta1
-    assert 1 < np.mean(norms) <= 1 + math.sqrt(dl / d) / p + (3 * dl / d) ** 0.25 / math.sqrt(p)
+    assert 1 < np.mean(norms) <= last_layer_mean(1.0, 3.0, dl / d, p)
 
 
 def test_b7_a_row_of_signs_needs_a_constant_near_one():
