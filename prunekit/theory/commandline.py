@@ -54,7 +54,9 @@ def list_all(_: argparse.Namespace) -> int:
         rows += [(name, listing.summary(getattr(theory, name))) for name in names]
     studies = [("study", "what it redoes")]
     studies += [(name, study.summary) for name, study in STUDIES.items()]
+    others = sorted(set(theory.__all__) - {name for row in rows for name in row[:1]})
     print(f"{listing.columns(rows)}\n\n{listing.columns(studies)}")
+    print(f"\nin Python also, from prunekit.theory: {', '.join(others)}")
     return 0
 
 

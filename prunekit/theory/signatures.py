@@ -52,11 +52,20 @@ def converter(annotation: Any) -> Callable[[str], Any] | None:
         return known[-1] if known else None
     if typing.get_origin(annotation) is Sequence:
         inner = typing.get_args(annotation)[0]
-        scalars = {int: int, float: float}
-        return numbers if inner in scalars or typing.get_origin(inner) is Sequence else None
+        if inner is str or typing.get_origin(inner) is Literal:
+            return lambda text: [parse(word.strip(), inner) for word in text.split(",")]
+        return numbers if numeric(inner) else None
     if annotation in (bool, int, float, str) or typing.get_origin(annotation) is Literal:
         return lambda text: parse(text, annotation)
     return None
+
+
+def numeric(annotation: Any) -> bool:
+    """Whether JSON's numbers, lists of them and null say every value of this type."""
+    if is_union(annotation) or typing.get_origin(annotation) in (Sequence, tuple):
+        parts = typing.get_args(annotation)
+        return all(part in (type(None), Ellipsis) or numeric(part) for part in parts)
+    return annotation in (int, float)
 
 
 def numbers(text: str) -> Any:
@@ -101,12 +110,13 @@ def add_flags(parser: argparse.ArgumentParser, function: Callable[..., Any]) -> 
 
 def placeholder(annotation: Any) -> str:
     """What stands for a value in a help text."""
-    parts = typing.get_args(annotation) if is_union(annotation) else (annotation,)
+    union = typing.get_args(annotation) if is_union(annotation) else (annotation,)
+    parts = [part for part in union if part is not type(None) and converter(part) is not None]
     if any(typing.get_origin(part) is Sequence or part is Any for part in parts):
         return "LIST"
-    if typing.get_origin(parts[0]) is Literal:
-        return "|".join(map(str, typing.get_args(parts[0])))
-    return "TEXT" if parts[0] is str else parts[0].__name__.upper()
+    if typing.get_origin(parts[-1]) is Literal:
+        return "|".join(map(str, typing.get_args(parts[-1])))
+    return "TEXT" if parts[-1] is str else parts[-1].__name__.upper()
 
 
 def values_of(given: argparse.Namespace, function: Callable[..., Any]) -> dict[str, Any]:

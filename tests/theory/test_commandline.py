@@ -55,8 +55,12 @@ for module in pkgutil.iter_modules(prunekit.theory.__path__):
 
 
 def test_every_bound_and_study_is_listed(capsys):
-    names = [line.split()[0] for line in said(capsys, "list").splitlines() if line]
-    assert names == ["bound", *NAMES, "study", *STUDIES]
+    *lines, last = said(capsys, "list").splitlines()
+    assert [line.split()[0] for line in lines if line] == ["bound", *NAMES, "study", *STUDIES]
+    assert last.startswith(
+        "in Python also, from prunekit.theory: CALCULATORS, VacuousBound, advise"
+    )
+    assert "oracle_prune" in last
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -161,6 +165,15 @@ def test_advice_on_two_layers_leaves_out_what_needs_one_between():
     assert "not covered" in rows["B, theorems 1 and 2"]["verdict"]
     redrawn = {row["verdict"] for row in advise([4, 6, 3], R=5) if "R = 5" in row["theorem"]}
     assert redrawn == {"proof fails (A1)", "holds"}
+
+
+def test_the_options_of_a_study_are_flags_too(capsys, tmp_path):
+    options = "--widths 4,6 --laws normal --alphas null,0.5 --trials 3"
+    said(capsys, f"study table-3 {options} --out {tmp_path}")
+    rows = json.loads((tmp_path / "table.json").read_text())
+    assert [(row["d"], row["law"], row["alpha"]) for row in rows] == [
+        (4, "normal", None), (4, "normal", 0.5), (6, "normal", None), (6, "normal", 0.5),
+    ]  # fmt: skip
 
 
 def test_a_study_writes_its_table_and_its_figure(tmp_path, capsys):
