@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import prunekit
 from prunekit.errors import SpecError
 from prunekit.theory import VacuousBound, sketch
 from prunekit.theory.sketch import (
@@ -143,17 +145,25 @@ def test_inverse_norms_are_those_of_columns():
     assert sum_of_inverse_norms([[3.0, 0.0], [4.0, 2.0]]) == pytest.approx(1 / 5 + 1 / 2)
 
 
+def scores(scorer: str, inputs: np.ndarray, targets: list[int], **options: object) -> np.ndarray:
+    """The normalised scores that prunekit's own scorer gives a linear model, W for each class."""
+    model = torch.nn.Linear(len(W), 2, bias=False, dtype=torch.float64)
+    model.weight.data[:] = torch.tensor(W, dtype=torch.float64)
+    batch = torch.tensor(np.atleast_2d(inputs)), torch.tensor(targets)
+    component = prunekit.component("scorer", scorer, **options)
+    (found,) = prunekit.score(model, component, batches=[batch]).values()
+    return (found[0] / found[0].sum()).numpy()
+
+
 def test_the_scores_of_synflow_on_a_linear_model_are_eq_2():
-    sizes = np.linalg.norm(X, axis=1)  # the input r_i: the score is r_i |w_i|
-    scores = np.abs(W) * sizes
-    np.testing.assert_allclose(scores / scores.sum(), sketch_probabilities(X, W))
+    """Its input is r, the norm of each feature."""
+    sizes = np.linalg.norm(X, axis=1)
+    np.testing.assert_allclose(scores("synflow", sizes, [0]), sketch_probabilities(X, W))
 
 
 def test_the_scores_of_snip_with_l1_loss_are_eq_2_where_a_row_has_one_entry():
-    """|w_i sum_j X_ij sign(y_j - t_j)|, with residuals of any sign."""
-    signs = np.array([1.0, -1.0, 1.0])
+    """A batch's samples are the columns of X; its one class wants 1 of each."""
     single = np.array([[2.0, 0, 0], [0, -1.0, 0], [0, 0, 0.5], [0, 3.0, 0]])
     for features, equal in ((single, True), (np.asarray(X), False)):
-        scores = np.abs(W * (features @ signs))
-        p = sketch_probabilities(features.tolist(), W)
-        assert np.allclose(scores / scores.sum(), p) is equal
+        found = scores("snip", features.T, [0, 0, 0], loss="l1")
+        assert np.allclose(found, sketch_probabilities(features.tolist(), W)) is equal
