@@ -20,10 +20,13 @@ class VacuousBound(UserWarning):
     """A bound that says nothing: a probability <= 0, or an error that zeros would keep too."""
 
 
-def vacuous(holds: bool, message: str) -> None:
-    """Warn with VacuousBound where `holds`."""
+def vacuous(holds: bool, message: str, depth: int = 1) -> None:
+    """Warn with VacuousBound where `holds`, in the name of the bound's caller.
+
+    depth: calls between the bound and this one, this one included.
+    """
     if holds:
-        warnings.warn(message, VacuousBound, stacklevel=3)
+        warnings.warn(message, VacuousBound, stacklevel=2 + depth)
 
 
 def refuse(name: str, value: Any, domain: str) -> SpecError:

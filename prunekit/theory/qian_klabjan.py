@@ -107,8 +107,8 @@ def least_width(powers: Sequence[tuple[float, float]], floor: float) -> dict[str
 
 def warn_of(p: float, share: float) -> None:
     """Warn of a probability <= 0, and of an error bound above that of the zero network."""
-    vacuous(p <= 0, f"the probability is only bounded by {p:.4g} <= 0")
-    vacuous(share >= 1, f"the error bound is {share:.4g} times the bound on the output")
+    vacuous(p <= 0, f"the probability is only bounded by {p:.4g} <= 0", depth=2)
+    vacuous(share >= 1, f"the error bound is {share:.4g} times the bound on the output", depth=2)
 
 
 def qk_theorem2(

@@ -176,7 +176,7 @@ def sketch_gaussian_error(w0: Vector, s: int, n: int, form: Squared = "corrected
 def warn_above(bound: float, trivial: float, form: str) -> None:
     """Warn of a bound (no equality) above |w|^2, the error of a mask that keeps nothing."""
     worse = form != "exact" and bound >= trivial > 0
-    vacuous(worse, f"bound {bound:.4g}, and a mask of zeros has error {trivial:.4g}")
+    vacuous(worse, f"bound {bound:.4g}, and a mask of zeros has error {trivial:.4g}", depth=2)
 
 
 def sketch_gaussian_transfer_error(

@@ -136,8 +136,9 @@ def test_the_series_continues_the_gamma_functions():
 def test_a_bound_above_that_of_a_mask_of_zeros_is_vacuous():
     with pytest.warns(VacuousBound, match=r"a mask of zeros has error 4"):
         sketch_gaussian_error([1.0] * 4, 3, 2, "corrected")
-    with pytest.warns(VacuousBound):
+    with pytest.warns(VacuousBound) as caught:
         uniform_mask_error([1.0, 2.0], 2, "printed")
+    assert caught[0].filename == __file__
     uniform_mask_error([1.0, 2.0], 1, "exact")  # an equality is no bound
 
 
