@@ -86,6 +86,7 @@ _OTHERS: Mapping[str, tuple[str, ...]] = {
         "random_mask",
     ),
     "construct": ("iterand_construct", "oracle_prune", "subset_sum_weight"),
+    "supremum": ("Ball", "Cube", "sup_error"),
     "advice": ("advise",),
 }
 _HOME = {

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from prunekit.errors import SpecError
 from prunekit.theory import golden_ratio_decompose, oracle_prune
 from prunekit.theory.oracle import OraclePruned
-from prunekit.theory.sup_error import sup_error
+from prunekit.theory.supremum import sup_error
 from prunekit.theory.target import Target
 from tests.theory.constructions import seeded
 from tests.theory.targets import modules, points, target

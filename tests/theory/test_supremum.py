@@ -13,7 +13,7 @@ from prunekit.draws import generator
 from prunekit.errors import SpecError
 from prunekit.theory.chains import chain, spread, torus_norm
 from prunekit.theory.construct import oracle_prune
-from prunekit.theory.sup_error import Ball, Cube, certificates, sup_error
+from prunekit.theory.supremum import Ball, Cube, certificates, sup_error
 
 
 def linear(*rows: list[float], bias: list[float] | None = None) -> nn.Linear:
