@@ -9,6 +9,7 @@ rounding that IEEE 754 fixes. So a word gives the same bits everywhere.
 from __future__ import annotations
 
 import functools
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+
+from prunekit.errors import SpecError
 
 TABLES = Path(__file__).with_name("quantiles.safetensors")
 OCTAVES = 90
@@ -83,4 +86,8 @@ def _table(name: str, device: torch.device) -> Tensor:
 
 def _float32(value: float) -> float:
     """The nearest float32: torch may keep more digits of a Python number."""
-    return float(np.float32(value))
+    with np.errstate(over="ignore"):
+        nearest = float(np.float32(value))
+    if not math.isfinite(nearest):
+        raise SpecError(f"weights of size {value:.4g} do not fit into float32; choose smaller ones")
+    return nearest

@@ -139,7 +139,15 @@ def fill(model: nn.Module, ticket: Ticket, init: Any) -> None:
         _must_fit(name, tuple(tensor.shape), tensor.dtype, wanted[name])
         wanted[name].copy_(tensor)
     for name, value in header.constants.items():
-        wanted[name].fill_(value)
+        _fill_with(name, value, wanted[name])
+
+
+def _fill_with(name: str, value: float, wanted: Tensor) -> None:
+    try:
+        wanted.fill_(value)
+    except (RuntimeError, OverflowError):
+        what = f"{value!r:.40}, which {wanted.dtype} cannot hold"
+        raise StorageError(f"the ticket's {name!r} is {what}; get or make it again") from None
 
 
 def _must_fit(name: str, shape: tuple[int, ...], dtype: torch.dtype, wanted: Tensor) -> None:

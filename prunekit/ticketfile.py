@@ -152,6 +152,8 @@ def opened(path: str | Path) -> tuple[dict[str, Tensor], Header]:
                 f"{path} is a ticket of version {given['version']!r}, this prunekit reads "
                 f"{VERSION}; install a newer one"
             )
+        if "masks" not in tensors:
+            raise ValueError("it has no masks")
         return tensors, header_from(given)
     except DAMAGED as error:
         raise _damaged(path, error) from None
@@ -220,7 +222,10 @@ def _component(given: Any) -> dict[str, Any]:
 def _shape(given: Any) -> tuple[int, ...]:
     if not isinstance(given, list) or len(given) > 16:
         raise ValueError(f"no shape: {given!r:.80}")
-    return tuple(_count(length) for length in given)
+    shape = tuple(_count(length) for length in given)
+    if any(length >= 2**63 for length in shape):
+        raise ValueError(f"no shape: {given!r:.80}")
+    return shape
 
 
 def _count(given: Any) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 
 from prunekit import ticketfile
 from prunekit.entropy import entropy
@@ -76,7 +76,7 @@ def info(path: str | Path) -> dict[str, Any]:
     spent = {name: tensor.nbytes for name, tensor in tensors.items()}
     masks, values = spent["masks"], sum(spent.get(name, 0) for name in ticketfile.VALUES)
     least = sum(
-        entropy(torch.tensor([part.kept, part.total - part.kept]).numpy()) for part in header.parts
+        entropy(np.array([part.kept, part.total - part.kept], np.float64)) for part in header.parts
     )
     return {
         "arch": header.arch,

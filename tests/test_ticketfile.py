@@ -7,11 +7,12 @@ import attrs
 import pytest
 import torch
 
+import prunekit
 from prunekit import ticketfile, tickets
 from prunekit.cli import main
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
 from prunekit.tensorfile import read_tensors, write_tensors
-from tests.tinytickets import redrawn_run
+from tests.tinytickets import redrawn_run, run_of
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,7 @@ HOSTILE = [
     (put("arch", value={"name": "mlp", "hidden": [10**9]}), PrunekitError, "many more|be built"),
     (put("arch", value={"name": "mlp", "hidden": [99]}), StorageError, "the network has"),
     (put("arch", value={"name": "timm", "pretrained": True}), SpecError, "trained weights"),
+    (put("init", value={"name": "uniform", "bound": 1e300}), SpecError, "do not fit into float32"),
     (put("arch", value=[]), StorageError, "damaged ticket"),
     (put("arch", value={"name": 3}), StorageError, "damaged ticket"),
     (put("init", value={"name": "default"}), SpecError, "draws no weights from a seed"),
@@ -106,6 +108,37 @@ def test_a_hostile_ticket_is_one_line(change, error, message, ticket, tmp_path, 
     assert code in (2, 4)
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", [1e300, 10**30, 2**63])
+def test_a_number_that_a_type_cannot_hold_is_one_line(value, tmp_path):
+    arch = prunekit.component("arch", "cifar", model="resnet20", width=0.1)
+    tickets.save(run_of(tmp_path / "run", arch=arch), tmp_path / "ticket")
+    constants = ticketfile.opened(tmp_path / "ticket")[1].constants
+    name = next(key for key in constants if key.endswith("num_batches_tracked"))
+    path = rewritten(tmp_path / "ticket", tmp_path / "bad", put("constants", name, value=value))
+    with pytest.raises(StorageError, match=r"which torch\.int64 cannot hold; get or make"):
+        tickets.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda given, tensors: tensors.pop("masks"),
+        put("parts", 0, "shape", value=[2**64 - 1] * 16),
+    ],
+)
+def test_a_hostile_ticket_is_described_in_one_line_or_not_at_all(change, ticket, tmp_path, capsys):
+    path = rewritten(ticket, tmp_path / "ticket", change)
+    with pytest.raises(StorageError, match="damaged ticket"):
+        tickets.info(path)
+    assert main(["ticket", "info", str(path)]) == 4
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_ticket_may_say_that_it_is_too_large(ticket, tmp_path):
+    huge = put("parts", 0, "shape", value=[2**60, 2**60])
+    assert tickets.info(rewritten(ticket, tmp_path / "ticket", huge))["weights"] > 2**120
 
 
 def test_a_ticket_that_asks_for_many_weights_is_built_only_when_trusted(ticket):
