@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
+import torch
 from torch import Tensor
 
 SMALL = 1 << 14  # below it, partitioning everything is as quick
@@ -25,7 +26,9 @@ class Nearby:
     reach: float = 0.0
 
     def kth_smallest(self, values: Tensor, k: int) -> float:
-        """The k-th smallest of `values` (any shape, float32 or float64), k counted from 1."""
+        """The k-th smallest of `values` (any shape, floating-point), k counted from 1."""
+        if values.dtype == torch.bfloat16:  # NumPy has none; float32 holds each of them
+            values = values.to(torch.float32)
         flat = values.detach().cpu().contiguous().reshape(-1).numpy()
         if flat.size < SMALL:
             return float(np.partition(flat, k - 1)[k - 1])

@@ -33,5 +33,14 @@ def test_equal_scores_are_their_own_threshold(value: float) -> None:
         assert near.kth_smallest(values, k) == value
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("count", [40, 40_000])
+def test_scores_of_half_precision_have_exact_thresholds(count: int, dtype: torch.dtype) -> None:
+    values = torch.randn(count, generator=torch.Generator().manual_seed(0)).to(dtype)
+    near = Nearby()
+    for k in (1, count // 2, count // 2 + 1, count):
+        assert near.kth_smallest(values, k) == values.double().kthvalue(k).values
+
+
 def test_few_scores_and_other_shapes_are_taken_as_they_are() -> None:
     assert Nearby().kth_smallest(torch.tensor([[3.0, 1.0], [2.0, 4.0]]), 2) == 2.0

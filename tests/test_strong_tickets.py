@@ -119,6 +119,19 @@ def test_scores_are_learned_under_autocast(name: str) -> None:
     assert math.isfinite(history[-1]["train.loss"])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("init", ["uniform", "signed-constant"])
+def test_a_network_of_another_precision_keeps_its_weights(init: str, dtype: torch.dtype) -> None:
+    model = Own().to(dtype)
+    apply_init(model, prunekit.component("init", init), 1)
+    before = tensors(model)
+    x, y = images(3, 2, 2).tensors
+    given = {"batch_size": 4, "lr": 0.1, "density": 0.5}
+    masks, history = prunekit.learn(model, "edge-popup", TensorDataset(x.to(dtype), y), **given)
+    assert_only_masked(before, model, masks)
+    assert math.isfinite(history[-1]["train.loss"])
+
+
 def test_channels_last_learns_the_same_masks() -> None:
     model = net("resnet")
     before = tensors(model)
