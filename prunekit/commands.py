@@ -197,8 +197,9 @@ def _said(value: Any) -> str:
     """A value of a ticket on one line: a component as its name and options."""
     if isinstance(value, Mapping):
         options = {key: item for key, item in value.items() if key != "name"}
-        return " ".join([str(value["name"]), *(f"{k}={v}" for k, v in options.items())])
-    return f"{value:.5g}" if isinstance(value, float) else f"{value}"
+        return " ".join([_said(value["name"]), *(f"{k}={_said(v)}" for k, v in options.items())])
+    text = f"{value:.5g}" if isinstance(value, float) else f"{value}"
+    return text if text.isprintable() else repr(text)
 
 
 def plugins(given: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,10 +65,15 @@ def to_onnx(folder: str | Path, out: str | Path) -> None:
     """
     require_onnx()
     model, masks, spec = load(folder)
-    if getattr(spec.arch, "takes", "images") == "tokens":
-        raise SpecError("onnx is written for images, and this network takes tokens; export others")
+    refuse_tokens(spec.arch)
     shape = json.loads((Path(folder) / "summary.json").read_text())["input_shape"]
     write_bytes(out, onnx_bytes(bake(model, masks).eval(), torch.zeros(2, *shape)))
+
+
+def refuse_tokens(arch: Any) -> None:
+    """SpecError for an architecture that takes tokens: the example for ONNX is of floats."""
+    if getattr(arch, "takes", "images") == "tokens":
+        raise SpecError("onnx is written for images, and this network takes tokens; export others")
 
 
 def require_onnx() -> None:

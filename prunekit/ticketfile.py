@@ -162,7 +162,7 @@ def opened(path: str | Path) -> tuple[dict[str, Tensor], Header]:
 def header_from(given: Mapping[str, Any]) -> Header:
     """The header that a JSON object describes; a PrunekitError or ValueError where it is none."""
     parts = tuple(
-        Part(str(p["name"]), _shape(p["shape"]), _count(p["kept"]), _count(p["turned"]))
+        Part(_text(p["name"]), _shape(p["shape"]), _count(p["kept"]), _count(p["turned"]))
         for p in given["parts"]
     )
     if len({part.name for part in parts}) < len(parts):
@@ -172,18 +172,18 @@ def header_from(given: Mapping[str, Any]) -> Header:
             raise ValueError(f"{part.name} keeps {part.kept} of {part.total} weights")
     if given["values"] not in ("initial", "draws", "signs"):
         raise ValueError(f"unknown values {given['values']!r:.40}")
-    constants = {str(name): _number(value) for name, value in dict(given["constants"]).items()}
+    constants = {_text(name): _number(value) for name, value in dict(given["constants"]).items()}
     return Header(
         arch=None if given["arch"] is None else _component(given["arch"]),
         input_shape=_shape(given["input_shape"]),
         classes=_count(given["classes"]),
-        norm=str(given["norm"]),
+        norm=_text(given["norm"]),
         init=_component(given["init"]),
         seed=_count(given["seed"]),
         values=given["values"],
         parts=parts,
         constants=constants,
-        sha256=str(given["sha256"]),
+        sha256=_text(given["sha256"]),
         shift=_count(given["shift"]),
     )
 
@@ -216,7 +216,14 @@ def _component(given: Any) -> dict[str, Any]:
     """A name and its options; lists are tuples, as options have them."""
     if not isinstance(given, dict) or not isinstance(given.get("name"), str):
         raise ValueError("a component has no name")
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+    return {_text(key): tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+
+
+def _text(given: Any) -> str:
+    """A name as it may be printed: on one line, without what a terminal obeys."""
+    if not isinstance(given, str) or not given.isprintable() or len(given) > 1000:
+        raise ValueError(f"no name: {given!r:.80}")
+    return given
 
 
 def _shape(given: Any) -> tuple[int, ...]:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from prunekit import tickets
 from prunekit.errors import StorageError
+from prunekit.plugins import Plugins
+from prunekit.rebuild import installed
 from prunekit.tensorfile import read_tensors, write_bytes, write_tensors
 
 ENDINGS = ROWS, COLUMNS, VALUES = ".crow_indices", ".col_indices", ".values"
@@ -26,13 +28,19 @@ def to_state_dict(ticket: str | Path, out: str | Path, **options: Any) -> None:
 
 
 def to_onnx(ticket: str | Path, out: str | Path, **options: Any) -> None:
-    """Write ONNX for float inputs (batch, *input_shape); SpecError when onnx is not installed."""
-    from prunekit.export import onnx_bytes, require_onnx
+    """Write ONNX for float inputs (batch, *input_shape).
+
+    Raises SpecError when onnx or onnxscript is not installed, and for a network of tokens.
+    """
+    from prunekit.export import onnx_bytes, refuse_tokens, require_onnx
 
     require_onnx()
+    said, arch = tickets.info(ticket), options.get("arch")
+    if arch is None and said["arch"]:
+        arch = installed("arch", said["arch"], options.get("plugins") or Plugins())
+    refuse_tokens(arch)
     model = tickets.load(ticket, **options).cpu()
-    example = torch.zeros(2, *tickets.info(ticket)["input_shape"])
-    write_bytes(out, onnx_bytes(model, example))
+    write_bytes(out, onnx_bytes(model, torch.zeros(2, *said["input_shape"])))
 
 
 def to_sparse_csr(ticket: str | Path, out: str | Path, **options: Any) -> None:

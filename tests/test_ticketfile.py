@@ -69,6 +69,9 @@ HOSTILE = [
     (put("init", value={"name": "default"}), SpecError, "draws no weights from a seed"),
     (put("init", value={"name": "builtins:print"}), PluginError, "may name plugins only"),
     (put("init", value={"name": "kaiming-normal"}), StorageError, "gives other bits"),
+    (put("norm", value="a\nb"), StorageError, "no name"),
+    (put("parts", 0, "name", value="\x1b[2J"), StorageError, "no name"),
+    (put("sha256", value=None), StorageError, "no name"),
     (put("seed", value=4), StorageError, "gives other bits"),
     (put("seed", value=-1), StorageError, "damaged ticket"),
     (put("seed", value=1e300), StorageError, "damaged ticket"),
@@ -134,6 +137,14 @@ def test_a_hostile_ticket_is_described_in_one_line_or_not_at_all(change, ticket,
         tickets.info(path)
     assert main(["ticket", "info", str(path)]) == 4
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_a_ticket_says_is_printed_without_orders_to_the_terminal(ticket, tmp_path, capsys):
+    arch = put("arch", value={"name": "mlp", "model": "\x1b[2J\n"})
+    assert main(["ticket", "info", str(rewritten(ticket, tmp_path / "ticket", arch))]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "arch mlp model='\\x1b[2J\\n'" in said
 
 
 def test_a_ticket_may_say_that_it_is_too_large(ticket, tmp_path):

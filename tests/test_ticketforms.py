@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import attrs
 import pytest
 import torch
 
-from prunekit import ticketforms, tickets
-from prunekit.errors import StorageError
+import prunekit
+from prunekit import export, ticketfile, ticketforms, tickets
+from prunekit.build import apply_init
+from prunekit.errors import SpecError, StorageError
+from prunekit.network import Network
+from prunekit.shipping import ticket_of
 from prunekit.tensorfile import read_tensors, write_tensors
-from tests.tinytickets import SHAPE, assert_bits, redrawn_run
+from tests.tinytickets import CLASSES, SHAPE, assert_bits, header, redrawn_run
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +53,21 @@ def test_damaged_sparse_rows_are_refused(ticket, tmp_path):
     write_tensors(tmp_path / "bad", tensors, meta)
     with pytest.raises(StorageError, match="holds no sparse state dict"):
         ticketforms.read_sparse_csr(tmp_path / "bad")
+
+
+def test_onnx_of_a_network_of_tokens_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "require_onnx", lambda: None)
+    options = {"model": "lstm", "vocabulary": 9, "embedding": 3, "hidden": 4}
+    model = prunekit.component("arch", "text", **options).build((5,), CLASSES)
+    init = prunekit.component("init", "uniform")
+    apply_init(model, init, 1)
+    masks = {name: w > 0 for name, w in Network.of(model).weights.items()}
+    said = attrs.evolve(header("uniform"), arch={"name": "text", **options}, input_shape=(5,))
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    path = tmp_path / "ticket"
+    ticketfile.write(ticket_of(model, said, init, state, masks, {}), path)
+    with pytest.raises(SpecError, match="this network takes tokens"):
+        ticketforms.to_onnx(path, tmp_path / "model.onnx")
 
 
 def test_onnx_computes_what_the_ticket_s_network_computes(ticket, tmp_path):
