@@ -165,7 +165,7 @@ class LearnedScores:
         rng = generator(self.seed, "sample", purpose, step)
         return self.sampler.sample(ranked, self.budget, rng).masks
 
-    def thresholds(self, ranked: Scores) -> dict[str, float] | None:
+    def thresholds(self, ranked: Scores) -> dict[str, float | Tensor] | None:
         """The smallest score kept in each layer, where the sampler says it in advance."""
         find = getattr(self.sampler, "thresholds", None)
         return find(ranked, self.budget, self.warm) if find else None

@@ -54,9 +54,9 @@ class Signs(Mapping[str, Tensor]):
         """As `network.put`, for values that fit."""
         return put(self.signs[name], where, values.sign())
 
-    def write(self, name: str, ranked: Tensor, threshold: float, out: Tensor) -> None:
+    def write(self, name: str, ranked: Tensor, threshold: float | Tensor, out: Tensor) -> None:
         """As `keep_at_least` of the weights: one pass, no mask and no floats in memory."""
-        if not in_order(self.signs[name], ranked, out):
+        if isinstance(threshold, Tensor) or not in_order(self.signs[name], ranked, out):
             keep_at_least(ranked, threshold, self[name], out)
             return
         floats = torch.empty(CHUNK)
@@ -86,7 +86,7 @@ class Floats:
     def put(self, name: str, where: Tensor, values: Tensor) -> int:
         return put(self.weights[name], where, values)
 
-    def write(self, name: str, ranked: Tensor, threshold: float, out: Tensor) -> None:
+    def write(self, name: str, ranked: Tensor, threshold: float | Tensor, out: Tensor) -> None:
         keep_at_least(ranked, threshold, self.weights[name], out)
 
     def multiply(self, name: str, gradient: Tensor) -> None:
@@ -113,8 +113,14 @@ def chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     return zip(*(tensor.view(-1).split(CHUNK) for tensor in tensors))
 
 
-def keep_at_least(ranked: Tensor, threshold: float, weight: Tensor, out: Tensor) -> None:
-    """out = weight where ranked >= threshold, else 0: one pass, no mask in memory."""
+def keep_at_least(ranked: Tensor, threshold: float | Tensor, weight: Tensor, out: Tensor) -> None:
+    """out = weight where ranked >= threshold, else 0: one pass, no mask in memory.
+
+    A threshold that is a tensor of one number stays on its device; it costs a mask for a moment.
+    """
+    if isinstance(threshold, Tensor):
+        torch.where(ranked >= threshold, weight, weight.new_zeros(()), out=out.detach())
+        return
     least, lower = torch.tensor([threshold, -torch.inf], dtype=ranked.dtype)
     below = float(torch.nextafter(least, lower))
     torch.ops.aten.threshold_backward.grad_input(weight, ranked, below, grad_input=out.detach())

@@ -79,6 +79,17 @@ def test_the_threshold_itself_is_kept() -> None:
     assert out.tolist() == [0, 2, 3]
 
 
+def test_a_threshold_that_stays_on_its_device_keeps_the_same_weights() -> None:
+    weight = constant((3, 4))
+    ranked = torch.tensor([-0.0, 0.0, -1.0, 2.0, 0.5, 0.5]).repeat(2).view(3, 4)
+    for held in both(weight):
+        for threshold in (-1.0, 0.0, 0.5, 2.0):
+            found, expected = torch.empty(3, 4), torch.empty(3, 4)
+            held.write("w", ranked, torch.tensor(threshold), found)
+            held.write("w", ranked, threshold, expected)
+            assert torch.equal(found.view(torch.int32), expected.view(torch.int32))
+
+
 def test_a_redraw_of_the_same_size_turns_signs() -> None:
     weight, fresh = constant((3, 4)), constant((3, 4), seed=5)
     where = torch.tensor([0, 5, 11])

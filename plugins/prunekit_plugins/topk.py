@@ -50,18 +50,23 @@ class TopK:
     def sample(self, scores: Scores, budget: Budget, rng: torch.Generator) -> Sampled:
         return Sampled(RULES[self.rule or "exact"](scores, budget))
 
-    def thresholds(self, scores: Scores, budget: Budget, warm: Warm) -> dict[str, float] | None:
+    def thresholds(
+        self, scores: Scores, budget: Budget, warm: Warm
+    ) -> dict[str, float | Tensor] | None:
         """The smallest score kept in each layer, for kth with a density for each; else None.
 
-        warm: where the thresholds were in the step before; it decides the time only.
+        warm: where the thresholds were in the step before; it decides the time only. Beside the
+        CPU a threshold is a tensor there, so that no step waits for the device.
         """
         if self.rule != "kth" or not budget.uniform or budget.competing is not None:
             return None
-        found = {}
+        found: dict[str, float | Tensor] = {}
         for (name,), density in groups(scores, budget):
             near = warm.setdefault(name, prunekit.Nearby())
             k = rank_of_threshold(scores[name].numel(), round(1 - density, 12))
-            found[name] = near.kth_smallest(scores[name], k)
+            there = scores[name].device.type != "cpu"
+            pick = kth_on_device if there else near.kth_smallest
+            found[name] = pick(scores[name], k)
         return found
 
 
@@ -82,6 +87,11 @@ def kth(scores: Scores, budget: Budget) -> Masks:
 def kth_threshold(scores: Tensor, pruned: float) -> float:
     """The k-th smallest of a group's scores."""
     return prunekit.kth_smallest(scores, rank_of_threshold(scores.numel(), pruned))
+
+
+def kth_on_device(scores: Tensor, k: int) -> Tensor:
+    """The k-th smallest as a tensor on the device of `scores`: nothing waits for it."""
+    return scores.detach().reshape(-1).sort().values[k - 1]
 
 
 def rank_of_threshold(n: int, pruned: float) -> int:

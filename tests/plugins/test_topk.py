@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from prunekit_plugins.topk import TopK, kth_threshold
+from prunekit_plugins.topk import TopK, kth_on_device, kth_threshold
 
-from prunekit import Budget, testing
+from prunekit import Budget, Nearby, testing
 from prunekit.draws import generator
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "pruned_counts.json").read_text())
@@ -91,3 +91,21 @@ def test_the_threshold_reproduces_the_published_float_product():
     assert kth_threshold(scores, 0.7) == 11.0
     assert kth_threshold(scores, 0.0) == 0.0
     assert kth_threshold(scores, 1.0) == 15.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_threshold_that_stays_on_a_device_is_that_of_the_cpu(dtype):
+    scores = torch.randn(50, 20, generator=generator(0, "scores")).to(dtype).round(decimals=1)
+    for k in (1, 500, 501, 1000):
+        found = kth_on_device(scores, k)
+        assert isinstance(found, torch.Tensor)
+        assert found == Nearby().kth_smallest(scores, k)
+
+
+@pytest.mark.gpu
+def test_a_gpu_keeps_what_the_cpu_keeps():
+    scores = {"w": torch.randn(200, 300, generator=generator(0, "scores"))}
+    budget = Budget(30_000, "layer", density=0.5)
+    there = TopK("kth").thresholds({"w": scores["w"].cuda()}, budget, {})["w"]
+    assert there.device.type == "cuda"
+    assert there.item() == TopK("kth").thresholds(scores, budget, {})["w"]
