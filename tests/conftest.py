@@ -10,6 +10,9 @@ import hypothesis
 import pytest
 import torch
 
+from prunekit import tickets
+from tests.tinytickets import redrawn_run
+
 hypothesis.settings.register_profile("prunekit", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("prunekit")
 
@@ -19,3 +22,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def redrawn(tmp_path_factory):
+    """The folder of a finished run of IteRand; nobody changes it."""
+    return redrawn_run(tmp_path_factory.mktemp("tickets") / "run")
+
+
+@pytest.fixture(scope="session")
+def ticket(redrawn):
+    """Its ticket; nobody changes it."""
+    path = redrawn.parent / "ticket"
+    tickets.save(redrawn, path)
+    return path

@@ -13,19 +13,7 @@ from prunekit.network import maskable_layers
 from prunekit.rebuild import drawn, fill, state_sha256
 from prunekit.spec import Train
 from prunekit.tensorfile import read_tensors
-from tests.tinytickets import CLASSES, SHAPE, header, masked_state, redrawn_run, run_of
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return redrawn_run(tmp_path_factory.mktemp("tickets") / "run")
-
-
-@pytest.fixture(scope="module")
-def ticket(folder):
-    path = folder.parent / "ticket"
-    tickets.save(folder, path)
-    return path
+from tests.tinytickets import CLASSES, SHAPE, header, masked_state, run_of
 
 
 def test_trained_weights_are_refused_and_counted(tmp_path):
@@ -35,10 +23,10 @@ def test_trained_weights_are_refused_and_counted(tmp_path):
     assert not (tmp_path / "ticket").exists()
 
 
-def test_one_weight_that_moved_by_one_bit_is_found(folder):
-    state = masked_state(folder)
-    masks = prunekit.Masks.load(folder / "masks.safetensors")
-    draws, _ = read_tensors(folder / "draws.safetensors")
+def test_one_weight_that_moved_by_one_bit_is_found(redrawn):
+    state = masked_state(redrawn)
+    masks = prunekit.Masks.load(redrawn / "masks.safetensors")
+    draws, _ = read_tensors(redrawn / "draws.safetensors")
     name = next(iter(masks))
     place = tuple(masks[name].nonzero()[0])
     state[name] = state[name].clone()
@@ -60,9 +48,9 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path):
         tickets.save(tmp_path, tmp_path / "ticket")
 
 
-def test_equal_tickets_are_equal_bytes(folder, tmp_path):
+def test_equal_tickets_are_equal_bytes(redrawn, tmp_path):
     for name in ("one", "two"):
-        tickets.save(folder, tmp_path / name)
+        tickets.save(redrawn, tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 

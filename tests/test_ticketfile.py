@@ -12,19 +12,7 @@ from prunekit import ticketfile, tickets
 from prunekit.cli import main
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
 from prunekit.tensorfile import read_tensors, write_tensors
-from tests.tinytickets import redrawn_run, run_of
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return redrawn_run(tmp_path_factory.mktemp("tickets") / "run")
-
-
-@pytest.fixture(scope="module")
-def ticket(folder):
-    path = folder.parent / "ticket"
-    tickets.save(folder, path)
-    return path
+from tests.tinytickets import run_of
 
 
 def rewritten(ticket, path, change):
@@ -159,11 +147,11 @@ def test_a_ticket_that_asks_for_many_weights_is_built_only_when_trusted(ticket):
     assert tickets.load(ticket, most_weights=weights)
 
 
-def test_other_safetensors_files_are_no_tickets(folder, tmp_path):
+def test_other_safetensors_files_are_no_tickets(redrawn, tmp_path):
     with pytest.raises(StorageError, match="is no ticket"):
-        tickets.load(folder / "masks.safetensors")
+        tickets.load(redrawn / "masks.safetensors")
     with pytest.raises(StorageError, match="is no ticket"):
-        tickets.info(folder / "masks.safetensors")
+        tickets.info(redrawn / "masks.safetensors")
     with pytest.raises(StorageError, match="cannot read"):
         tickets.load(tmp_path / "missing")
 

@@ -11,19 +11,7 @@ from prunekit.errors import SpecError, StorageError
 from prunekit.network import Network
 from prunekit.shipping import ticket_of
 from prunekit.tensorfile import read_tensors, write_tensors
-from tests.tinytickets import CLASSES, SHAPE, assert_bits, header, redrawn_run
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return redrawn_run(tmp_path_factory.mktemp("tickets") / "run")
-
-
-@pytest.fixture(scope="module")
-def ticket(folder):
-    path = folder.parent / "ticket"
-    tickets.save(folder, path)
-    return path
+from tests.tinytickets import CLASSES, SHAPE, assert_bits, header
 
 
 def test_a_dense_state_dict_is_that_of_the_network(ticket, tmp_path):

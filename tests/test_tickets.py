@@ -15,26 +15,14 @@ from prunekit.errors import SpecError, StorageError
 from prunekit.rebuild import state_sha256
 from prunekit.tensorfile import read_tensors
 from prunekit.testing import imports_made_by
-from tests.tinytickets import assert_bits, masked_state, redrawn_run, run_of
+from tests.tinytickets import assert_bits, masked_state, run_of
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return redrawn_run(tmp_path_factory.mktemp("tickets") / "run")
-
-
-@pytest.fixture(scope="module")
-def ticket(folder):
-    path = folder.parent / "ticket"
-    tickets.save(folder, path)
-    return path
-
-
-def test_a_ticket_gives_the_network_of_the_run_bit_by_bit(folder, ticket):
+def test_a_ticket_gives_the_network_of_the_run_bit_by_bit(redrawn, ticket):
     model = tickets.load(ticket)
     assert type(model).__module__ != "prunekit"
     assert not model.training
-    assert_bits(model.state_dict(), masked_state(folder))
+    assert_bits(model.state_dict(), masked_state(redrawn))
     assert state_sha256(model) == tickets.info(ticket)["sha256"]
 
 
@@ -133,15 +121,15 @@ def test_another_network_than_the_ticket_s_is_refused(own):
         tickets.load(own[0], arch=wide)
 
 
-def test_the_commands_save_describe_and_load(folder, tmp_path, capsys):
+def test_the_commands_save_describe_and_load(redrawn, tmp_path, capsys):
     path, out = str(tmp_path / "ticket"), str(tmp_path / "state")
-    assert main(["ticket", "save", str(folder), "--out", path]) == 0
+    assert main(["ticket", "save", str(redrawn), "--out", path]) == 0
     assert main(["ticket", "info", path]) == 0
     assert main(["ticket", "load", path, "--out", out]) == 0
     said = capsys.readouterr().out
     assert "init signed-constant" in said
     assert f"sha256 {tickets.info(path)['sha256']}" in said
-    assert read_tensors(out, foreign=True)[0].keys() == masked_state(folder).keys()
+    assert read_tensors(out, foreign=True)[0].keys() == masked_state(redrawn).keys()
 
 
 def test_info_builds_nothing(ticket):
