@@ -84,16 +84,21 @@ def one_of(choices: Any, **values: Any) -> None:
             raise refuse(name, value, f"be one of {', '.join(names)}")
 
 
-def array(name: str, value: Any, ndim: int) -> Floats:
-    """`value` (nested lists, an array or a tensor) as float64; finite, not empty, `ndim` axes."""
+def array(name: str, value: Any, ndim: int | None = None) -> Floats:
+    """`value` (nested lists, an array or a tensor) as float64; finite, not empty.
+
+    ndim: its axes; any number if None.
+    """
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu().double().numpy()  # numpy knows no bfloat16
     try:
         found = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise refuse(name, value, f"hold numbers on {ndim} axes, of equal lengths") from None
-    if found.ndim != ndim or found.size == 0:
-        raise refuse(name, found.shape, f"have {ndim} axes and at least one entry; its shape is")
+        axes = "" if ndim is None else f" on {ndim} axes"
+        raise refuse(name, value, f"hold numbers{axes}, of equal lengths") from None
+    if ndim not in (None, found.ndim) or found.size == 0:
+        axes = "its" if ndim is None else str(ndim)
+        raise refuse(name, found.shape, f"have {axes} axes and at least one entry; its shape is")
     if not np.isfinite(found).all():
         raise refuse(name, "NaN or infinity", "hold finite numbers")
     return found

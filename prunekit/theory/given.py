@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from prunekit.errors import SpecError
+from prunekit.theory.domain import array, probability, whole
 
 
 def pruned_count(d_k: int, d_km1: int, alpha: float) -> int:
@@ -24,11 +25,8 @@ def pruned_count(d_k: int, d_km1: int, alpha: float) -> int:
     d_k, d_km1: widths >= 1. alpha: in (0, 1); larger prunes less. The paper calls this share the
     compression ratio and defines that as the share kept (erratum B2): what is returned is pruned.
     """
-    for name, value in (("d_k", d_k), ("d_km1", d_km1)):
-        if value < 1:
-            raise SpecError(f"{name} must be an integer >= 1: {value!r}")
-    if not 0 < alpha < 1:
-        raise SpecError(f"alpha must lie in (0, 1): {alpha!r}")
+    whole(1, d_k=d_k, d_km1=d_km1)
+    probability(alpha=alpha)
     return math.floor((d_k * d_km1) ** (1 - alpha))
 
 
@@ -91,12 +89,10 @@ def smallest_pruned(scores: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any
 def _check_count(n: int, most: float, cells: int) -> None:
     if cells < 1:
         raise SpecError("the shape must have at least one entry: 0")
-    if not 0 <= n <= most:
+    whole(0, n=n)
+    if n > most:
         raise SpecError(f"n must lie in [0, {most}], the entries there are: {n!r}")
 
 
 def _finite(values: Any, name: str) -> np.ndarray[Any, Any]:
-    array = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(array).all():
-        raise SpecError(f"{name} must be finite; it holds NaN or infinity")
-    return cast("np.ndarray[Any, Any]", array)
+    return array(name, values)

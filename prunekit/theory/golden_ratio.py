@@ -73,7 +73,7 @@ def golden_ratio_fill_probability(k: int, kp: float, m: int) -> float:
     at_least(k, kp=kp)
     new = np.arange(k, -1, -1) / kp  # probability of a new interval after 0, 1, ..., k are hit
     step = np.diag(1 - new) + np.diag(new[:-1], 1)
-    return float(np.linalg.matrix_power(step, m)[0, k])
+    return min(1.0, float(np.linalg.matrix_power(step, m)[0, k]))
 
 
 def fill_categories_samples(c: float, n: int, k: int, delta: float) -> int:
@@ -145,9 +145,9 @@ def hyperbolic_icdf(u: Numbers, alpha: float, beta: float) -> Numbers:
     beta: largest value, > alpha
     """
     support(alpha, beta)
-    draws = array("u", u, np.ndim(u))
+    draws = array("u", u)
     between(0, 1, **{"min(u)": float(draws.min()), "max(u)": float(draws.max())})
-    values: Numbers = (alpha * (beta / alpha) ** draws).tolist()
+    values: Numbers = (alpha ** (1 - draws) * beta**draws).tolist()
     return values
 
 
@@ -162,9 +162,9 @@ def product_weight_density(w: Numbers, alpha: float, beta: float) -> dict[str, N
     beta: largest factor, > alpha
     """
     support(alpha, beta)
-    values = array("w", w, np.ndim(w))
+    values = array("w", w)
     positive(**{"min(w)": float(values.min())})
-    c = 1 / math.log(beta / alpha)
+    c = 1 / (math.log(beta) - math.log(alpha))
     u = np.clip(2 * c * (np.log(values) - math.log(alpha) - math.log(beta)), -2, 2)
     cdf = np.where(u <= 0, (u + 2) ** 2 / 8, 1 - (2 - u) ** 2 / 8)
     return {"pdf": (c / values * (1 - np.abs(u) / 2)).tolist(), "cdf": cdf.tolist()}

@@ -44,7 +44,7 @@ def binomial_tail(n: int, p: float, k: int) -> float:
     for j in range(k + 1, n):
         term *= (n - j) / (j + 1) * p / (1 - p)
         total += term
-        if term < 1e-18 * total:
+        if term <= 1e-18 * total:  # also where all are below any float
             break
     return total
 

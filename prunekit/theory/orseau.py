@@ -14,6 +14,7 @@ from typing import Literal
 
 from prunekit.errors import SpecError
 from prunekit.theory.domain import (
+    array,
     at_least,
     ceil_ratio,
     log10,
@@ -43,7 +44,8 @@ def malach_layer_width(n_max: int, depth: int, eps: float, delta: float) -> dict
     whole(1, n_max=n_max, depth=depth)
     positive(eps=eps)
     probability(delta=delta)
-    logarithm = math.log(2 * n_max**2 * depth / delta)
+    n_max, depth = int(n_max), int(depth)  # numpy's integers overflow
+    logarithm = math.log(2 * n_max**2 * depth) - math.log(delta)
     per_weight = ceil_ratio([64, depth, depth, n_max, n_max, n_max, logarithm], [eps, eps])
     layer = n_max**2 * per_weight
     return {
@@ -101,6 +103,7 @@ def orseau_weight_accuracy(
     lams = [1.0] * depth if lipschitz is None else list(lipschitz)
     positive(**{f"lipschitz[{i}]": lam for i, lam in enumerate(lams)})
     if norms is not None:
+        norms = array("norms", norms, 1).tolist()
         at_least(0, **{f"norms[{i}]": norm for i, norm in enumerate(norms)})
         same_length(norms=norms, lipschitz=lams, layers=range(depth))
         norm_product = math.prod(max(1.0, lam * norm) for lam, norm in zip(lams, norms))
@@ -152,7 +155,7 @@ def orseau_layer_width(
     probability(delta=delta)
     positive(kprime=kprime)
     one_of(Theorem, theorem=theorem)
-    pairs, union = n_out * n_in, math.log(2 * kprime * n_star / delta)
+    pairs, union = int(n_out) * int(n_in), math.log(2 * kprime * n_star / delta)
     widths = {
         "3": math.ceil(16 * kprime * (pairs + math.log(2 * depth * kprime / delta))),
         "3-corrected": math.ceil(16 * kprime * (pairs + union)),

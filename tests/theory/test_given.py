@@ -61,10 +61,10 @@ def test_b2_what_is_pruned_with_replacement_is_neither_the_share_kept_nor_exactl
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: pruned_count(0, 3, 0.5), "d_k must be an integer >= 1: 0"),
+        (lambda: pruned_count(0, 3, 0.5), "d_k must be an int >= 1: 0"),
         (lambda: pruned_count(3, 3, 1.0), r"alpha must lie in \(0, 1\): 1.0"),
         (lambda: magnitude_mask([[1.0]], 2), r"n must lie in \[0, 1\]"),
-        (lambda: magnitude_mask([[math.nan]], 1), "W must be finite"),
+        (lambda: magnitude_mask([[math.nan]], 1), "W must hold finite numbers"),
         (lambda: global_magnitude_masks([], 0), "at least one matrix"),
         (lambda: kernel_l1_mask([[1.0]], 0), "F must have the shape"),
         (lambda: random_mask((2, 2), 5, replacement=False), r"n must lie in \[0, 4\]"),
