@@ -12,6 +12,7 @@ from prunekit.theory.bounds import (
     anytime_density,
     fill_categories_samples,
     iterand_event_probability,
+    iterand_resampling_threshold,
     iterand_width,
     layer_recursion_bound,
     orseau_architecture,
@@ -56,6 +57,20 @@ def test_a1_no_mask_at_all_exists_three_times_as_often_as_printed():
     assert (~works).sum() > 400
     width = iterand_width("A4", eps, delta, draws, form="corrected")
     assert 1 - iterand_event_probability(1.0, eps, width, draws) <= delta
+
+
+def test_a1_the_last_sentence_of_theorem_a1_is_false_for_tiny_delta():
+    """F = (1): one neuron must have u >= 1 - eps, the other u <= -(1 - eps), whatever the mask.
+
+    Where all draws of u of both are below 1 - eps there is no mask: (1 - eps/2)^(2R).
+    """
+    eps, delta = 0.1, 1e-40
+    printed, corrected = (
+        iterand_resampling_threshold(eps, delta, form=form) for form in ("printed", "corrected")
+    )
+    assert (1 - eps / 2) ** (2 * printed) > 1e5 * delta
+    missed = (1 - eps / 2 / 4) ** corrected  # of u or of v, in one of two halves
+    assert 4 * missed <= delta * (1 + 1e-9)
 
 
 def test_a2_one_half_errs_by_eps_and_not_by_half_of_it():
@@ -139,6 +154,21 @@ def test_d6_a_pruned_matrix_may_have_a_larger_norm():
     pruned = matrix + np.array([[0, 0], [0, eps_w]])  # nearer to 0, as the construction makes it
     before, after = (np.linalg.norm(w, 2) for w in (matrix, pruned))
     assert before < after <= before + 2 * eps_w
+
+
+def test_d6_norms_of_the_target_suffice_with_their_margin():
+    depth, n, eps = 10, 100, 0.01
+    eps_w = orseau_weight_accuracy(eps, depth, n, norm_product=1.0, form="printed")
+    wider = (1 + n * eps_w) ** depth  # every |W_i| = 1, |pruned W_i| <= 1 + n eps_w
+    assert 1 < wider <= math.exp(eps / (math.e * math.sqrt(n)))
+    found = orseau_weight_accuracy(eps, depth, n, norm_product=wider, form="printed")
+    assert found == pytest.approx(eps_w, rel=1e-3)
+
+
+def test_d7_the_recycled_pairs_count_from_0():
+    n = 5
+    assert {(d + j) % n for d in range(n) for j in range(n)} == set(range(n))
+    assert n not in {(d + j) % n for d in range(1, n + 1) for j in range(1, n + 1)}
 
 
 def test_d7_recycling_samples_more_than_its_text_says_and_less_than_the_theorem():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from prunekit.theory import VacuousBound
+from prunekit.theory import VacuousBound, kernel_l1_mask, malach_layer_width
 from prunekit.theory.occupancy import binomial_tail
 from prunekit.theory.qian_klabjan import last_layer_mean
 from prunekit.theory.random_matrices import last_layer_norm
@@ -102,6 +102,14 @@ def test_b6_the_last_layers_norm_is_about_one_at_every_size(p):
     assert 1 < np.mean(norms) <= last_layer_mean(1.0, 3.0, dl / d, p)
 
 
+@pytest.mark.filterwarnings("ignore:the error:prunekit.theory.VacuousBound")
+@pytest.mark.parametrize("p", [28, 32])
+def test_b6_on_small_images_the_probability_is_negative(p):
+    with pytest.warns(VacuousBound, match="the probability is only bounded by -"):
+        found = qk_theorem3(3, 1.0, 512, 3, 10, p, p, 3, 0.5, 0.1, 0.05, 1.0, 3.0, 0.6)
+    assert found["prob"] < 0
+
+
 def test_b7_a_row_of_signs_needs_a_constant_near_one():
     n = 10**4
     norm, rhs = math.sqrt(n), latala_rhs(np.ones((1, n)).tolist(), np.ones((1, n)).tolist())
@@ -124,6 +132,11 @@ def test_b8_one_threshold_prunes_wide_layers_more():
     assert wide > 2.5 * narrow
 
 
+def test_b8_the_smallest_kernels_are_pruned_and_not_the_largest():
+    mask = kernel_l1_mask([[[[1.0]], [[-3.0]], [[2.0]]]], 1)["mask"]
+    assert mask.tolist() == [[False, True, True]]
+
+
 def test_b6_even_at_four_thousand_pixels_the_error_is_above_the_networks_bound():
     with pytest.warns(VacuousBound, match="the error bound is 1.578 times"):
         found = qk_theorem3(*FOUR_K, 0.5, 0.1, 0.05, 1.0, 3.0, 0.6, t=1.0)
@@ -135,6 +148,12 @@ def test_b6_even_at_four_thousand_pixels_the_error_is_above_the_networks_bound()
 def test_b9_the_input_has_d0_channels_and_not_d():
     found = qk_theorem3(*FOUR_K, 0.5, 0.1, 0.05, 1.0, 3.0, 0.6)
     assert found["error_bound"] == pytest.approx(found["error_bound_d0"] * math.sqrt(512 / 3))
+
+
+def test_b9_a_layer_costs_the_fifth_power_of_its_width_and_a_weight_the_third():
+    small, large = (malach_layer_width(n, 3, 0.1, 0.001 * n**2 / 10**4) for n in (100, 1000))
+    assert large["per_weight"] / small["per_weight"] == pytest.approx(10**3, rel=1e-9)
+    assert large["layer"] / small["layer"] == pytest.approx(10**5, rel=1e-9)
 
 
 def test_c1_the_mean_square_of_one_draw_needs_a_square():
@@ -175,6 +194,19 @@ def test_c4_sketching_saves_a_constant_and_no_factor_d():
         assert ratio(generator(d).standard_normal(d).tolist()) == pytest.approx(
             2 / math.pi, abs=0.1
         )
+
+
+@pytest.mark.filterwarnings("ignore:bound:prunekit.theory.VacuousBound")
+def test_c5_the_weights_of_theorem_4_4_are_squared():
+    start, final = [1.0, 0.5], [0.5, 2.0]
+    once, twice = (
+        sketch_gaussian_transfer_error(start, [scale * w for w in final], 2, 3, "exact")
+        for scale in (1, 2)
+    )
+    assert twice == pytest.approx(4 * once)  # w*/|w0| without the square would not be
+    unsquared = 1.5 * sum(w / s for w, s in zip(final, start)) / 2
+    tight = sketch_gaussian_transfer_error(start, final, 2, 3, "tight")
+    assert unsquared < once <= tight
 
 
 def test_c5_the_printed_powers_of_k_are_only_loose():
