@@ -44,11 +44,16 @@ def features(X: Any, name: str, **vectors: Any) -> tuple[Floats, ...]:
 
 def probabilities(matrix: Floats, weights: Floats) -> Floats:
     """p_i = r_i |w_i| over their sum."""
-    scores = np.linalg.norm(matrix, axis=1) * np.abs(weights)
+    scores = np.linalg.norm(unit(matrix), axis=1) * np.abs(unit(weights))
     if not scores.sum() > 0:
         raise SpecError("w must have a weight that is not 0 on a row of X that is not 0")
     found: Floats = scores / scores.sum()
     return found
+
+
+def unit(values: Floats) -> Floats:
+    """`values` times a power of two, so that the largest is near 1: no square leaves the floats."""
+    return np.ldexp(values, -int(np.frexp(np.abs(values).max())[1]))
 
 
 def sketch_probabilities(X: Matrix, w: Vector) -> list[float]:

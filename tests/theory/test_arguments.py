@@ -19,6 +19,7 @@ from prunekit.theory import (
     orseau_weight_accuracy,
     product_weight_density,
     pruned_count,
+    sketch_probabilities,
 )
 
 
@@ -47,6 +48,11 @@ def test_numpys_integers_do_not_overflow():
     assert malach_layer_width(np.int64(10**6), 10, 1e-6, 0.01) == malach_layer_width(
         10**6, 10, 1e-6, 0.01
     )
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
+def test_probabilities_of_a_sketch_do_not_depend_on_the_scale(size):
+    assert sketch_probabilities([[size], [size]], [size, 3 * size]) == pytest.approx([0.25, 0.75])
 
 
 def test_a_range_that_no_float_holds_is_no_obstacle():
