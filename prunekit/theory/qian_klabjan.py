@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from prunekit.errors import SpecError
 from prunekit.theory.domain import (
+    array,
     at_least,
     one_of,
     positive,
@@ -141,6 +142,7 @@ def qk_theorem2(
     whole(3, l=l)
     positive(L_prod=L_prod, K1=K1, K2=K2, eps=eps, C_latala=C_latala)
     probability(delta=delta, alpha=alpha)
+    N, deltas = array("N", N, 1).tolist(), array("deltas", deltas, 1).tolist()
     same_length(N=N, deltas=deltas, layers=range(l))
     at_least(1, **{f"N[{i}]": bound for i, bound in enumerate(N)})
     at_least(0, **{f"deltas[{i}]": share for i, share in enumerate(deltas)})

@@ -19,6 +19,7 @@ from prunekit.theory import (
     orseau_weight_accuracy,
     product_weight_density,
     pruned_count,
+    qk_theorem2,
     sketch_probabilities,
 )
 
@@ -39,6 +40,12 @@ def test_norms_may_be_a_tensor_or_an_array():
     wanted = orseau_weight_accuracy(0.1, 2, 8, norms=[1.0, 2.0])
     for norms in (torch.tensor([1.0, 2.0]), np.array([1.0, 2.0], np.float32)):
         assert orseau_weight_accuracy(0.1, 2, 8, norms=norms) == pytest.approx(wanted, rel=1e-15)
+
+
+def test_bounds_of_layers_may_be_tensors():
+    given = (1 / 3, 0.2, 0.1, 0.05, 0.3)
+    wanted = qk_theorem2(4, 1.0, [2.5] * 4, [0.0] * 4, *given)
+    assert qk_theorem2(4, 1.0, torch.full((4,), 2.5), np.zeros(4), *given) == wanted
 
 
 def test_numpys_integers_do_not_overflow():
