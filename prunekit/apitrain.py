@@ -14,17 +14,19 @@ from torch.utils.data import DataLoader
 from prunekit.api import components_of
 from prunekit.build import law_of
 from prunekit.data import Batches, Data
+from prunekit.draws import fold
 from prunekit.errors import SpecError
 from prunekit.learned import LearnedScores, MaskedWeights
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins
+from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, unwrapped
 from prunekit.resolve import allocates, filled, learns
 from prunekit.rounds import describe
 from prunekit.sampling import Allocation, Budget
 from prunekit.spec import Train
 from prunekit.structure import component_from
-from prunekit.training import EpochBatches, Owner, Training, evaluate, pick_device
+from prunekit.training import EpochBatches, Owner, Training, evaluate, move, pick_device
 
 History = list[dict[str, float]]
 
@@ -44,12 +46,15 @@ def train(
 
     data, test: a prunekit `Data`, a Dataset of (input, label) or a DataLoader. device: default
     where the model is. options: those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw".
+    A model in DistributedDataParallel takes a DataLoader; its metrics are of the rank's examples.
     Raises SpecError for a mask that does not fit, NumericalError when the loss is not finite.
     """
     settings, place = _prepared(model, device, epochs, options)
     bits = Masks(masks or {}).to(place)
     bits.apply(model)
-    return _trained(model, MaskedWeights.of(model, bits, place), data, test, settings, seed, place)
+    check_alike(model, {"masks": bits.digest()})
+    owner = MaskedWeights.of(unwrapped(model), bits, place)
+    return _trained(model, owner, data, test, settings, seed, place)
 
 
 def learn(
@@ -92,14 +97,19 @@ def learn(
     if not isinstance(share, float | int) or not 0 < share < 1:
         raise SpecError(f"density must lie in (0, 1), the share of weights kept: {share!r}")
     settings, place = _prepared(model, device, epochs, options)
-    network = Network.of(model, include, exclude)
+    inner = unwrapped(model)
+    network = Network.of(inner, include, exclude)
+    needed = awaited(model, network.effective)
     allocation = allocation or suggested.get("prune.allocation", "global")
     budget = Budget(round(share * network.total), allocation, densities, density=share)
-    with flags_restored(model):
-        law = law_of(model, init, seed)
+    with flags_restored(inner):
+        law = law_of(inner, init, seed)
         owner = LearnedScores(network, scorer, sampler, budget, reinit, law, seed)
+        owner.also_differentiate(needed)
         history = _trained(model, owner, data, test, settings, seed, place)
-    return Masks(network.masks or {}), history
+    masks = Masks(network.masks or {})
+    check_alike(model, {"the learned masks": masks.digest()})
+    return masks, history
 
 
 @contextmanager
@@ -119,7 +129,8 @@ def _prepared(
     """The settings of a training, and the device that the model now is on."""
     place = pick_device(device) if device else next(model.parameters()).device
     settings = filled(Train(epochs=epochs, **options), "train", {})
-    model.to(place)
+    check_wrapped(model, place, settings)
+    move(model, place, settings)
     return settings, place
 
 
@@ -132,18 +143,30 @@ def _trained(
     seed: int,
     place: torch.device,
 ) -> History:
-    """Train all epochs; one line of metrics for each."""
+    """Train all epochs; one line of metrics for each.
+
+    Under DistributedDataParallel the ranks differ in the chance of dropout and augmentation only.
+    """
+    if not isinstance(data, DataLoader) and model is not unwrapped(model):
+        raise SpecError(
+            "the ranks of DistributedDataParallel share the examples out; give a DataLoader with "
+            "a DistributedSampler"
+        )
     size, epochs = settings.batch_size or 1, settings.epochs or 0
     batches = epoch_batches(data, "train", size, place, seed)
     if test is None and isinstance(data, Data):
         test = data
     tested = None if test is None else epoch_batches(test, "test", size, place, seed)
+    facts = {"seed": seed, "options": settings, "the number of batches": len(batches)}
+    check_alike(model, facts)
+    rank = rank_of(model)
+    seed = fold(seed, "rank", rank) if rank else seed
     training = Training(model, owner, batches, settings, epochs, seed, "train", place)
     history: History = []
     while not training.done:
         line = training.run_epoch(lambda: None)
         if tested is not None:
-            result = evaluate(model, tested, place, settings.amp)
+            result = evaluate(unwrapped(model), tested, place, settings.amp)
             line |= {f"test.{key}": value for key, value in result.items()}
         history.append({"epoch": training.epoch, **line})
     return history
@@ -151,7 +174,7 @@ def _trained(
 
 @attrs.frozen(eq=False)
 class LoaderBatches:
-    """A DataLoader as batches of an epoch, on the device."""
+    """A DataLoader as batches of an epoch, on the device; its sampler is told the epoch."""
 
     loader: Any
     device: torch.device
@@ -160,6 +183,9 @@ class LoaderBatches:
         return len(self.loader)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for part in (self.loader.sampler, self.loader.batch_sampler):
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(epoch)
         for number, (x, y) in enumerate(self.loader):
             if number >= start:
                 yield x.to(self.device), y.to(self.device)

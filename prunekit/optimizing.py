@@ -9,6 +9,9 @@ from torch import nn
 
 from prunekit.spec import Train
 
+FUSED = ("cpu", "cuda")
+"""Devices where one kernel updates parameter and momentum: three passes over memory less."""
+
 
 def learning_rate(options: Train, progress: float, epochs: int) -> float:
     """The rate after `progress` epochs (a fraction within an epoch) of `epochs`.
@@ -45,6 +48,7 @@ def make_optimizer(options: Train, parameters: list[nn.Parameter]) -> torch.opti
             momentum=options.momentum or 0.0,
             nesterov=bool(options.nesterov),
             weight_decay=decay,
+            fused=all(p.device.type in FUSED and p.is_floating_point() for p in parameters),
         )
     makers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     return makers[options.optimizer](parameters, lr=lr, weight_decay=decay)

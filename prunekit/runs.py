@@ -35,7 +35,7 @@ from prunekit.spec import COMPONENTS, Spec
 from prunekit.structure import load_spec, to_toml
 from prunekit.summary import finish, has_batch_norm, layer_rows
 from prunekit.tensorfile import read_tensors, write_bytes
-from prunekit.training import pick_device
+from prunekit.training import move, pick_device
 
 
 @attrs.frozen
@@ -215,7 +215,7 @@ def refuse_idle_in(network: Network, spec: Spec) -> None:
 def _job(spec: Spec, folder: RunFolder, data: Data, built: Built, plugins: Plugins) -> Job:
     device = pick_device(spec.device)
     observers = plugins.observers(spec.observers, spec)
-    built.model.to(device)
+    move(built.model, device, spec.train)
     network = Network.of(built.model, spec.prune.include, spec.prune.exclude, data.input_shape)
     return Job(spec, folder, data, built, Pruning(network), observers, Stopper(), device)
 

@@ -92,6 +92,9 @@ class Train:
     amp: Literal["none", "bf16", "fp16"] = option("none", help="autocast")
     channels_last: bool = option(False, help="channels_last memory format")
     compile: bool = option(False, help="torch.compile the model")
+    cuda_graph: bool = option(
+        False, help="record forward and backward as a CUDA graph (small networks: 3-5 times faster)"
+    )
     accumulate: int = option(1, help="batches whose gradients make one step", validator=at_least(1))
     clip: float | None = left_open(
         0.0, help="largest gradient norm; 0 = no clipping", validator=at_least(0)

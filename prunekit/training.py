@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from prunekit.draws import fold
 from prunekit.errors import NumericalError, SpecError, StorageError
 from prunekit.optimizing import learning_rate, make_optimizer
+from prunekit.recorded import Recording
 from prunekit.rounds import Pruning
 from prunekit.spec import Train
 
@@ -76,6 +77,7 @@ class Training:
     optimizer: torch.optim.Optimizer = attrs.field(init=False)
     scaler: torch.amp.GradScaler = attrs.field(init=False)
     forward: Callable[[Tensor], Tensor] = attrs.field(init=False)
+    recording: Recording | None = None
 
     def __attrs_post_init__(self) -> None:
         self.optimizer = make_optimizer(self.options, self.owner.trained())
@@ -85,8 +87,6 @@ class Training:
         self.totals = torch.zeros(3, dtype=torch.float32 if kind == "mps" else torch.float64)
         self.totals = self.totals.to(self.device)
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=self.device)
-        if self.options.channels_last:
-            self.model.to(memory_format=torch.channels_last)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -134,8 +134,8 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         examples = sum(len(y) for _, y in group)
         for x, y in group:
-            loss = self._loss(x, y, examples)
-            self.scaler.scale(loss).backward()
+            loss, logits = self._backward(x, y, len(y) / examples)
+            self._count(loss, logits, y)
         self.owner.after_backward()
         self.scaler.unscale_(self.optimizer)
         if self.options.clip:
@@ -145,20 +145,32 @@ class Training:
         self.step += 1
         return lr
 
-    def _loss(self, x: Tensor, y: Tensor, examples: int) -> Tensor:
-        """Cross-entropy of one batch as its share of the step's mean; keeps the epoch's totals."""
+    def _backward(self, x: Tensor, y: Tensor, share: float) -> tuple[Tensor, ...]:
+        """Gradients of one batch, whose mean loss is this share of the step's; loss and logits."""
         if self.options.channels_last and x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
+        if self.options.cuda_graph and self.recording is None:
+            self.recording = Recording.of(self._forward, self.model, x, y)
+        if self.recording and self.recording.fits(x, y):
+            return self.recording.replay(x, y)
+        goal, loss, logits = self._forward(x, y, share)
+        goal.backward()
+        return loss.detach(), logits.detach()
+
+    def _forward(self, x: Tensor, y: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+        """What is differentiated, the mean cross-entropy of one batch, and the logits."""
         with autocast(self.device, self.options.amp):
             logits = self.forward(x)
             loss = F.cross_entropy(logits, y, label_smoothing=self.options.label_smoothing)
-        with torch.no_grad():
-            correct = (logits.argmax(1) == y).sum()
-            seen = torch.full_like(correct, len(y))
-            self.totals += torch.stack([loss.detach() * len(y), correct, seen]).to(self.totals)
-            bad = ~torch.isfinite(loss) & (self.bad_step < 0)
-            self.bad_step.masked_fill_(bad, self.step)
-        return loss * (len(y) / examples)
+        return self.scaler.scale(loss * share), loss, logits
+
+    def _count(self, loss: Tensor, logits: Tensor, y: Tensor) -> None:
+        """Keep the epoch's totals."""
+        correct = (logits.argmax(1) == y).sum()
+        seen = torch.full_like(correct, len(y))
+        self.totals += torch.stack([loss * len(y), correct, seen]).to(self.totals)
+        bad = ~torch.isfinite(loss) & (self.bad_step < 0)
+        self.bad_step.masked_fill_(bad, self.step)
 
     def look(self) -> None:
         """Wait for the device and raise NumericalError if a loss was not finite."""
@@ -204,6 +216,19 @@ class Training:
         scaler = {k.partition("/")[2]: v.item() for k, v in tensors.items() if k[:7] == "scaler/"}
         if scaler:
             self.scaler.load_state_dict(scaler)
+
+
+def move(model: nn.Module, device: torch.device, options: Train) -> None:
+    """Move `model` to `device`, in the memory format that it will be trained in.
+
+    Raises SpecError for a recorded graph where none can be.
+    """
+    if options.cuda_graph and options.accumulate > 1:
+        raise SpecError("train.cuda_graph and train.accumulate exclude each other; leave one out")
+    if options.cuda_graph and device.type != "cuda":
+        raise SpecError(f"train.cuda_graph needs a CUDA device, not {device}; leave it out")
+    layout = torch.channels_last if options.channels_last else torch.preserve_format
+    model.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
 def autocast(device: torch.device, amp: str) -> torch.autocast:
