@@ -16,6 +16,7 @@ from prunekit.errors import SpecError
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins
+from prunekit.ranks import unwrapped
 from prunekit.resolve import acts, allocates, filled, learns, reads
 from prunekit.rounds import Method, Pruning, describe, prune_round, redraw_pruned
 from prunekit.sampling import Allocation
@@ -51,7 +52,7 @@ def score(
     layer that scores 0 throughout.
     """
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
-    network = Network.of(model, masks=masks)
+    network = Network.of(unwrapped(model), masks=masks)
     try:
         given = as_batches(batches, input_shape, network.device)
         network.input_shape = shape_of(given, input_shape)
@@ -102,6 +103,7 @@ def prune(
     )
     if not allocates(sampler) and (allocation or densities or min_per_layer):
         raise SpecError("this sampler takes no allocation, densities or min_per_layer")
+    model = unwrapped(model)
     network = Network.of(model, include, exclude)
     given = as_batches(batches, input_shape, network.device)
     network.input_shape = shape_of(given, input_shape)

@@ -79,7 +79,8 @@ class LearnedScores:
     law: that of the weights; event e of the reinitializer redraws from its draw e.
     draws: int32, the event in which each weight was last redrawn; 0 = never.
     warm: what a sampler remembers from step to step; it decides no bit. frozen: the weights while
-    scores are learned, one byte each where a sign is all there is to know.
+    scores are learned, one byte each where a sign is all there is to know. bystanders: parameters
+    that get gradients and are not trained.
     """
 
     network: Network
@@ -95,6 +96,7 @@ class LearnedScores:
     redraws: int = 0
     warm: dict[str, Any] = attrs.field(factory=dict)
     frozen: Signs | Floats = attrs.field(init=False)
+    bystanders: list[nn.Parameter] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         network = self.network
@@ -125,6 +127,13 @@ class LearnedScores:
     def period(self) -> int:
         """Steps between two redraws; 0 = never."""
         return (getattr(self.reinit, "period", None) or 1) if acts(self.reinit) else 0
+
+    def also_differentiate(self, parameters: list[nn.Parameter]) -> None:
+        """Let these have gradients too, which somebody waits for; they are not trained."""
+        weights = {id(parameter) for parameter in self.network.effective.values()}
+        self.bystanders = [p for p in parameters if id(p) not in weights]
+        for parameter in self.bystanders:
+            parameter.requires_grad_(True)
 
     def trained(self) -> list[nn.Parameter]:
         return list(self.scores.values())
@@ -194,6 +203,8 @@ class LearnedScores:
     @torch.no_grad()
     def after_backward(self) -> None:
         """The gradients of the effective weights become those of the scores."""
+        for parameter in self.bystanders:
+            parameter.grad = None
         for name, parameter in self.network.effective.items():
             score, gradient = self.scores[name], parameter.grad
             parameter.grad = None

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
+from prunekit.ranks import unwrapped
 from prunekit.tensorfile import read_tensors, write_tensors
 
 
@@ -94,7 +95,7 @@ class Masks(Mapping[str, Tensor]):
         Call it once after pruning, and after each `optimizer.step()` of your own loop.
         Raises SpecError when a name or shape does not fit the model.
         """
-        parameters = dict(model.named_parameters())
+        parameters = dict(unwrapped(model).named_parameters())
         for name, mask in self.items():
             parameter = parameters.get(name)
             if parameter is None or parameter.shape != mask.shape:
