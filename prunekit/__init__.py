@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from prunekit.errors import DataError, NumericalError, SpecError
     from prunekit.imagefiles import class_files, image_data, mean_and_std
     from prunekit.masks import Masks
-    from prunekit.nearby import Nearby
+    from prunekit.nearby import Nearby, kth_smallest_each
     from prunekit.network import Layer, Network
     from prunekit.pathforms import PositivePaths
     from prunekit.published import published_data
     from prunekit.quantiles import (
+        Sign,
+        Uniform,
         log_uniform_values,
         normal_values,
         sign_values,
@@ -51,11 +53,13 @@ _HOMES = {
     "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
     "prunekit.imagefiles": ("class_files", "image_data", "mean_and_std"),
     "prunekit.masks": ("Masks",),
-    "prunekit.nearby": ("Nearby",),
+    "prunekit.nearby": ("Nearby", "kth_smallest_each"),
     "prunekit.network": ("Layer", "Network"),
     "prunekit.pathforms": ("PositivePaths",),
     "prunekit.published": ("published_data",),
     "prunekit.quantiles": (
+        "Sign",
+        "Uniform",
         "log_uniform_values",
         "normal_values",
         "sign_values",

@@ -80,7 +80,7 @@ class LearnedScores:
     draws: int32, the event in which each weight was last redrawn; 0 = never.
     warm: what a sampler remembers from step to step; it decides no bit. frozen: the weights while
     scores are learned, one byte each where a sign is all there is to know. bystanders: parameters
-    that get gradients and are not trained.
+    that get gradients and are not trained. as_is: whether scores are ranked as they are.
     """
 
     network: Network
@@ -96,6 +96,7 @@ class LearnedScores:
     redraws: int = 0
     warm: dict[str, Any] = attrs.field(factory=dict)
     frozen: Signs | Floats = attrs.field(init=False)
+    as_is: bool = attrs.field(init=False)
     bystanders: list[nn.Parameter] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -108,8 +109,11 @@ class LearnedScores:
             parameter.requires_grad_(True)
         initial = self.scorer.initial(network, generator(self.seed, "initial scores"))
         self.scores = {
-            name: nn.Parameter(initial[name].to(weight)) for name, weight in network.weights.items()
+            name: nn.Parameter(torch.empty_like(weight).copy_(initial[name]))
+            for name, weight in network.weights.items()
         }
+        plain = [score.detach() for score in self.scores.values()]
+        self.as_is = all(self.scorer.rank(score) is score for score in plain)
         if self.period:
             self.draws = {
                 name: torch.zeros_like(weight, dtype=torch.int32)
@@ -186,8 +190,7 @@ class LearnedScores:
         if thresholds is None:
             self.network.mask(self.masks(purpose, step))
             return
-        for name, parameter in self.network.effective.items():
-            self.frozen.write(name, ranked[name], thresholds[name], parameter)
+        self.frozen.write_all(ranked, thresholds, self.network.effective)
 
     def redraw(self) -> None:
         """One event of the reinitializer: pruned weights only; scores and their state stay."""
@@ -205,14 +208,18 @@ class LearnedScores:
         """The gradients of the effective weights become those of the scores."""
         for parameter in self.bystanders:
             parameter.grad = None
+        gradients = {}
         for name, parameter in self.network.effective.items():
-            score, gradient = self.scores[name], parameter.grad
-            parameter.grad = None
+            gradient, parameter.grad = parameter.grad, None
             if gradient is None:
-                score.grad = torch.zeros_like(score)
-                continue
-            self.frozen.multiply(name, gradient)
-            score.grad = through_rank(self.scorer.rank, score, gradient)
+                self.scores[name].grad = torch.zeros_like(self.scores[name])
+            else:
+                gradients[name] = gradient
+        self.frozen.multiply_all(gradients)
+        while gradients:  # through a rank each becomes another tensor
+            name, gradient = gradients.popitem()
+            score = self.scores[name]
+            score.grad = gradient if self.as_is else through_rank(self.scorer.rank, score, gradient)
 
     def metrics(self) -> dict[str, Any]:
         """Redraws so far, and the share of kept weights that were ever redrawn."""

@@ -1,9 +1,13 @@
 """The k-th smallest of scores that change a little from step to step, from where it was before.
 
-The answer is exact whatever is remembered; what is remembered decides only the time taken.
+The answer is exact whatever is remembered; what is remembered decides only the time taken. Beside
+the CPU nothing needs to be known: the answers are found there, and nothing waits for them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import numpy as np
@@ -13,6 +17,36 @@ from torch import Tensor
 SMALL = 1 << 14  # below it, partitioning everything is as quick
 BLOCK = 1 << 16  # scores in cache at a time
 AIM = 1 / 200  # share of the scores that the bracket should hold
+
+
+def kth_smallest_each(
+    scores: Mapping[str, Tensor], ranks: Mapping[str, int], warm: dict[str, Any]
+) -> dict[str, float | Tensor]:
+    """The `ranks[name]`-th smallest of each of `scores`, counted from 1, exactly.
+
+    scores: floating-point, of any shape, none empty, infinities included, no NaN. warm: an empty
+    dict at first, the same one in the next call; it decides the time taken only. A number for
+    scores on the CPU; beside it a tensor of one number on their device, which the next call with
+    the same `warm` may overwrite.
+    """
+    there = {name: score.detach() for name, score in scores.items() if score.device.type != "cpu"}
+    if there and len(there) == len(scores):
+        from prunekit.kth_triton import Select  # importing Triton takes long, and few need it
+
+        if Select.takes(values := list(there.values())):
+            select = warm["all layers"] = warm.get("all layers") or Select()
+            return dict(zip(there, select.kth_smallest(values, [ranks[name] for name in there])))
+    return {
+        name: kth_on_device(score, ranks[name])
+        if name in there
+        else warm.setdefault(name, Nearby()).kth_smallest(score, ranks[name])
+        for name, score in scores.items()
+    }
+
+
+def kth_on_device(scores: Tensor, k: int) -> Tensor:
+    """The k-th smallest as a tensor on the device of `scores`: nothing waits for it."""
+    return scores.detach().reshape(-1).sort().values[k - 1]
 
 
 @attrs.define

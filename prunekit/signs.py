@@ -7,12 +7,17 @@ Every operation gives the bits that it would give on the floats.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import attrs
 import torch
 from torch import Tensor
 
 from prunekit.network import put
+from prunekit.tables import Table
+
+Scores = Mapping[str, Tensor]
+Thresholds = Mapping[str, float | Tensor]
 
 CHUNK = 1 << 17  # weights that are floats at a time
 
@@ -26,6 +31,7 @@ class Signs(Mapping[str, Tensor]):
 
     signs: dict[str, Tensor]
     sizes: dict[str, float]
+    tables: tuple[Table, Table] = attrs.field(factory=lambda: (Table(), Table()), repr=False)
 
     @classmethod
     def of(cls, weights: Mapping[str, Tensor]) -> Signs | None:
@@ -73,12 +79,21 @@ class Signs(Mapping[str, Tensor]):
         for signs, part in chunks(self.signs[name], gradient):
             part.mul_(floats[: len(signs)].copy_(signs).mul_(self.sizes[name]))
 
+    def write_all(self, ranked: Scores, thresholds: Thresholds, outs: Scores) -> None:
+        """`write` for each of `outs`."""
+        write_all(self, self.signs, self.sizes, ranked, thresholds, outs)
+
+    def multiply_all(self, gradients: Scores) -> None:
+        """`multiply` for each of `gradients`."""
+        multiply_all(self, self.signs, self.sizes, gradients)
+
 
 @attrs.frozen(eq=False)
 class Floats:
     """Weights as they are, with the operations of `Signs`."""
 
     weights: dict[str, Tensor]
+    tables: tuple[Table, Table] = attrs.field(factory=lambda: (Table(), Table()), repr=False)
 
     def fits(self, name: str, where: Tensor, values: Tensor) -> bool:
         return True
@@ -91,6 +106,63 @@ class Floats:
 
     def multiply(self, name: str, gradient: Tensor) -> None:
         gradient.mul_(self.weights[name])
+
+    def write_all(self, ranked: Scores, thresholds: Thresholds, outs: Scores) -> None:
+        write_all(self, self.weights, None, ranked, thresholds, outs)
+
+    def multiply_all(self, gradients: Scores) -> None:
+        multiply_all(self, self.weights, None, gradients)
+
+
+class Held(Protocol):
+    """What `Signs` and `Floats` do layer by layer; tables: for writing and for multiplying."""
+
+    @property
+    def tables(self) -> tuple[Table, Table]: ...
+
+    def write(self, name: str, ranked: Tensor, threshold: float | Tensor, out: Tensor) -> None: ...
+
+    def multiply(self, name: str, gradient: Tensor) -> None: ...
+
+
+def write_all(
+    held: Held,
+    weights: Scores,
+    sizes: Mapping[str, float] | None,
+    ranked: Scores,
+    thresholds: Thresholds,
+    outs: Scores,
+) -> None:
+    """Write each of `outs`: by one kernel for all where there is one for them, else in turn."""
+    if any(out.is_cuda for out in outs.values()):
+        from prunekit import layers_triton  # importing Triton takes long, and few need it
+
+        constants = None if sizes is None else [sizes[name] for name in outs]
+        given, places = [weights[name] for name in outs], list(outs.values())
+        scores = [ranked[name] for name in outs]
+        least = [t for name in outs if isinstance(t := thresholds[name], Tensor)]
+        known = len(least) == len(outs)
+        if known and layers_triton.takes(given, constants, [scores, places], least):
+            layers_triton.write(held.tables[0], given, constants, scores, least, places)
+            return
+    for name, out in outs.items():
+        held.write(name, ranked[name], thresholds[name], out)
+
+
+def multiply_all(
+    held: Held, weights: Scores, sizes: Mapping[str, float] | None, gradients: Scores
+) -> None:
+    """Multiply each of `gradients` in place; see `write_all`."""
+    if any(gradient.is_cuda for gradient in gradients.values()):
+        from prunekit import layers_triton
+
+        constants = None if sizes is None else [sizes[name] for name in gradients]
+        given, taken = [weights[name] for name in gradients], list(gradients.values())
+        if layers_triton.takes(given, constants, [taken]):
+            layers_triton.multiply(held.tables[1], given, constants, taken)
+            return
+    for name, gradient in gradients.items():
+        held.multiply(name, gradient)
 
 
 def size_of(weight: Tensor) -> float | None:

@@ -21,7 +21,7 @@ prunes the first of equal scores, where the published sort leaves it to the mach
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 import torch
@@ -31,7 +31,6 @@ import prunekit
 from prunekit import Budget, Sampled, Scores
 
 Masks = dict[str, Tensor]
-Warm = dict[str, prunekit.Nearby]
 
 
 @attrs.frozen
@@ -51,7 +50,7 @@ class TopK:
         return Sampled(RULES[self.rule or "exact"](scores, budget))
 
     def thresholds(
-        self, scores: Scores, budget: Budget, warm: Warm
+        self, scores: Scores, budget: Budget, warm: dict[str, Any]
     ) -> dict[str, float | Tensor] | None:
         """The smallest score kept in each layer, for kth with a density for each; else None.
 
@@ -60,14 +59,11 @@ class TopK:
         """
         if self.rule != "kth" or not budget.uniform or budget.competing is not None:
             return None
-        found: dict[str, float | Tensor] = {}
-        for (name,), density in groups(scores, budget):
-            near = warm.setdefault(name, prunekit.Nearby())
-            k = rank_of_threshold(scores[name].numel(), round(1 - density, 12))
-            there = scores[name].device.type != "cpu"
-            pick = kth_on_device if there else near.kth_smallest
-            found[name] = pick(scores[name], k)
-        return found
+        ranks = {
+            name: rank_of_threshold(scores[name].numel(), round(1 - density, 12))
+            for (name,), density in groups(scores, budget)
+        }
+        return prunekit.kth_smallest_each(scores, ranks, warm)
 
 
 def largest(scores: Scores, budget: Budget) -> Masks:
@@ -87,11 +83,6 @@ def kth(scores: Scores, budget: Budget) -> Masks:
 def kth_threshold(scores: Tensor, pruned: float) -> float:
     """The k-th smallest of a group's scores."""
     return prunekit.kth_smallest(scores, rank_of_threshold(scores.numel(), pruned))
-
-
-def kth_on_device(scores: Tensor, k: int) -> Tensor:
-    """The k-th smallest as a tensor on the device of `scores`: nothing waits for it."""
-    return scores.detach().reshape(-1).sort().values[k - 1]
 
 
 def rank_of_threshold(n: int, pruned: float) -> int:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from prunekit_plugins.topk import TopK, kth_on_device, kth_threshold
+from prunekit_plugins.topk import TopK, kth_threshold
 
 from prunekit import Budget, Nearby, testing
 from prunekit.draws import generator
+from prunekit.nearby import kth_on_device
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "pruned_counts.json").read_text())
 
