@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import attrs
 import torch
@@ -13,7 +14,7 @@ from prunekit.build import apply_init, law_of
 from prunekit.learned import LearnedScores, MaskedWeights
 from prunekit.network import Network
 from prunekit.sampling import Budget
-from prunekit.training import Owner, Training
+from prunekit.training import Owner, Training, move
 
 STEPS, SHAPE, CLASSES = 20, (3, 32, 32), 10
 CPU = torch.device("cpu")
@@ -26,10 +27,11 @@ class Noise:
     pairs: list[tuple[Tensor, Tensor]]
 
     @classmethod
-    def of(cls, size: int) -> Noise:
+    def of(cls, size: int, device: torch.device) -> Noise:
         rng = prunekit.generator(0, "bench")
-        x = torch.randn(STEPS, size, *SHAPE, generator=rng)
-        return cls(list(zip(x, torch.randint(CLASSES, (STEPS, size), generator=rng))))
+        x = torch.randn(STEPS, size, *SHAPE, generator=rng).to(device)
+        y = torch.randint(CLASSES, (STEPS, size), generator=rng).to(device)
+        return cls(list(zip(x, y)))
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -39,30 +41,53 @@ class Noise:
 
 
 def steps(
-    net: nn.Module, owner: Owner, batch: int, epochs: int = 2
+    net: nn.Module,
+    owner: Owner,
+    batch: int,
+    device: torch.device = CPU,
+    epochs: int = 2,
+    **given: Any,
 ) -> Callable[[], dict[str, float]]:
-    """The last epoch, of STEPS steps, of a training whose others are done: all is warm."""
+    """The last epoch, of STEPS steps, of a training whose others are done: all is warm.
+
+    given: other options of `prunekit.Train`.
+    """
     options = prunekit.Train(
         epochs=epochs, batch_size=batch, lr=0.1, momentum=0.9, nesterov=False, weight_decay=1e-4,
-        schedule="constant",
+        schedule="constant", **given,
     )  # fmt: skip
-    training = Training(net, owner, Noise.of(batch), options, epochs, 0, "bench", CPU)
+    noise = Noise.of(batch, device)
+    training = Training(net, owner, noise, options, epochs, 0, "bench", device)
     for _ in range(epochs - 1):
         training.run_epoch(lambda: None)
     return lambda: training.run_epoch(lambda: None)
 
 
-def dense_steps(net: nn.Module, batch: int) -> Callable[[], dict[str, float]]:
-    return steps(net, MaskedWeights.of(net, {}, CPU), batch)
+def dense_steps(
+    net: nn.Module, batch: int, device: torch.device = CPU, **given: Any
+) -> Callable[[], dict[str, float]]:
+    move(net, device, prunekit.Train(**given))
+    return steps(net, MaskedWeights.of(net, {}, device), batch, device, **given)
 
 
-def learned_steps(net: nn.Module, batch: int, init: str) -> Callable[[], dict[str, float]]:
+def learned_scores(
+    net: nn.Module, init: str, reinit: str = "none", device: torch.device = CPU, **given: Any
+) -> LearnedScores:
     """Edge-popup as published: signed scores, a threshold in each layer, density 0.5."""
     law = prunekit.component("init", init)
     apply_init(net, law, 0)
+    move(net, device, prunekit.Train(**given))
     network = Network.of(net)
-    scorer, none = prunekit.component("scorer", "edge-popup"), prunekit.component("reinit", "none")
+    scorer, redraws = (
+        prunekit.component("scorer", "edge-popup"),
+        prunekit.component("reinit", reinit),
+    )
     sampler = prunekit.component("sampler", "topk", rule="kth")
     budget = Budget(round(0.5 * network.total), "layer", density=0.5)
-    owner = LearnedScores(network, scorer, sampler, budget, none, law_of(net, law), 0)
-    return steps(net, owner, batch)
+    return LearnedScores(network, scorer, sampler, budget, redraws, law_of(net, law), 0)
+
+
+def learned_steps(
+    net: nn.Module, batch: int, init: str, device: torch.device = CPU, **given: Any
+) -> Callable[[], dict[str, float]]:
+    return steps(net, learned_scores(net, init, "none", device, **given), batch, device, **given)
