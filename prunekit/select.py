@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prunekit import select_device
 from prunekit.errors import SpecError
 
 BLOCK = 1 << 16
@@ -35,15 +36,15 @@ def top_k(
     scores: floats of any shape, infinities and empty tensors included, no NaN. competing: bool
     tensors of the same shapes, True where a score may be kept; None = everywhere. Of equal scores
     the first is kept, in order of the tensors, then row-major. Masks lie on their scores' device.
+    On a GPU they are chosen there, and nothing waits for it unless `competing` is to be counted.
     Raises SpecError when `kept` is negative or exceeds the number that competes.
     """
+    if scores and all(score.is_cuda for score in scores.values()):
+        return _on_device(scores, kept, competing)
     masks = np.empty(sum(score.numel() for score in scores.values()), dtype=bool)
     parts = list(_parts(scores, competing, masks))
     available = sum(part.available for part in parts)
-    if not 0 <= kept <= available:
-        raise SpecError(
-            f"cannot keep {kept:,} of {available:,} weights that compete; lower the density"
-        )
+    _check(kept, available)
     for sigmas in SIGMAS:
         low, high = _bracket(parts, kept, available, sigmas)
         if _keep(parts, kept, low, high):
@@ -52,6 +53,28 @@ def top_k(
         name: torch.from_numpy(part.mask).reshape(score.shape).to(score.device)
         for (name, score), part in zip(scores.items(), parts)
     }
+
+
+def _on_device(
+    scores: Mapping[str, Tensor], kept: int, competing: Mapping[str, Tensor] | None
+) -> dict[str, Tensor]:
+    """As `top_k`, on the device of the first score."""
+    device = next(iter(scores.values())).device
+    near = {name: score.to(device) for name, score in scores.items()}
+    available, rivals = sum(score.numel() for score in near.values()), None
+    if competing is not None:
+        rivals = {name: competing[name].to(device) for name in scores}
+        available = int(sum(rival.count_nonzero() for rival in rivals.values()))
+    _check(kept, available)
+    masks = select_device.largest(near, kept, rivals)
+    return {name: mask.to(scores[name].device) for name, mask in masks.items()}
+
+
+def _check(kept: int, available: int) -> None:
+    if not 0 <= kept <= available:
+        raise SpecError(
+            f"cannot keep {kept:,} of {available:,} weights that compete; lower the density"
+        )
 
 
 def top_k_each(

@@ -211,3 +211,26 @@ def test_score_bounds_are_those_of_the_two_published_inits() -> None:
         scores = scorer.initial(network, torch.Generator().manual_seed(0))["weight"]
         assert 0.98 * bound < scores.abs().max() <= bound
         assert abs(scores.mean()) < 4 * bound / math.sqrt(3 * 1200)
+
+
+@pytest.mark.parametrize(("variant", "rule"), VARIANTS.values())
+def test_where_scores_rank_as_they_are_the_gradient_is_handed_over_without_a_copy(
+    variant, rule
+) -> None:
+    layer = nn.Linear(3, 4)
+    network = Network.of(layer)
+    weight = network.weights["weight"].clone()
+    signs = torch.tensor([1.0, -1.0, 1.0]).expand(4, 3)
+    owner = LearnedScores(
+        network, Given({"weight": 0.5 * signs}, variant),
+        prunekit.component("sampler", "topk", rule=rule), Budget(6, "layer", density=0.5),
+        prunekit.component("reinit", "none"), law_of(layer, None), 0,
+    )  # fmt: skip
+    owner.before_step(0)
+    gradient = torch.full((4, 3), 2.0)
+    layer.weight.grad = gradient
+    owner.after_backward()
+    assert layer.weight.grad is None
+    slope = signs if variant == "absolute" else 1.0
+    assert torch.equal(owner.scores["weight"].grad, 2 * weight * slope)
+    assert (owner.scores["weight"].grad is gradient) == (variant == "signed")

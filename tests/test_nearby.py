@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from prunekit import Nearby
+from prunekit import Nearby, kth_smallest_each
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -44,3 +44,12 @@ def test_scores_of_half_precision_have_exact_thresholds(count: int, dtype: torch
 
 def test_few_scores_and_other_shapes_are_taken_as_they_are() -> None:
     assert Nearby().kth_smallest(torch.tensor([[3.0, 1.0], [2.0, 4.0]]), 2) == 2.0
+
+
+def test_layers_are_ranked_each_by_its_own() -> None:
+    scores = {"a": torch.tensor([3.0, 1.0, 2.0]), "b": torch.arange(40_000.0)}
+    warm: dict[str, Nearby] = {}
+    for k in (1, 2, 3):
+        found = kth_smallest_each(scores, {"a": k, "b": 1_000 * k}, warm)
+        assert found == {"a": float(k), "b": 1_000 * k - 1}
+    assert warm["b"].value == 2_999
