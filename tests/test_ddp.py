@@ -5,7 +5,8 @@ The processes meet in a file and speak gloo, so no port and no GPU is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,16 @@ def trained(rank: int, ranks: int, model: nn.Module) -> tuple[dict[str, Tensor],
     return {name: p.detach() for name, p in model.named_parameters()}, dict(masks), model
 
 
+def join(rank: int, folder: str) -> None:
+    """Meet the other rank; a collective that it does not join fails after a minute."""
+    given: dict[str, Any] = {"rank": rank, "world_size": 2, "timeout": timedelta(minutes=1)}
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", **given)
+
+
 def work(rank: int, folder: str) -> None:
     """What a rank does; results go to a file of its own."""
-    store = f"file://{folder}/store"
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    join(rank, folder)
     found: dict[str, Any] = {
         case: learned(DistributedDataParallel(network(), **WRAPS[wrap]), rank, 2, **given)
         for case, (wrap, given) in CASES.items()
@@ -137,12 +143,24 @@ def work(rank: int, folder: str) -> None:
     distributed.destroy_process_group()
 
 
+def work_on_a_gpu(rank: int, folder: str) -> None:
+    """Two ranks share one device: under NCCL they could not."""
+    join(rank, folder)
+    wrapped = DistributedDataParallel(network().cuda(), gradient_as_bucket_view=True)
+    found = learned(wrapped, rank, 2, amp="fp16", lr=0.1, **REDRAWN)
+    torch.save(found, f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def results(entry: Callable[[int, str], None], folder: Path) -> list[dict[str, Any]]:
+    """What each of two ranks wrote."""
+    multiprocessing.start_processes(entry, (str(folder),), nprocs=2, start_method="spawn")
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
-    """What each of two ranks found."""
-    folder = tmp_path_factory.mktemp("ranks")
-    multiprocessing.start_processes(work, (str(folder),), nprocs=2, start_method="spawn")
-    yield [torch.load(Path(folder, f"{rank}.pt"), weights_only=True) for rank in range(2)]
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return results(work, tmp_path_factory.mktemp("ranks"))
 
 
 def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
@@ -214,3 +232,12 @@ def test_the_sampler_is_told_the_epoch() -> None:
     first, second, again = (torch.cat([x for x, _ in batches.epoch(e)]) for e in (0, 1, 0))
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
+
+
+@pytest.mark.gpu
+def test_two_ranks_agree_on_a_gpu_under_fp16(tmp_path: Path) -> None:
+    first, second = results(work_on_a_gpu, tmp_path)
+    for key in ("masks", "scores", "weights"):
+        assert_equal(first[key], second[key])
+    assert all(score.isfinite().all() for score in first["scores"].values())
+    assert first["history"][-1]["redraws"] == second["history"][-1]["redraws"] > 0
