@@ -44,9 +44,9 @@ def takes(
     held = torch.float32 if sizes is None else torch.int8
     every = [tensor for kind in (*floats, numbers) for tensor in kind]
     return (
-        all(weight.dtype == held for weight in weights)
-        and all(tensor.dtype == torch.float32 for tensor in every)
-        and all(number.device == weights[0].device for number in numbers)
+        {weight.dtype for weight in weights} == {held}
+        and {tensor.dtype for tensor in every} <= {torch.float32}
+        and {number.get_device() for number in numbers} <= {weights[0].get_device()}
         and fit(weights, *floats)
     )
 

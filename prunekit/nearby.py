@@ -34,7 +34,7 @@ def kth_smallest_each(
         from prunekit.kth_triton import Select  # importing Triton takes long, and few need it
 
         if Select.takes(values := list(there.values())):
-            select = warm["all layers"] = warm.get("all layers") or Select()
+            select = warm[".select"] = warm.get(".select") or Select()
             return dict(zip(there, select.kth_smallest(values, [ranks[name] for name in there])))
     return {
         name: kth_on_device(score, ranks[name])

@@ -27,8 +27,8 @@ class Table:
     def on(self, device: torch.device, rows: Sequence[Sequence[int]]) -> Tensor:
         """int64 (rows, layers); the processor does not wait for the copy."""
         if self.there is None or rows != self.rows or self.there.device != device:
-            cuda = device.type == "cuda"
-            here = torch.tensor(rows, dtype=torch.int64, pin_memory=cuda)
+            cuda, here = device.type == "cuda", torch.from_numpy(np.array(rows, np.int64))
+            here = here.pin_memory() if cuda else here
             self.rows, self.there = rows, here.to(device, non_blocking=True)
             if cuda and torch.cuda.is_current_stream_capturing():
                 self.captured += [here, self.there]
@@ -41,10 +41,10 @@ def fit(*kinds: Sequence[Tensor]) -> bool:
     All on one device; a layer's have one order in memory, without gaps, so that an element of it
     lies at the same place in each.
     """
-    device = kinds[0][0].device
-    if not all(tensor.device == device for kind in kinds for tensor in kind):
+    every = [tensor for kind in kinds for tensor in kind]
+    if len({tensor.get_device() for tensor in every}) != 1:  # a step has no time for `.device`
         return False
-    if all(tensor.is_contiguous() for kind in kinds for tensor in kind):
+    if all([tensor.is_contiguous() for tensor in every]):  # noqa: C419  # nor for a generator
         return True
     return all(_in_one_order(layer) for layer in zip(*kinds))
 

@@ -59,11 +59,10 @@ class TopK:
         """
         if self.rule != "kth" or not budget.uniform or budget.competing is not None:
             return None
-        ranks = {
-            name: rank_of_threshold(scores[name].numel(), round(1 - density, 12))
-            for (name,), density in groups(scores, budget)
-        }
-        return prunekit.kth_smallest_each(scores, ranks, warm)
+        asked = budget.kept, budget.density, {name: s.numel() for name, s in scores.items()}
+        if warm.get(".asked") != asked:  # no layer's name begins with a dot
+            warm[".asked"], warm[".ranks"] = asked, ranks_of_thresholds(scores, budget)
+        return prunekit.kth_smallest_each(scores, warm[".ranks"], warm)
 
 
 def largest(scores: Scores, budget: Budget) -> Masks:
@@ -83,6 +82,14 @@ def kth(scores: Scores, budget: Budget) -> Masks:
 def kth_threshold(scores: Tensor, pruned: float) -> float:
     """The k-th smallest of a group's scores."""
     return prunekit.kth_smallest(scores, rank_of_threshold(scores.numel(), pruned))
+
+
+def ranks_of_thresholds(scores: Scores, budget: Budget) -> dict[str, int]:
+    """k of each layer, where each is a group."""
+    return {
+        name: rank_of_threshold(scores[name].numel(), round(1 - density, 12))
+        for (name,), density in groups(scores, budget)
+    }
 
 
 def rank_of_threshold(n: int, pruned: float) -> int:
