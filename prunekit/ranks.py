@@ -19,8 +19,7 @@ from prunekit.spec import Train
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The module inside DistributedDataParallel, in whose names is no "module."; or `model`."""
-    inner = model.module if isinstance(model, DistributedDataParallel) else model
-    assert isinstance(inner, nn.Module)
+    inner: nn.Module = model.module if isinstance(model, DistributedDataParallel) else model
     return inner
 
 

@@ -137,6 +137,8 @@ def work(rank: int, folder: str) -> None:
         case: learned(DistributedDataParallel(network(), **WRAPS[wrap]), rank, 2, **given)
         for case, (wrap, given) in CASES.items()
     }
+    dropping = DistributedDataParallel(nn.Sequential(nn.Dropout(), network()))
+    found["dropout"] = learned(dropping, 0, 2)  # both learn from the share of rank 0
     found["train"] = trained(rank, 2, DistributedDataParallel(network()))[:2]
     found["refusals"] = refusals(rank)
     torch.save(found, f"{folder}/{rank}.pt")
@@ -205,6 +207,12 @@ def test_metrics_are_of_the_examples_of_the_rank(ranks: list[dict[str, Any]]) ->
     (whole,) = learned(network(), 0, 1)["history"][1:]
     assert losses[0] != losses[1]
     assert sum(losses) / 2 == pytest.approx(whole["train.loss"], abs=1e-5)
+
+
+def test_dropout_has_chance_of_its_own_on_each_rank(ranks: list[dict[str, Any]]) -> None:
+    first, second = (rank["dropout"] for rank in ranks)
+    assert first["history"] != second["history"]
+    assert_equal(first["masks"], second["masks"])
 
 
 def test_masked_weights_stay_exactly_zero_under_training(ranks: list[dict[str, Any]]) -> None:
