@@ -1,110 +1,102 @@
-"""Which of many elements a coin chooses, at the cost of the chosen ones: geometric skipping.
+"""Which of many elements a coin of probability r chooses: one random byte each, seldom a word.
 
-Devroye, "Non-Uniform Random Variate Generation", 1986, chapter XIV.4 (waiting times). Between two
-chosen elements lie j or more others with probability (1 - r)^j. With a word uniform in [0, 2^32),
+With t = floor(256 r) and F = floor((256 r - t) 2^32), exact integers, element i has
 
-    gap = number of j >= 1 with T_j > word,    T_j = floor((1 - r)^j 2^32)
+    byte_i = byte i mod 4 (lowest first) of the word of element i // 4 in stream "bernoulli"
+    rest_i = its own word in stream "bernoulli rest", as an unsigned number
 
-All of it is integers, and the words are addressed by counter, so the choice is a function of the
-seed, the name and the rate.
+    chosen  <=>  byte_i < t,  or  byte_i = t and rest_i < F
+
+so P(chosen) = t / 256 + F / 2^40: r rounded down to a multiple of 2^-40, and r itself at 0 and 1.
+Like everything in draws.py, a coin is a pure function of (seed, stream, parameter, element, draw),
+and of r: no other element takes part. The draw is 0, as each event has a seed of its own.
 """
 
 from __future__ import annotations
 
-import functools
 from fractions import Fraction
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from prunekit import draws
+from prunekit import draws, philox
 
-LONGEST = 4096
-"""Gaps in the table. A longer one is walked in pieces: the coin has no memory."""
+STREAM, REST = "bernoulli", "bernoulli rest"
 
 
 def bernoulli_positions(among: Tensor, rate: float, rng: torch.Generator, name: str) -> Tensor:
     """The flat positions where `among` (bool) is True and a coin of probability `rate` too.
 
-    Ascending int64 on the device of `among`. The coin of an element is a function of
-    `rng.initial_seed()`, `name`, `rate` and its position; that of the others is not thrown.
-    rate: in [0, 1], exact at both ends.
+    Ascending int64 on the device of `among`; positions count in row-major order, whatever the
+    memory format. The coin of an element is a function of `rng.initial_seed()`, `name`, `rate`
+    and its position, the same on every device and whatever is asked about the others.
+    rate: in [0, 1], exact at both ends, otherwise rounded down to a multiple of 2^-40.
     """
-    if rate >= 1:
-        return among.reshape(-1).nonzero()[:, 0]
-    thrown, flat = coins(among.numel(), rate, rng.initial_seed(), name), among.reshape(-1)
-    if among.device.type != "cpu":
-        found = torch.from_numpy(thrown).to(among.device)
-        return found[flat[found]]
-    return torch.from_numpy(thrown.compress(flat.numpy().take(thrown)))
+    flat, seed = among.reshape(-1), rng.initial_seed()
+    if rate <= 0 or rate >= 1:
+        return flat.nonzero()[:, 0] if rate >= 1 else flat.new_empty(0, dtype=torch.int64)
+    cut, rest = thresholds(rate)
+    on_cpu = flat.device.type == "cpu"
+    found, thrown = (up_to if on_cpu else up_to_on_device)(flat, cut, seed, name)
+    keep = thrown < cut
+    undecided = keep.logical_not().nonzero()[:, 0]
+    own = draws.words_at(seed, REST, name, found[undecided]).to(torch.int64) & philox.MASK
+    keep[undecided] = own < rest
+    return compressed(found, keep)
 
 
-def coins(count: int, rate: float, seed: int, name: str) -> npt.NDArray[np.int64]:
-    """The ascending positions in 0 ... count - 1 that a coin of probability `rate` chooses."""
-    if rate <= 0 or count == 0:
-        return np.empty(0, np.int64)
-    if rate > 0.5:  # skip from one that is left out to the next; 1 - rate is exact here
-        chosen = np.ones(count, np.bool_)
-        chosen[coins(count, 1 - rate, seed, name)] = False
-        return np.flatnonzero(chosen)
-    table, mean = gap_table(rate), count * rate
-    size = int(mean + 6 * mean**0.5 + count / LONGEST) + 16  # almost surely enough
-    while True:
-        words = draws.words(seed, "bernoulli", name, size).numpy().view(np.uint32)
-        found, reached = table.walk(words)
-        if reached >= count:
-            return found[: np.searchsorted(found, count)]
-        size *= 2
+def thresholds(rate: float) -> tuple[int, int]:
+    """(t, F) of the formula: t in [0, 256], F in [0, 2^32)."""
+    scaled = Fraction(min(max(rate, 0.0), 1.0)) * 256
+    return int(scaled), int(scaled % 1 * 2**32)
 
 
-@attrs.frozen(eq=False)
-class GapTable:
-    """thresholds: T_j ascending. cells: the gap for each upper half of a word, -1 = look it up.
+def up_to(flat: Tensor, cut: int, seed: int, name: str) -> tuple[Tensor, Tensor]:
+    """The positions in `flat` (bool, CPU) whose byte is at most `cut`, and these bytes."""
+    among, address = flat.numpy(), philox.Address.of(seed, STREAM, name)
+    found, thrown = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
+    for start in range(0, len(among), 16 * philox.BLOCKS):
+        part = among[start : start + 16 * philox.BLOCKS]
+        index = np.arange(start // 16, -(-(start + len(part)) // 16), dtype=np.uint64)
+        words = philox.blocks(address, index, 0).astype("<i4", copy=False)
+        some = words.view(np.uint8).reshape(-1)
+        hits = some <= cut
+        hits[len(part) :] = False
+        hits[: len(part)] &= part
+        at = true_positions(hits)
+        thrown.append(some.take(at))
+        found.append(np.add(at, start, out=at))
+    return torch.from_numpy(np.concatenate(found)), torch.from_numpy(np.concatenate(thrown))
 
-    cut: there are more than LONGEST thresholds, so that the longest gap means "at least that".
+
+def true_positions(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """np.flatnonzero for a multiple of four flags, of which about 5 % are True: half of its time.
+
+    Where few are True, NumPy jumps from one to the next, which processors mispredict; by fours it
+    does not.
     """
-
-    thresholds: npt.NDArray[np.uint32]
-    cells: npt.NDArray[np.int32]
-    cut: bool
-
-    def gaps(self, words: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
-        """How many elements are passed over, one number for each word."""
-        found = np.take(self.cells, (words >> np.uint32(16)))
-        open_ = np.flatnonzero(found < 0)
-        found[open_] = count_above(self.thresholds, words[open_])
-        return found
-
-    def walk(self, words: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.int64], int]:
-        """The positions that are chosen, and how many elements these words decide about."""
-        gaps = self.gaps(words)
-        ends = gaps < len(self.thresholds) if self.cut else np.True_  # at a chosen element
-        reached = np.cumsum(gaps + ends, dtype=np.int64)
-        total = int(reached[-1])
-        reached -= 1
-        return (reached.compress(ends) if self.cut else reached), total
+    fours = flags.view(np.uint32)
+    found = np.flatnonzero(fours != 0)
+    inside = np.flatnonzero(fours.take(found).view(np.bool_))
+    places = found.take(inside >> 2)
+    places <<= 2
+    inside &= 3
+    places |= inside
+    return places
 
 
-@functools.lru_cache(maxsize=8)
-def gap_table(rate: float) -> GapTable:
-    """The table of a rate in (0, 1), from 128-bit fixed-point powers of 1 - rate."""
-    factor = int((1 - Fraction(rate)) * 2**128)
-    power, thresholds = factor, list[int]()
-    while power >> 96 and len(thresholds) < LONGEST:
-        thresholds.append(power >> 96)
-        power = power * factor >> 128
-    ascending = np.minimum(np.array(thresholds[::-1], np.int64), 2**32 - 1)
-    starts = np.arange(2**16, dtype=np.int64) << 16
-    first, last = count_above(ascending, starts), count_above(ascending, starts | 0xFFFF)
-    cells = np.where(first == last, first, -1).astype(np.int32)
-    return GapTable(ascending.astype(np.uint32), cells, bool(power >> 96))
+def up_to_on_device(flat: Tensor, cut: int, seed: int, name: str) -> tuple[Tensor, Tensor]:
+    """`up_to` in torch, on any device."""
+    words = draws.words(seed, STREAM, name, -(-len(flat) // 4), device=flat.device)
+    thrown = words.view(torch.uint8)[: len(flat)]
+    found = ((thrown <= cut) & flat).nonzero()[:, 0]
+    return found, thrown[found]
 
 
-def count_above(
-    ascending: npt.NDArray[np.integer], words: npt.NDArray[np.integer]
-) -> npt.NDArray[np.int64]:
-    """For each word the number of entries above it."""
-    return len(ascending) - np.searchsorted(ascending, words, side="right")
+def compressed(values: Tensor, flags: Tensor) -> Tensor:
+    """values[flags], both 1-d; NumPy takes a fifth of torch's time."""
+    if values.device.type != "cpu":
+        return values[flags]
+    return torch.from_numpy(values.numpy().compress(flags.numpy()))

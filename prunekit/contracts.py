@@ -22,7 +22,7 @@ A component may also state class attributes; where it does not, the default stan
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from prunekit.data import Data
     from prunekit.network import Layer, Network
+    from prunekit.quantiles import Sign, Uniform
     from prunekit.sampling import Budget
 
 Batch = tuple["Tensor", "Tensor | None"]
@@ -91,6 +92,14 @@ class Reinitializer(Protocol):
         Names that are left out keep their values. A redrawn weight competes in the next round.
         """
 
+    def rates(self, names: Iterable[str]) -> Mapping[str, float]:
+        """Optional: the probability with which a pruned weight of each layer is redrawn.
+
+        To offer it is to say that `reinit` redraws exactly the `bernoulli_positions(~mask, rate,
+        rng, name)` of each layer, from `law`, whatever the weights are. Then the core may do an
+        event of all layers at once on a GPU, and ends in the same bits.
+        """
+
 
 class Architecture(Protocol):
     """Which network is pruned?"""
@@ -105,7 +114,7 @@ class Architecture(Protocol):
 class WeightInit(Protocol):
     """Which values do the weights start with?
 
-    One of the two methods is enough; where there is `values`, the core never calls `draw`.
+    `values` or `draw` is enough; where there is `values`, the core never calls `draw`.
     """
 
     def values(self, layer: Layer, words: Tensor) -> Tensor:
@@ -115,6 +124,12 @@ class WeightInit(Protocol):
         int32, int64 or uint32 tensor. Of `layer` only `fan_in` and `shape` may be read. Then a
         weight is a function of seed, name, element and draw number: a network can be shipped as
         its seed. Use `prunekit.uniform_values` and its like: they give equal bits everywhere.
+        """
+
+    def quantile(self, layer: Layer) -> Uniform | Sign:
+        """Optional: `values` of this layer as one of two laws, equal for every word.
+
+        A GPU can then draw weights inside another kernel; `values` remains the definition.
         """
 
     def draw(self, layer: Layer, rng: torch.Generator) -> Tensor:

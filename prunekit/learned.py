@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.contracts import Law, Scores
-from prunekit.draws import generator
+from prunekit.draws import fold, generator
 from prunekit.errors import NumericalError, SpecError
-from prunekit.masks import count_kept
 from prunekit.network import Network, put
 from prunekit.resolve import SCALED, acts, scales
 from prunekit.rounds import Pruning, check_masks
@@ -80,7 +79,8 @@ class LearnedScores:
     draws: int32, the event in which each weight was last redrawn; 0 = never.
     warm: what a sampler remembers from step to step; it decides no bit. frozen: the weights while
     scores are learned, one byte each where a sign is all there is to know. bystanders: parameters
-    that get gradients and are not trained. as_is: whether scores are ranked as they are.
+    that get gradients and are not trained. counted: redraws so far, int64 (1,), beside the scores.
+    at_once: what the kernel that redraws knows. as_is: whether scores are ranked as they are.
     """
 
     network: Network
@@ -93,7 +93,8 @@ class LearnedScores:
     scores: dict[str, nn.Parameter] = attrs.field(init=False)
     draws: dict[str, Tensor] = attrs.field(factory=dict)
     event: int = 0
-    redraws: int = 0
+    counted: Tensor = attrs.field(init=False)
+    at_once: Any = None
     warm: dict[str, Any] = attrs.field(factory=dict)
     frozen: Signs | Floats = attrs.field(init=False)
     as_is: bool = attrs.field(init=False)
@@ -114,6 +115,8 @@ class LearnedScores:
         }
         plain = [score.detach() for score in self.scores.values()]
         self.as_is = all(self.scorer.rank(score) is score for score in plain)
+        device = next(iter(self.scores.values())).device
+        self.counted = torch.zeros(1, dtype=torch.int64, device=device)
         if self.period:
             self.draws = {
                 name: torch.zeros_like(weight, dtype=torch.int32)
@@ -126,6 +129,11 @@ class LearnedScores:
         floats = {} if signs else dict(self.network.weights)
         self.frozen = signs or Floats(floats)
         self.network.weights = signs or floats  # type: ignore[assignment]  # read, never written
+
+    @property
+    def redraws(self) -> int:
+        """How many redraws there were; waits for the device."""
+        return int(self.counted)
 
     @property
     def period(self) -> int:
@@ -146,7 +154,7 @@ class LearnedScores:
     def before_step(self, step: int) -> None:
         """Redraw if an event is due at this 0-based step, then mask by the current scores."""
         due = self.period and (step + 1) % self.period == 0
-        if due:
+        if due and not self.redraw_by_thresholds():
             self.network.masks = self.masks("step", step)
             self.redraw()
         self.write("step", step)
@@ -192,15 +200,42 @@ class LearnedScores:
             return
         self.frozen.write_all(ranked, thresholds, self.network.effective)
 
+    def redraw_by_thresholds(self) -> bool:
+        """`redraw` without masks, where one kernel does it; False: nothing was done."""
+        if not self.counted.is_cuda:
+            return False
+        ranked = self.ranked()
+        thresholds = self.thresholds(ranked)
+        return thresholds is not None and self.redraw_at_once(ranked, thresholds)
+
+    def redraw_at_once(self, kept: Scores, least: Mapping[str, Any] | None = None) -> bool:
+        """`redraw` by one kernel for all layers, nothing waits for it; False: nothing was done.
+
+        kept: masks; or scores, with the least score that is kept in each layer.
+        """
+        rates = getattr(self.reinit, "rates", None)
+        if not self.counted.is_cuda or not kept or rates is None:
+            return False
+        from prunekit.redraw_triton import Redraws  # importing Triton takes long, and few need it
+
+        self.at_once = self.at_once or Redraws.of(self.law, rates(self.scores))
+        event, held = self.event + 1, (self.frozen, self.draws, self.counted)
+        seed = fold(self.seed, "reinit", event)
+        done = bool(self.at_once) and self.at_once.redraw(kept, least, *held, seed, event)
+        self.event += done
+        return done
+
     def redraw(self) -> None:
         """One event of the reinitializer: pruned weights only; scores and their state stay."""
+        if self.redraw_at_once(self.network.masks or {}):
+            return
         self.event += 1
         rng = generator(self.seed, "reinit", self.event)
         redraws = self.reinit.reinit(self.network, self.law.numbered(self.event), rng)
         for name, redraw in redraws.items():
             if not self.frozen.fits(name, redraw.where, redraw.values):
                 self.freeze(None)
-            self.redraws += self.frozen.put(name, redraw.where, redraw.values)
+            self.counted += self.frozen.put(name, redraw.where, redraw.values)
             put(self.draws[name], redraw.where, self.event)
 
     @torch.no_grad()
@@ -226,9 +261,10 @@ class LearnedScores:
         if not self.period:
             return {}
         masks = self.network.masks or {}
-        ever = sum(count_kept((self.draws[name] > 0) & mask) for name, mask in masks.items())
-        kept = sum(count_kept(mask) for mask in masks.values())
-        return {"redraws": self.redraws, "redrawn_share": ever / max(kept, 1)}
+        ever = [torch.count_nonzero(mask & (self.draws[n] > 0)) for n, mask in masks.items()]
+        kept = [torch.count_nonzero(mask) for mask in masks.values()]
+        share = int(sum(ever)) / max(int(sum(kept)), 1)  # two waits, not two for each layer
+        return {"redraws": self.redraws, "redrawn_share": share}
 
     def finish(self, pruning: Pruning) -> None:
         """Hand over the ranked scores, and which weights were redrawn when; weights are floats."""
@@ -237,7 +273,7 @@ class LearnedScores:
         pruning.draws, pruning.redraws = dict(self.draws), self.redraws
 
     def state(self) -> dict[str, Tensor]:
-        counters = {"event": torch.tensor(self.event), "redraws": torch.tensor(self.redraws)}
+        counters = {"event": torch.tensor(self.event), "redraws": self.counted[0]}
         scores = {f"score:{name}": score.detach() for name, score in self.scores.items()}
         return scores | {f"draw:{name}": draws for name, draws in self.draws.items()} | counters
 
@@ -247,7 +283,8 @@ class LearnedScores:
             score.copy_(tensors[f"score:{name}"])
         for name, draws in self.draws.items():
             draws.copy_(tensors[f"draw:{name}"])
-        self.event, self.redraws = int(tensors["event"]), int(tensors["redraws"])
+        self.event = int(tensors["event"])
+        self.counted.fill_(int(tensors["redraws"]))
 
 
 def through_rank(rank: Callable[[Tensor], Tensor], score: Tensor, gradient: Tensor) -> Tensor:

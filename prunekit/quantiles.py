@@ -13,6 +13,7 @@ import math
 from fractions import Fraction
 from pathlib import Path
 
+import attrs
 import numpy as np
 import torch
 from safetensors.torch import load_file
@@ -64,6 +65,36 @@ def log_uniform_values(words: Tensor, low: float, high: float) -> Tensor:
     scale = (127 - 30 - (t >> 24) << 23).to(torch.int32).view(torch.float32)  # a power of two
     signed = torch.where(word < 0, -size, size).to(torch.float32)
     return signed.mul_(scale).mul_(_float32(high))
+
+
+@attrs.frozen
+class Uniform:
+    """U(-bound, bound): words -> `uniform_values`, said in a form that a kernel can take too."""
+
+    bound: float
+
+    def __call__(self, words: Tensor) -> Tensor:
+        return uniform_values(words, self.bound)
+
+    @property
+    def factor(self) -> float:
+        """The float32 with which the word's upper 24 bits, as a signed number, are multiplied."""
+        return _float32(self.bound / 2**23)
+
+
+@attrs.frozen
+class Sign:
+    """+size or -size: words -> `sign_values`, said in a form that a kernel can take too."""
+
+    size: float
+
+    def __call__(self, words: Tensor) -> Tensor:
+        return sign_values(words, self.size)
+
+    @property
+    def factor(self) -> float:
+        """The float32 with which the sign is multiplied."""
+        return _float32(self.size)
 
 
 def octaves(low: float, high: float) -> int:

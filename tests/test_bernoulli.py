@@ -1,8 +1,7 @@
-"""Skipping chooses as throwing every coin would, and its bits are fixed."""
+"""A coin is what the formula says of its own bytes, and nothing else takes part in it."""
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 
 import numpy as np
@@ -12,32 +11,73 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunekit import bernoulli_positions, draws
-from prunekit.bernoulli import LONGEST, coins, count_above, gap_table
+from prunekit.bernoulli import compressed, thresholds, true_positions, up_to, up_to_on_device
 
 RATES = [1e-5, 1e-3, 0.1, 0.37, 0.5, 0.9]
+SMALLEST = 2.0**-40
 
 
-def positions(among: torch.Tensor, rate: float, seed: int = 0) -> torch.Tensor:
-    return bernoulli_positions(among, rate, draws.generator(seed, "reinit"), "w")
+def positions(among: torch.Tensor, rate: float, seed: int = 0, name: str = "w") -> torch.Tensor:
+    return bernoulli_positions(among, rate, draws.generator(seed, "reinit"), name)
 
 
 def everywhere(count: int) -> torch.Tensor:
     return torch.ones(count, dtype=torch.bool)
 
 
+def coin(seed: int, name: str, element: int, rate: float) -> bool:
+    """The formula of the docstring, for one element, in Python's integers."""
+    scaled = Fraction(rate) * 256
+    t = scaled.numerator // scaled.denominator
+    bound = (scaled - t) * 2**32 // 1
+    word = int(draws.words(seed, "bernoulli", name, element // 4 + 1)[element // 4]) % 2**32
+    rest = int(draws.words(seed, "bernoulli rest", name, element + 1)[element]) % 2**32
+    byte = word >> 8 * (element % 4) & 255
+    return byte < t or (byte == t and rest < bound)
+
+
+@pytest.mark.parametrize("rate", [0.003, 0.1, 0.5, 0.9999])
+def test_each_coin_is_the_formula(rate):
+    """At 0.003 and 0.9999 one byte of 256 is chosen or left out by its word alone."""
+    seed, found = draws.fold(3, "reinit"), positions(everywhere(700), rate, seed=3)
+    assert found.tolist() == [i for i in range(700) if coin(seed, "w", i, rate)]
+
+
 @pytest.mark.parametrize("rate", RATES)
 def test_the_share_chosen_is_the_rate(rate):
-    """Five sigma of a binomial count."""
-    count = 500_000
+    """Five sigma of a binomial count: a right coin fails here once in 1.7 million seeds."""
+    count = 2_000_000
     spread = 5 * (count * rate * (1 - rate)) ** 0.5
     assert len(positions(everywhere(count), rate)) == pytest.approx(count * rate, abs=spread)
+
+
+def test_coins_are_independent_of_their_neighbours():
+    """Chosen together at distances 1 ... 16: seven sigma of a Poisson count each."""
+    count, rate = 2_000_000, 0.1
+    flags = torch.zeros(count)
+    flags[positions(everywhere(count), rate)] = 1
+    for distance in range(1, 17):
+        together = float((flags[distance:] * flags[:-distance]).sum())
+        assert together == pytest.approx(count * rate**2, abs=7 * (count * rate**2) ** 0.5)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, 0.5, 0.1, SMALLEST, 1 - SMALLEST, SMALLEST / 2, 5e-324])
+def test_the_thresholds_are_the_rate_to_a_multiple_of_two_to_the_minus_40(rate):
+    cut, rest = thresholds(rate)
+    stated = Fraction(cut, 256) + Fraction(rest, 2**40)
+    assert stated <= Fraction(rate) < stated + Fraction(1, 2**40)
+    if (Fraction(rate) * 2**40).denominator == 1:
+        assert stated == Fraction(rate)
 
 
 def test_rate_zero_chooses_nothing_and_one_everything():
     among = torch.tensor([[True, False, True], [False, True, True]])
     assert positions(among, 0.0).tolist() == []
     assert positions(among, 1.0).tolist() == [0, 2, 4, 5]
-    assert positions(everywhere(0), 0.5).tolist() == []
+    for rate in (0.0, 0.5, 1.0):
+        assert positions(everywhere(0), rate).tolist() == []
+    assert positions(everywhere(300_000), SMALLEST).tolist() == []
+    assert len(positions(everywhere(300_000), 1 - SMALLEST)) == 300_000
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,71 +87,59 @@ def test_rate_zero_chooses_nothing_and_one_everything():
     seed=st.integers(0, 5),
 )
 def test_positions_ascend_inside_the_tensor_and_do_not_depend_on_its_size(count, rate, seed):
-    found = coins(count, rate, seed, "w")
-    assert found.dtype == np.int64
-    assert (np.diff(found) > 0).all()
+    found = positions(everywhere(count), rate, seed)
+    assert found.dtype == torch.int64
+    assert (found.diff() > 0).all()
     assert not len(found) or (found[0] >= 0 and found[-1] < count)
-    longer = coins(2 * count, rate, seed, "w")
-    assert (longer[longer < count] == found).all()
+    longer = positions(everywhere(2 * count), rate, seed)
+    assert torch.equal(longer[longer < count], found)
 
 
-def test_elements_that_are_not_asked_about_change_nothing():
-    among = torch.rand(60, 50, generator=draws.generator(4)) < 0.5
-    some, everyone = positions(among, 0.2), positions(torch.ones_like(among), 0.2)
+@pytest.mark.parametrize("rate", [0.002, 0.2, 0.7])
+def test_elements_that_are_not_asked_about_change_nothing(rate):
+    """Over 262,144 elements, whose bytes are one chunk."""
+    among = torch.rand(3, 50, 59, 61, generator=draws.generator(4)) < 0.5
+    some, everyone = positions(among, rate), positions(torch.ones_like(among), rate)
     assert torch.equal(some, everyone[among.view(-1)[everyone]])
-    last = among.view(3, 20, 5, 10).to(memory_format=torch.channels_last)
-    assert torch.equal(positions(last, 0.2), some)
+    last = among.to(memory_format=torch.channels_last)
+    assert not last.is_contiguous()
+    assert torch.equal(positions(last, rate), some)
 
 
 def test_another_seed_or_name_throws_other_coins():
-    first = coins(10_000, 0.1, 1, "w")
-    assert np.array_equal(first, coins(10_000, 0.1, 1, "w"))
-    for other in (coins(10_000, 0.1, 2, "w"), coins(10_000, 0.1, 1, "v")):
-        assert len(np.intersect1d(first, other)) < 200  # 100 by chance
+    among = everywhere(10_000)
+    first = positions(among, 0.1, 1)
+    assert torch.equal(first, positions(among, 0.1, 1))
+    for other in (positions(among, 0.1, 2), positions(among, 0.1, 1, "v")):
+        assert torch.isin(first, other).sum() < 200  # 100 by chance
 
 
-@pytest.mark.parametrize("rate", RATES[:4])
-def test_the_table_is_the_definition(rate):
-    """gap = number of T_j above the word, T_j = floor((1 - r)^j 2^32) in exact fractions."""
-    words = draws.words(0, "test", "gaps", 2000).numpy().view(np.uint32)
-    words[:4] = 0, 1, 2**32 - 1, 2**31
-    table, power = gap_table(rate), 1 - Fraction(rate)
-    exact = [math.floor(power**j * 2**32) for j in range(1, 200)]
-    gaps = np.minimum(table.gaps(words), len(exact))
-    assert gaps.tolist() == [sum(t > int(word) for t in exact) for word in words]
+@pytest.mark.parametrize("count", [1, 5, 300_001])
+@pytest.mark.parametrize("cut", [0, 25, 255])
+def test_the_way_beside_the_cpu_finds_the_same_bytes(count, cut):
+    among = torch.rand(count, generator=draws.generator(4)) < 0.5
+    here, there = up_to(among, cut, 5, "w"), up_to_on_device(among, cut, 5, "w")
+    assert all(torch.equal(*pair) for pair in zip(here, there))
 
 
-def test_a_long_gap_is_walked_in_pieces():
-    table = gap_table(1e-5)
-    assert table.cut
-    assert len(table.thresholds) == LONGEST
-    small, large = np.uint32(0), np.uint32(2**32 - 1)
-    found, reached = table.walk(np.array([small, large, small, small, large], np.uint32))
-    assert found.tolist() == [LONGEST, 3 * LONGEST + 1]
-    assert reached == 3 * LONGEST + 2
+@pytest.mark.gpu
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
+def test_a_gpu_throws_the_same_coins(rate):
+    among = torch.rand(100, 70, 9, generator=draws.generator(4)) < 0.5
+    there = positions(among.cuda(), rate)
+    assert there.is_cuda
+    assert torch.equal(there.cpu(), positions(among, rate))
 
 
-def test_gaps_are_geometric():
-    """Chi-square of the gaps 0 ... 19 and the rest at rate 0.1: 20 degrees, 99.99 % is 52.4."""
-    gaps = np.diff(coins(1_000_000, 0.1, 0, "w")) - 1
-    counts = np.bincount(np.minimum(gaps, 20), minlength=21)
-    shares = np.array([0.1 * 0.9**j for j in range(20)] + [0.9**20])
-    expected = shares * len(gaps)
-    assert ((counts - expected) ** 2 / expected).sum() < 52.4
-
-
-def test_too_few_words_are_drawn_again():
-    """An estimate that is too small only costs time: the positions are those of the words."""
-    found, reached = gap_table(0.1).walk(
-        draws.words(0, "bernoulli", "w", 50).numpy().view(np.uint32)
-    )
-    assert np.array_equal(found, coins(reached, 0.1, 0, "w"))
-
-
-def test_counting_above_is_strict():
-    assert count_above(np.array([2, 5, 5]), np.array([1, 2, 4, 5])).tolist() == [3, 2, 2, 0]
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 1.0])
+def test_true_positions_are_those_of_numpy(share):
+    flags = np.random.default_rng(0).random(4000) < share
+    assert true_positions(flags).tolist() == np.flatnonzero(flags).tolist()
+    values = torch.arange(4000)
+    assert torch.equal(compressed(values, torch.from_numpy(flags)), values[torch.tensor(flags)])
 
 
 def test_the_coins_never_change():
-    """Written down when runs with redraws were first saved."""
-    assert coins(60, 0.1, 0, "w").tolist() == [32, 45, 48, 59]
+    """Written down when a coin became one byte; runs with redraws depend on them."""
+    seed = torch.Generator().manual_seed(0)
+    assert bernoulli_positions(everywhere(60), 0.1, seed, "w").tolist() == [3, 6, 13, 41]

@@ -8,13 +8,14 @@ b ~ Bernoulli(r), independent for every element:
 
 Kept weights stay as they are, bit for bit, so the network's output does not change.
 With learned scores it acts inside training, every K_per = `period` optimizer steps, as published;
-with measured scores between rounds. b is drawn by skipping from one chosen element to the next.
+with measured scores between rounds. b is one random byte for each element, addressed by counter
+(`prunekit.bernoulli_positions`); r counts in steps of 2^-40.
 Differs from the paper: it acts between rounds too, and chance comes from the run's seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 import torch
@@ -45,6 +46,9 @@ class IteRand:
             where = prunekit.bernoulli_positions(~mask, self.rate, rng, name)  # m = 0 and b = 1
             redraws[name] = Redraw(where, law(name, rng, where))
         return redraws
+
+    def rates(self, names: Iterable[str]) -> dict[str, float]:
+        return dict.fromkeys(names, self.rate)
 
 
 @prunekit.hookimpl

@@ -23,7 +23,10 @@ class KaimingUniform:
     """Uniform weights that keep the variance of ReLU activations from layer to layer."""
 
     def values(self, layer: Layer, words: Tensor) -> Tensor:
-        return prunekit.uniform_values(words, math.sqrt(6 / layer.fan_in))
+        return self.quantile(layer)(words)
+
+    def quantile(self, layer: Layer) -> prunekit.Uniform:
+        return prunekit.Uniform(math.sqrt(6 / layer.fan_in))
 
 
 @prunekit.hookimpl

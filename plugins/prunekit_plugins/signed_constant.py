@@ -35,8 +35,11 @@ class SignedConstant:
     )
 
     def values(self, layer: Layer, words: Tensor) -> Tensor:
+        return self.quantile(layer)(words)
+
+    def quantile(self, layer: Layer) -> prunekit.Sign:
         share = 1.0 if self.density is None else self.density
-        return prunekit.sign_values(words, math.sqrt(2 / (layer.fan_in * share)))
+        return prunekit.Sign(math.sqrt(2 / (layer.fan_in * share)))
 
 
 @prunekit.hookimpl

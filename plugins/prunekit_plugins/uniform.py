@@ -25,7 +25,10 @@ class Uniform:
     )
 
     def values(self, layer: Layer, words: Tensor) -> Tensor:
-        return prunekit.uniform_values(words, self.bound)
+        return self.quantile(layer)(words)
+
+    def quantile(self, layer: Layer) -> prunekit.Uniform:
+        return prunekit.Uniform(self.bound)
 
 
 @prunekit.hookimpl
