@@ -12,6 +12,8 @@ from torch import Tensor, nn
 import prunekit
 from prunekit import Budget, Data, Masks, Sampled
 from prunekit.build import apply_init
+from prunekit.optimizing import make_optimizer
+from prunekit.resolve import filled
 
 DENSITY = 0.5
 
@@ -77,6 +79,26 @@ def test_bf16_goes_with_accumulation_and_redraws(digits: Data) -> None:
     for name, mask in masks.items():
         assert (model.get_parameter(name)[mask].abs() == sizes[name]).all()
         assert not model.get_parameter(name)[~mask].any()
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_first_step_that_overflows_leaves_no_trace(name: str, device: str) -> None:
+    """Under fp16 the scaler begins so high that the first step is skipped more often than not."""
+    options = filled(prunekit.Train(amp="fp16", optimizer=name, momentum=0.9), "train", {})
+    ends = []
+    for gradients in ([torch.inf, 1.0, 1.0], [1.0, 1.0]):
+        weight = nn.Parameter(torch.zeros(1000, device=device))
+        optimizer, scaler = make_optimizer(options, [weight]), torch.amp.GradScaler(device)
+        used = [torch.full_like(weight, 1e30) for _ in range(9)]
+        del used  # what is allocated now and not written holds 1e30
+        for gradient in gradients:
+            scaled = scaler.scale(torch.tensor(gradient, device=device))
+            weight.grad = torch.ones_like(weight) * scaled
+            scaler.step(optimizer)
+            scaler.update()
+        ends.append(weight.detach())
+    assert torch.equal(*ends)
 
 
 @pytest.mark.gpu

@@ -84,7 +84,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "accumulate": ("plain", {"accumulate": 2}),
     "exact": ("views", {"sampler": prunekit.component("sampler", "topk"), "density": 0.3}),
     "suggested": ("views", {"sampler": None}),
-    "autocast": ("plain", {"amp": "bf16"}),
+    "bf16": ("plain", {"amp": "bf16"}),
+    "fp16": ("plain", {"amp": "fp16", "lr": 0.1}),
     "redrawn": ("plain", REDRAWN),
     "drawn": ("views", {"sampler": prunekit.component("sampler", "sketch", signed="shift")}),
 }
@@ -181,7 +182,9 @@ def test_all_ranks_end_in_the_same_bits(ranks: list[dict[str, Any]], case: str) 
         assert all(rank["flags"])
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "autocast"])
+@pytest.mark.parametrize(
+    "case", sorted(CASES.keys() - {"bf16", "fp16"})
+)  # they round a part's sums
 def test_two_ranks_learn_what_one_process_learns(ranks: list[dict[str, Any]], case: str) -> None:
     one, two = learned(network(), 0, 1, **CASES[case][1]), ranks[0][case]
     assert_equal(one["masks"], two["masks"])
