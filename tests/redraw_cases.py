@@ -23,7 +23,7 @@ Outcome = tuple[int, Layers, Layers]
 
 @attrs.frozen(eq=False)
 class Event:
-    """A network before an event; every score below 0.5 is pruned.
+    """A network before an event; every score below 0.5 is pruned, many are exactly that.
 
     weights: float32, or the int8 signs of them. sizes: those of signs, else None.
     """
@@ -46,7 +46,7 @@ class Event:
             network.change(name, None, law(name, rng))
         like = {n: channels_last(w) if last else w for n, w in network.weights.items()}
         scores = {
-            name: torch.empty_like(w).copy_(torch.rand(w.shape, generator=rng))
+            name: torch.empty_like(w).copy_(torch.randint(16, w.shape, generator=rng) / 16)
             for name, w in like.items()
         }
         return cls(
