@@ -19,7 +19,7 @@ from prunekit.tables import Table
 Scores = Mapping[str, Tensor]
 Thresholds = Mapping[str, float | Tensor]
 
-CHUNK = 1 << 17  # weights that are floats at a time
+CHUNK = 1 << 18  # weights that are floats at a time
 
 
 @attrs.define(eq=False)
