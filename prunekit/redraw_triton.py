@@ -71,7 +71,7 @@ class Redraws:
     ) -> bool:
         """Whether the kernel can take what `launch` is given; sizes: those of signs, or None.
 
-        The device is not asked about: it is one for all.
+        All lie on one device, whichever, and each layer's in one order, see `order`.
         """
         held = torch.float32 if sizes is None else torch.int8
         bounds = [] if least is None else [least[name] for name in self.laws]
@@ -108,7 +108,8 @@ class Redraws:
 
     def signs_of(self, sizes: Mapping[str, float]) -> bool:
         """Whether every law is that of a sign of this size."""
-        return all(isinstance(q, Sign) and q.factor == sizes[name] for name, q in self.laws.items())
+        *_, signs, factors = self.rows
+        return all(signs) and bits([sizes[name] for name in self.laws]) == factors
 
     def launch(
         self,
