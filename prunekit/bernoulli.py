@@ -37,14 +37,8 @@ def bernoulli_positions(among: Tensor, rate: float, rng: torch.Generator, name: 
     flat, seed = among.reshape(-1), rng.initial_seed()
     if rate <= 0 or rate >= 1:
         return flat.nonzero()[:, 0] if rate >= 1 else flat.new_empty(0, dtype=torch.int64)
-    cut, rest = thresholds(rate)
-    on_cpu = flat.device.type == "cpu"
-    found, thrown = (up_to if on_cpu else up_to_on_device)(flat, cut, seed, name)
-    keep = thrown < cut
-    undecided = keep.logical_not().nonzero()[:, 0]
-    own = draws.words_at(seed, REST, name, found[undecided]).to(torch.int64) & philox.MASK
-    keep[undecided] = own < rest
-    return compressed(found, keep)
+    chosen = chosen_on_cpu if flat.device.type == "cpu" else chosen_in_torch
+    return chosen(flat, *thresholds(rate), seed, name)
 
 
 def thresholds(rate: float) -> tuple[int, int]:
@@ -53,9 +47,29 @@ def thresholds(rate: float) -> tuple[int, int]:
     return int(scaled), int(scaled % 1 * 2**32)
 
 
-def up_to(flat: Tensor, cut: int, seed: int, name: str) -> tuple[Tensor, Tensor]:
-    """The positions in `flat` (bool, CPU) whose byte is at most `cut`, and these bytes."""
-    among, address = flat.numpy(), philox.Address.of(seed, STREAM, name)
+def chosen_on_cpu(flat: Tensor, cut: int, rest: int, seed: int, name: str) -> Tensor:
+    """The positions in `flat` (bool, 1-d) that the coin of t = `cut` and F = `rest` chooses."""
+    found, thrown = up_to(flat.numpy(), cut, philox.Address.of(seed, STREAM, name))
+    keep = thrown < cut
+    undecided = np.flatnonzero(thrown == cut)
+    own = draws.words_at(seed, REST, name, torch.from_numpy(found.take(undecided)))
+    keep[undecided] = own.numpy().view(np.uint32) < rest
+    return torch.from_numpy(found.compress(keep))
+
+
+def chosen_in_torch(flat: Tensor, cut: int, rest: int, seed: int, name: str) -> Tensor:
+    """`chosen_on_cpu` for any device."""
+    words = draws.words(seed, STREAM, name, -(-len(flat) // 4), device=flat.device)
+    thrown = words.view(torch.uint8)[: len(flat)]
+    found = ((thrown <= cut) & flat).nonzero()[:, 0]
+    own = draws.words_at(seed, REST, name, found).to(torch.int64) & philox.MASK
+    return found[(thrown[found] < cut) | (own < rest)]
+
+
+def up_to(
+    among: npt.NDArray[np.bool_], cut: int, address: philox.Address
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """The positions where `among` is True and the byte at most `cut`, and these bytes."""
     found, thrown = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
     for start in range(0, len(among), 16 * philox.BLOCKS):
         part = among[start : start + 16 * philox.BLOCKS]
@@ -68,7 +82,7 @@ def up_to(flat: Tensor, cut: int, seed: int, name: str) -> tuple[Tensor, Tensor]
         at = true_positions(hits)
         thrown.append(some.take(at))
         found.append(np.add(at, start, out=at))
-    return torch.from_numpy(np.concatenate(found)), torch.from_numpy(np.concatenate(thrown))
+    return np.concatenate(found), np.concatenate(thrown)
 
 
 def true_positions(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -93,10 +107,3 @@ def up_to_on_device(flat: Tensor, cut: int, seed: int, name: str) -> tuple[Tenso
     thrown = words.view(torch.uint8)[: len(flat)]
     found = ((thrown <= cut) & flat).nonzero()[:, 0]
     return found, thrown[found]
-
-
-def compressed(values: Tensor, flags: Tensor) -> Tensor:
-    """values[flags], both 1-d; NumPy takes a fifth of torch's time."""
-    if values.device.type != "cpu":
-        return values[flags]
-    return torch.from_numpy(values.numpy().compress(flags.numpy()))

@@ -72,10 +72,11 @@ def blocks(address: Address, index: Words, draw: int | npt.NDArray[Any]) -> npt.
         np.bitwise_xor(even, odd[::-1], out=even)
         np.bitwise_xor(even, np.array(pair, np.uint64).reshape(2, 1), out=even)
         if number < ROUNDS - 1:
-            np.bitwise_and(product, _LOW, out=odd)
-    np.left_shift(product, _HALF, out=odd)
+            np.bitwise_and(product, _LOW, out=product)
+            odd, product = product, odd
+    np.left_shift(product, _HALF, out=product)
     packed = np.empty((len(index), 2), "<u8")
-    np.bitwise_or(even, odd, out=packed.T)
+    np.bitwise_or(even, product, out=packed.T)
     return packed.view("<i4")
 
 

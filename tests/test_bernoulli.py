@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunekit import bernoulli_positions, draws
-from prunekit.bernoulli import compressed, thresholds, true_positions, up_to, up_to_on_device
+from prunekit.bernoulli import chosen_in_torch, chosen_on_cpu, thresholds, true_positions
 
 RATES = [1e-5, 1e-3, 0.1, 0.37, 0.5, 0.9]
 SMALLEST = 2.0**-40
@@ -114,12 +114,12 @@ def test_another_seed_or_name_throws_other_coins():
         assert torch.isin(first, other).sum() < 200  # 100 by chance
 
 
-@pytest.mark.parametrize("count", [1, 5, 300_001])
-@pytest.mark.parametrize("cut", [0, 25, 255])
-def test_the_way_beside_the_cpu_finds_the_same_bytes(count, cut):
+@pytest.mark.parametrize("count", [0, 1, 5, 300_001])
+@pytest.mark.parametrize(("cut", "rest"), [(0, 0), (0, 2**32 - 1), (25, 2**31), (255, 1)])
+def test_the_way_beside_the_cpu_throws_the_same_coins(count, cut, rest):
     among = torch.rand(count, generator=draws.generator(4)) < 0.5
-    here, there = up_to(among, cut, 5, "w"), up_to_on_device(among, cut, 5, "w")
-    assert all(torch.equal(*pair) for pair in zip(here, there))
+    found = chosen_on_cpu(among, cut, rest, 5, "w")
+    assert torch.equal(chosen_in_torch(among, cut, rest, 5, "w"), found)
 
 
 @pytest.mark.gpu
@@ -135,8 +135,6 @@ def test_a_gpu_throws_the_same_coins(rate):
 def test_true_positions_are_those_of_numpy(share):
     flags = np.random.default_rng(0).random(4000) < share
     assert true_positions(flags).tolist() == np.flatnonzero(flags).tolist()
-    values = torch.arange(4000)
-    assert torch.equal(compressed(values, torch.from_numpy(flags)), values[torch.tensor(flags)])
 
 
 def test_the_coins_never_change():
