@@ -63,14 +63,14 @@ def blocks(address: Address, index: Words, draw: int | npt.NDArray[Any]) -> npt.
     even[0], even[1] = index, draw  # words 0 and 2 of the counters
     odd[0], odd[1] = address.name  # words 1 and 3
     product = np.empty_like(even)
-    for number, (first, second) in enumerate(round_keys(address.key)):
+    keys = np.array([*round_keys(address.key)], np.uint64)[:, :, None]
+    for number, pair in enumerate(keys):
         # The rows change places in every round; that of word 0 takes the first key.
         swapped = number % 2
-        pair = (first, second) if swapped else (second, first)
         np.multiply(even, _FACTORS[swapped], out=product)
         np.right_shift(product, _HALF, out=even)
         np.bitwise_xor(even, odd[::-1], out=even)
-        np.bitwise_xor(even, np.array(pair, np.uint64).reshape(2, 1), out=even)
+        np.bitwise_xor(even, pair if swapped else pair[::-1], out=even)
         if number < ROUNDS - 1:
             np.bitwise_and(product, _LOW, out=product)
             odd, product = product, odd
