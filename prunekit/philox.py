@@ -25,6 +25,8 @@ Words = npt.NDArray[np.uint64]
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
+CONSTANT = 2
+"""Rounds in which half of the words are still the same for all blocks of one draw."""
 MASK = 0xFFFFFFFF
 BLOCKS = 16_384
 """Blocks that are computed at once: their arrays stay in a core's second-level cache."""
@@ -59,25 +61,38 @@ def blocks(address: Address, index: Words, draw: int | npt.NDArray[Any]) -> npt.
 
     draw: below 2^32, one for all blocks or one for each.
     """
-    even, odd = np.empty((2, len(index)), np.uint64), np.empty((2, len(index)), np.uint64)
-    even[0], even[1] = index, draw  # words 0 and 2 of the counters
-    odd[0], odd[1] = address.name  # words 1 and 3
+    keys = np.array([*round_keys(address.key)], np.uint64)
+    counter = (
+        index,
+        np.uint64(address.name[0]),
+        np.asarray(draw, np.uint64),
+        np.uint64(address.name[1]),
+    )
+    for first, second in keys[:CONSTANT]:
+        counter = one_round(*counter, first, second)
+    even, odd = np.empty((2, 2, len(index)), np.uint64)
+    even[0], odd[0], even[1], odd[1] = counter
     product = np.empty_like(even)
-    keys = np.array([*round_keys(address.key)], np.uint64)[:, :, None]
-    for number, pair in enumerate(keys):
+    for number, pair in enumerate(keys[CONSTANT:, :, None]):
         # The rows change places in every round; that of word 0 takes the first key.
         swapped = number % 2
         np.multiply(even, _FACTORS[swapped], out=product)
         np.right_shift(product, _HALF, out=even)
         np.bitwise_xor(even, odd[::-1], out=even)
         np.bitwise_xor(even, pair if swapped else pair[::-1], out=even)
-        if number < ROUNDS - 1:
+        if number < ROUNDS - CONSTANT - 1:
             np.bitwise_and(product, _LOW, out=product)
             odd, product = product, odd
     np.left_shift(product, _HALF, out=product)
     packed = np.empty((len(index), 2), "<u8")
     np.bitwise_or(even, product, out=packed.T)
     return packed.view("<i4")
+
+
+def one_round(c0: Any, c1: Any, c2: Any, c3: Any, first: Any, second: Any) -> tuple[Any, ...]:
+    """One round in NumPy; words that are the same for all blocks may be single numbers."""
+    a, b = c0 * _PRODUCTS[0, 0], c2 * _PRODUCTS[1, 0]
+    return (b >> _HALF) ^ (c1 ^ first), b & _LOW, (a >> _HALF) ^ (c3 ^ second), a & _LOW
 
 
 def philox(counter: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[Tensor, ...]:
