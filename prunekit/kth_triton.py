@@ -1,4 +1,4 @@
-"""The k-th smallest score of every layer on a GPU: radix selection, six launches for all of them.
+"""The k-th smallest score of every layer on a GPU: radix selection, five launches for all of them.
 
 Float32 bits become uint32 keys of the same order. Each of four passes counts how often each value
 of the next 8 bits occurs among the keys that begin as the k-th one does; the counts so far say
@@ -20,17 +20,20 @@ from prunekit.tables import Table, addresses, counts
 with contextlib.suppress(ImportError):  # torch on the CPU comes without it
     import triton.language as tl
 
-CHUNK = 2048
+CHUNK = 8192
 PROGRAMS = 256
 """Most programs for one layer; each goes on with the chunk that many further."""
+WARPS = 8
 PASSES = 4
+FEW = 2
+"""The first pass in which so few keys are left that each is counted alone."""
 
 
 @attrs.define(eq=False)
 class Select:
     """The k-th smallest of each layer, and the memory that this takes.
 
-    counts: int32 (passes, layers, 256). found: float32 (layers,).
+    counts: int32 (passes, layers, 256), all 0 between calls. found: float32 (layers,).
     """
 
     table: Table = attrs.field(factory=Table)
@@ -50,15 +53,16 @@ class Select:
         """
         device, sizes = values[0].device, counts(values)
         if len(self.each) != len(values) or self.found.device != device:
-            self.counts = torch.empty(PASSES, len(values), 256, dtype=torch.int32, device=device)
+            self.counts = torch.zeros(PASSES, len(values), 256, dtype=torch.int32, device=device)
             self.found = torch.empty(len(values), device=device)
             self.each = list(self.found.unbind())
         there = self.table.on(device, [sizes, addresses(values), list(ranks)])
         grid = max(min(-(-max(sizes) // CHUNK), PROGRAMS), 1), len(values)
         with torch.cuda.device_of(self.found):
-            self.counts.zero_()
             for number in range(PASSES):
-                _pass[grid](there, self.counts, len(values), number, CHUNK)
+                _pass[grid](
+                    there, self.counts, len(values), number, number >= FEW, CHUNK, num_warps=WARPS
+                )
             _pick[(1, len(values))](there, self.counts, self.found, len(values), PASSES)
         return self.each
 
@@ -80,7 +84,9 @@ def _begins_with(table, counts, layers, passes: tl.constexpr):  # type: ignore[n
     return prefix
 
 
-def _one_pass(table, counts, layers, number: tl.constexpr, chunk: tl.constexpr):  # type: ignore[no-untyped-def]
+def _one_pass(  # type: ignore[no-untyped-def]
+    table, counts, layers, number: tl.constexpr, few: tl.constexpr, chunk: tl.constexpr
+):
     """Count the values of digit `number` among the keys that begin as the k-th one does."""
     layer, bins = tl.program_id(1), tl.arange(0, 256)
     size = tl.load(table + layer)
@@ -88,6 +94,7 @@ def _one_pass(table, counts, layers, number: tl.constexpr, chunk: tl.constexpr):
     if first < size:
         scores = tl.load(table + layers + layer).to(tl.pointer_type(tl.float32))
         prefix = _prefix(table, counts, layers, number).to(tl.uint32, bitcast=True)
+        counts += (number * layers + layer) * 256
         total = tl.zeros((256,), tl.int32)
         for start in range(first, size, step):
             place = start + tl.arange(0, chunk)
@@ -97,17 +104,24 @@ def _one_pass(table, counts, layers, number: tl.constexpr, chunk: tl.constexpr):
             if number > 0:
                 inside = inside & ((key >> (32 - 8 * number)) == prefix)
             digit = ((key >> (24 - 8 * number)) & 255).to(tl.int32)
-            others = chunk - tl.sum(inside.to(tl.int32), 0)  # counted as digit 0
-            found = tl.histogram(tl.where(inside, digit, 0), 256)
-            total += found - tl.where(bins == 0, others, 0)
-        place = (number * layers + layer) * 256 + bins
-        tl.atomic_add(counts + place, total, mask=total > 0, sem="relaxed")
+            if few:
+                tl.atomic_add(counts + digit, 1, mask=inside, sem="relaxed")
+            else:
+                others = chunk - tl.sum(inside.to(tl.int32), 0)  # counted as digit 0
+                found = tl.histogram(tl.where(inside, digit, 0), 256)
+                total += found - tl.where(bins == 0, others, 0)
+        if not few:
+            tl.atomic_add(counts + bins, total, mask=total > 0, sem="relaxed")
 
 
 def _pick_found(table, counts, found, layers, passes: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The float of the whole key; the counts are 0 again."""
     key = _prefix(table, counts, layers, passes).to(tl.uint32, bitcast=True)
     bits = tl.where((key >> 31) != 0, key & 0x7FFFFFFF, ~key)
     tl.store(found + tl.program_id(1), bits.to(tl.float32, bitcast=True))
+    for number in tl.static_range(passes):
+        cells = counts + (number * layers + tl.program_id(1)) * 256 + tl.arange(0, 256)
+        tl.store(cells, tl.zeros((256,), tl.int32))
 
 
 _prefix = compiled(_begins_with)
