@@ -62,7 +62,7 @@ def redraw(init: str, rate: float = 0.1) -> Sides:
 
 
 def drawn(count: int = 10_000_000) -> Sides:
-    out, values = torch.zeros(count, device=GPU), partial(prunekit.uniform_values, bound=0.1)
+    out, values = torch.zeros(count, device=GPU), prunekit.Uniform(0.1)
     ours = partial(fill, out, values, 0, "bench", "w")
     return ours, "torch.Tensor.uniform_", partial(out.uniform_, -0.1, 0.1), 1
 

@@ -201,7 +201,9 @@ def fresh_values(
     if elements is not None:
         return init.values(layer, draws.words_at(seed, "init", layer.name, elements, number))
     out = torch.empty(layer.shape, device=layer.parameter.device)
-    return draws.fill(out, functools.partial(init.values, layer), seed, "init", layer.name, number)
+    known = callable(getattr(init, "quantile", None))
+    values = init.quantile(layer) if known else functools.partial(init.values, layer)
+    return draws.fill(out, values, seed, "init", layer.name, number)
 
 
 @attrs.frozen(eq=False)

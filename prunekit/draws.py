@@ -19,6 +19,7 @@ from torch import Tensor
 from prunekit import philox
 from prunekit.errors import SpecError
 from prunekit.philox import Address
+from prunekit.quantiles import Sign, Uniform
 
 Integers = npt.NDArray[Any]
 
@@ -120,6 +121,15 @@ def _device_words(count: int, address: Address, draw: int, device: torch.device)
     return out
 
 
+def _device_values(flat: Tensor, values: object, address: Address, draw: int) -> bool:
+    """Write values without their words in memory; False, and nothing done, where that cannot be."""
+    from prunekit import philox_triton
+
+    if not isinstance(values, Uniform | Sign) or flat.dtype != torch.float32:
+        return False
+    return philox_triton.words(flat, address, draw, values=values)
+
+
 def _device_words_at(address: Address, elements: Tensor, draw: int | Tensor) -> Tensor:
     from prunekit import philox_triton
 
@@ -133,6 +143,8 @@ def _device_words_at(address: Address, elements: Tensor, draw: int | Tensor) -> 
 def _fill(flat: Tensor, values: Callable[[Tensor], Tensor], address: Address, draw: int) -> Tensor:
     """Write the values of every element of a 1-d tensor."""
     if flat.device.type != "cpu":
+        if _device_values(flat, values, address, draw):
+            return flat
         return flat.copy_(values(_device_words(flat.numel(), address, draw, flat.device)))
     for start in range(0, flat.numel(), 4 * philox.BLOCKS):
         part = flat[start : start + 4 * philox.BLOCKS]

@@ -1,7 +1,7 @@
-"""The words of `philox.blocks` in one CUDA kernel, where Triton is at hand.
+"""The words of `philox.blocks`, or the values of words, in one CUDA kernel where Triton is at hand.
 
-Not yet run on a GPU: the tests run it in Triton's interpreter. Differing words would be caught by
-the sha256 of a ticket; `philox.torch_blocks` is what runs without Triton.
+`philox.torch_blocks` is what runs without Triton. Differing words would be caught by the sha256 of
+a ticket.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from prunekit.philox import Address
+from prunekit.quantiles import Sign, Uniform
 
 try:
     import triton
@@ -21,25 +22,41 @@ except ImportError:  # torch on the CPU comes without it
 
 PROGRAM = 1024
 """Blocks of four words in one program of the kernel."""
+FORMS = {type(None): 0, Uniform: 1, Sign: 2}
+"""What the kernel makes of a word."""
 
 
-def words(out: Tensor, address: Address, draw: int, elements: Tensor | None = None) -> bool:
+def words(
+    out: Tensor,
+    address: Address,
+    draw: int,
+    elements: Tensor | None = None,
+    values: Uniform | Sign | None = None,
+) -> bool:
     """Fill `out` (int32, 1-d, CUDA) with the words of its elements, or of `elements` (int64, 1-d).
 
-    False where that cannot be: no Triton, or no CUDA device.
+    values: write those of the words instead; `out` is float32. False where that cannot be: no
+    Triton, or no CUDA device.
     """
     if triton is None or out.device.type != "cuda":
         return False
     with torch.cuda.device(out.device):
-        launch(out, address, draw, elements)
+        launch(out, address, draw, elements, values)
     return True
 
 
-def launch(out: Tensor, address: Address, draw: int, elements: Tensor | None = None) -> None:
+def launch(
+    out: Tensor,
+    address: Address,
+    draw: int,
+    elements: Tensor | None = None,
+    values: Uniform | Sign | None = None,
+) -> None:
     """Run the kernel, whatever the device."""
     if not out.numel():
         return
-    given = map(_signed, (*address.key, *address.name, draw))
+    key = map(_signed, (*address.key, *address.name, draw))
+    given = *key, values.factor if values else 1.0, FORMS[type(values)]
     if elements is None:
         grid = (triton.cdiv(out.numel(), 4 * PROGRAM),)
         _whole[grid](out, out.numel(), *given, PROGRAM)
@@ -75,23 +92,35 @@ def _block(index, k0, k1, n0, n1, draw):  # type: ignore[no-untyped-def]
     return w0, w1, w2, w3
 
 
-def _words_of_whole(out, count, k0, k1, n0, n1, draw, program: tl.constexpr):  # type: ignore[no-untyped-def]
+def _formed_of(word, factor, form: tl.constexpr):  # type: ignore[no-untyped-def]
+    if form == 1:
+        word = (word >> 8).to(tl.float32) * factor
+    elif form == 2:
+        word = ((word >> 31) | 1).to(tl.float32) * factor
+    return word
+
+
+def _words_of_whole(  # type: ignore[no-untyped-def]
+    out, count, k0, k1, n0, n1, draw, factor, form: tl.constexpr, program: tl.constexpr
+):
     index = tl.program_id(0).to(tl.int64) * program + tl.arange(0, program)
     w0, w1, w2, w3 = _blocks(index, k0, k1, n0, n1, draw)
     place = 4 * index
-    tl.store(out + place, w0, mask=place < count)
-    tl.store(out + place + 1, w1, mask=place + 1 < count)
-    tl.store(out + place + 2, w2, mask=place + 2 < count)
-    tl.store(out + place + 3, w3, mask=place + 3 < count)
+    tl.store(out + place, _formed(w0, factor, form), mask=place < count)
+    tl.store(out + place + 1, _formed(w1, factor, form), mask=place + 1 < count)
+    tl.store(out + place + 2, _formed(w2, factor, form), mask=place + 2 < count)
+    tl.store(out + place + 3, _formed(w3, factor, form), mask=place + 3 < count)
 
 
-def _words_of_some(out, elements, count, k0, k1, n0, n1, draw, program: tl.constexpr):  # type: ignore[no-untyped-def]
+def _words_of_some(  # type: ignore[no-untyped-def]
+    out, elements, count, k0, k1, n0, n1, draw, factor, form: tl.constexpr, program: tl.constexpr
+):
     place = tl.program_id(0).to(tl.int64) * program + tl.arange(0, program)
     element = tl.load(elements + place, mask=place < count, other=0)
     w0, w1, w2, w3 = _blocks(element >> 2, k0, k1, n0, n1, draw)
     part = element & 3
     word = tl.where(part == 0, w0, tl.where(part == 1, w1, tl.where(part == 2, w2, w3)))
-    tl.store(out + place, word, mask=place < count)
+    tl.store(out + place, _formed(word, factor, form), mask=place < count)
 
 
 def _compiled(function: Any, **options: Any) -> Any:
@@ -100,5 +129,6 @@ def _compiled(function: Any, **options: Any) -> Any:
 
 _ARGUMENTS = ["k0", "k1", "n0", "n1", "draw"]  # a kernel for each value would be compiled else
 _blocks = _compiled(_block)
+_formed = _compiled(_formed_of)
 _whole = _compiled(_words_of_whole, do_not_specialize=_ARGUMENTS)
 _some = _compiled(_words_of_some, do_not_specialize=_ARGUMENTS)

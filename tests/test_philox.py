@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import prunekit
 from prunekit import philox
 from prunekit.philox import Address
 
@@ -80,6 +81,7 @@ KERNEL = """
 import torch
 from prunekit import draws, philox_triton
 from prunekit.philox import Address
+from prunekit.quantiles import Sign, Uniform
 for count, draw, seed in ((1, 0, 0), (4099, 2**31 + 5, 2**63 + 9)):
     out = torch.full((count,), -1, dtype=torch.int32)
     philox_triton.launch(out, Address.of(seed, "init", "w"), draw)
@@ -88,6 +90,10 @@ for count, draw, seed in ((1, 0, 0), (4099, 2**31 + 5, 2**63 + 9)):
     there = torch.empty(len(some), dtype=torch.int32)
     philox_triton.launch(there, Address.of(seed, "init", "w"), draw, some)
     assert torch.equal(there, out[some]), count
+    for values in (Uniform(0.3), Sign(0.7)):
+        floats = torch.zeros(count)
+        philox_triton.launch(floats, Address.of(seed, "init", "w"), draw, None, values)
+        assert torch.equal(floats, values(out)), (count, values)
 """
 
 
@@ -119,3 +125,6 @@ def test_the_kernel_gives_the_same_words_on_a_gpu():
     some = torch.arange(100_002, -1, -7)
     there = draws.words_at(7, "init", "w", some.cuda(), 2**31 + 1)
     assert torch.equal(here[some], there.cpu())
+    for values in (prunekit.Uniform(0.3), prunekit.Sign(0.7)):
+        floats = draws.fill(torch.zeros(100_003, device="cuda"), values, 7, "init", "w", 2**31 + 1)
+        assert torch.equal(floats.cpu(), values(here))
