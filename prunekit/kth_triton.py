@@ -20,13 +20,13 @@ from prunekit.tables import Table, addresses, counts
 with contextlib.suppress(ImportError):  # torch on the CPU comes without it
     import triton.language as tl
 
-CHUNK = 8192
+CHUNK = 4096
 PROGRAMS = 256
 """Most programs for one layer; each goes on with the chunk that many further."""
 WARPS = 8
 PASSES = 4
-FEW = 2
-"""The first pass in which so few keys are left that each is counted alone."""
+FEW = 1
+"""The first pass that counts each key alone: fewer are left, and spread over more digits."""
 
 
 @attrs.define(eq=False)
