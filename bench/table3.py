@@ -6,8 +6,8 @@ FOLDER holds the images as FOLDER/{train,test}/<class>/*.png, RUNS takes a run f
 recipe and seed. NAME: part of recipes' names; default: Conv6 and ResNet-18 at widths 0.5 and 1.
 What a recipe leaves to the machine is set here: bfloat16 autocast, channels_last, recorded steps.
 Runs go on side by side, each in a process of its own that starts with the images in memory: first
-seed 1, the slowest recipes first, then the other seeds, the quickest first. Killed, the same command
-resumes them. RESULTS.md is written from whatever is finished.
+seed 1, the slowest recipes first, then the other seeds, the quickest first. Killed, the same
+command resumes them. RESULTS.md is written from whatever is finished.
 """
 
 from __future__ import annotations
