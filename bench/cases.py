@@ -20,7 +20,7 @@ import prunekit
 from prunekit.build import law_of
 from prunekit.data import Batches
 from prunekit.draws import fill
-from prunekit.learned import MaskedWeights
+from prunekit.masked import MaskedWeights
 from prunekit.network import put
 from prunekit.training import Training
 

@@ -3,7 +3,7 @@
     python bench/gpu.py [NAME ...] [--repeats 7]
 
 Shown are wall-clock milliseconds between two waits for the device, the median of the repeats
-(steps: of epochs of 20), and the ratio. Both sides run in turn, in one process, after a warm-up.
+(steps: of epochs of 100), and the ratio. Both sides run in turn, in one process, after a warm-up.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def net(model: str = "resnet18") -> nn.Module:
 
 def popup(batch: int, init: str, **given: object) -> Sides:
     ours = learned_steps(net(), batch, init, GPU, **given)
-    return ours, "dense step, same loop", dense_steps(net(), batch, GPU, **given), STEPS
+    return ours, "dense step, same loop", dense_steps(net(), batch, GPU, **given), STEPS[GPU.type]
 
 
 def recorded(batch: int) -> Sides:
     ours = dense_steps(net(), batch, GPU, cuda_graph=True, **BF16)
-    return ours, "not recorded", dense_steps(net(), batch, GPU, **BF16), STEPS
+    return ours, "not recorded", dense_steps(net(), batch, GPU, **BF16), STEPS[GPU.type]
 
 
 def redraw(init: str, rate: float = 0.1) -> Sides:

@@ -11,26 +11,29 @@ from torch import Tensor, nn
 
 import prunekit
 from prunekit.build import apply_init, law_of
-from prunekit.learned import LearnedScores, MaskedWeights
+from prunekit.learned import LearnedScores
+from prunekit.masked import MaskedWeights
 from prunekit.network import Network
 from prunekit.sampling import Budget
 from prunekit.training import Owner, Training, move
 
-STEPS, SHAPE, CLASSES = 20, (3, 32, 32), 10
+STEPS = {"cpu": 20, "cuda": 100}
+"""In an epoch, whose end is part of what is measured: it masks and counts."""
+SHAPE, CLASSES = (3, 32, 32), 10
 CPU = torch.device("cpu")
 
 
 @attrs.frozen(eq=False)
 class Noise:
-    """STEPS random batches, the same in every epoch."""
+    """Random batches, the same in every epoch."""
 
     pairs: list[tuple[Tensor, Tensor]]
 
     @classmethod
-    def of(cls, size: int, device: torch.device) -> Noise:
+    def of(cls, size: int, device: torch.device, count: int) -> Noise:
         rng = prunekit.generator(0, "bench")
-        x = torch.randn(STEPS, size, *SHAPE, generator=rng).to(device)
-        y = torch.randint(CLASSES, (STEPS, size), generator=rng).to(device)
+        x = torch.randn(count, size, *SHAPE, generator=rng).to(device)
+        y = torch.randint(CLASSES, (count, size), generator=rng).to(device)
         return cls(list(zip(x, y)))
 
     def __len__(self) -> int:
@@ -48,7 +51,7 @@ def steps(
     epochs: int = 2,
     **given: Any,
 ) -> Callable[[], dict[str, float]]:
-    """The last epoch, of STEPS steps, of a training whose others are done: all is warm.
+    """The last epoch of a training whose others are done: all is warm.
 
     given: other options of `prunekit.Train`.
     """
@@ -56,7 +59,7 @@ def steps(
         epochs=epochs, batch_size=batch, lr=0.1, momentum=0.9, nesterov=False, weight_decay=1e-4,
         schedule="constant", **given,
     )  # fmt: skip
-    noise = Noise.of(batch, device)
+    noise = Noise.of(batch, device, STEPS[device.type])
     training = Training(net, owner, noise, options, epochs, 0, "bench", device)
     for _ in range(epochs - 1):
         training.run_epoch(lambda: None)

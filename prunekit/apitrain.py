@@ -16,7 +16,8 @@ from prunekit.build import law_of
 from prunekit.data import Batches, Data
 from prunekit.draws import fold
 from prunekit.errors import SpecError
-from prunekit.learned import LearnedScores, MaskedWeights
+from prunekit.learned import LearnedScores
+from prunekit.masked import MaskedWeights
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins

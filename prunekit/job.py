@@ -21,7 +21,8 @@ from prunekit.draws import generator
 from prunekit.errors import SpecError
 from prunekit.jobdata import batches_to_score, measure, training_batches
 from prunekit.jobstate import restore_job, save_job
-from prunekit.learned import LearnedScores, MaskedWeights
+from prunekit.learned import LearnedScores
+from prunekit.masked import MaskedWeights
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.resolve import learns

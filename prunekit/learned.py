@@ -1,11 +1,11 @@
-"""What a training owns: the weights under a fixed mask, or scores over frozen random weights.
+"""What a training owns where masks are learned: scores over frozen random weights.
 
-The loop (training.py) is the same for both. Each owner says which tensors the optimizer trains,
-what to do before a step's forward pass and after its backward pass, and what to save.
+The other owner of the loop (training.py) is that of weights under a fixed mask, masked.py.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,51 +21,6 @@ from prunekit.resolve import SCALED, acts, scales
 from prunekit.rounds import Pruning, check_masks
 from prunekit.sampling import Budget
 from prunekit.signs import Floats, Signs
-
-
-@attrs.define(eq=False)
-class MaskedWeights:
-    """Trains the weights of `model`; pruned ones get no gradient, so they stay exactly zero.
-
-    A weight that starts at zero and whose gradient, momentum and decay are zero stays zero under
-    any of the optimizers.
-    """
-
-    model: nn.Module
-    pruned: list[tuple[nn.Parameter, Tensor]]
-
-    @classmethod
-    def of(
-        cls, model: nn.Module, masks: Mapping[str, Tensor], device: torch.device
-    ) -> MaskedWeights:
-        parameters = dict(model.named_parameters())
-        return cls(model, [(parameters[name], ~mask.to(device)) for name, mask in masks.items()])
-
-    def trained(self) -> list[nn.Parameter]:
-        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-
-    def before_step(self, step: int) -> None:
-        """Nothing: the model holds its weights."""
-
-    def after_backward(self) -> None:
-        for parameter, pruned in self.pruned:
-            if parameter.grad is not None:
-                parameter.grad.masked_fill_(pruned, 0)
-
-    def settle(self) -> None:
-        """Nothing: the model is as it is evaluated."""
-
-    def metrics(self) -> dict[str, Any]:
-        return {}
-
-    def finish(self, pruning: Pruning) -> None:
-        """Nothing: the masks were there before."""
-
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Nothing beyond the model."""
 
 
 @attrs.define(eq=False)
@@ -166,14 +121,20 @@ class LearnedScores:
 
         Raises NumericalError for scores that are not finite: the loss of frozen weights stays so.
         """
+        sums = [score.sum() for score in self.scores.values()]  # all before the first wait
+        if not all(map(math.isfinite, map(float, sums))):
+            self.name_infinite()
+        masks = self.masks("settle", 0)
+        check_masks(self.sampler, masks, self.network, self.budget)
+        self.network.mask(masks)
+
+    def name_infinite(self) -> None:
+        """Raise NumericalError for the first scores that are not finite."""
         for name, score in self.scores.items():
             if not score.isfinite().all():
                 raise NumericalError(
                     f"the scores of {name} are not finite; try a smaller train.lr, or train.clip 1"
                 )
-        masks = self.masks("settle", 0)
-        check_masks(self.sampler, masks, self.network, self.budget)
-        self.network.mask(masks)
 
     def ranked(self) -> Scores:
         return {name: self.scorer.rank(score.detach()) for name, score in self.scores.items()}

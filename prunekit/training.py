@@ -28,7 +28,7 @@ LOOK_EVERY = 100  # steps between looks at the loss: a look waits for the device
 
 
 class Owner(Protocol):
-    """What a training owns; see `learned.MaskedWeights` and `learned.LearnedScores`."""
+    """What a training owns; see `masked.MaskedWeights` and `learned.LearnedScores`."""
 
     def trained(self) -> list[nn.Parameter]: ...
 

@@ -11,7 +11,7 @@ import prunekit
 from prunekit import Prune, Rounds, Spec, SpecError, Train
 from prunekit.build import build_model
 from prunekit.data import Batches, prepare
-from prunekit.learned import MaskedWeights
+from prunekit.masked import MaskedWeights
 from prunekit.plugins import Plugins
 from prunekit.resolve import resolve
 from prunekit.training import Training

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from prunekit import NumericalError, SpecError, Train
-from prunekit.learned import MaskedWeights
+from prunekit.masked import MaskedWeights
 from prunekit.optimizing import learning_rate
 from prunekit.resolve import filled
 from prunekit.training import Training, evaluate, pick_device
