@@ -7,18 +7,15 @@ how that is. Exact, whatever the scores; of no use for NaN.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import attrs
 import torch
 from torch import Tensor
 
-from prunekit.layers_triton import compiled, takes
+from prunekit.kernels import compiled, tl
+from prunekit.layers_triton import takes
 from prunekit.tables import Table, addresses, counts
-
-with contextlib.suppress(ImportError):  # torch on the CPU comes without it
-    import triton.language as tl
 
 CHUNK = 4096
 PROGRAMS = 256
@@ -124,6 +121,6 @@ def _pick_found(table, counts, found, layers, passes: tl.constexpr):  # type: ig
         tl.store(cells, tl.zeros((256,), tl.int32))
 
 
-_prefix = compiled(_begins_with)
-_pass = compiled(_one_pass)
-_pick = compiled(_pick_found)
+_prefix = compiled(_begins_with, "layers")
+_pass = compiled(_one_pass, "layers")
+_pick = compiled(_pick_found, "layers")

@@ -8,18 +8,12 @@ multiplication: the bits are those of the CPU.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from prunekit.kernels import compiled, tl, triton
 from prunekit.tables import Table, addresses, bits, counts, fit
-
-try:
-    import triton
-    import triton.language as tl
-except ImportError:  # torch on the CPU comes without it
-    triton = None
 
 CHUNK = 4096
 """Elements that a program takes at a time."""
@@ -140,13 +134,8 @@ def _multiply_layers(table, layers, signs: tl.constexpr, chunk: tl.constexpr):  
         tl.store(gradients + place, gradient * weight, mask=inside)
 
 
-def compiled(function: Any) -> Any:
-    """A kernel or a part of one; one program for every number of layers."""
-    return None if triton is None else triton.jit(function, do_not_specialize=["layers"])
-
-
-_entry = compiled(_entry_of)
-_floats = compiled(_floats_of)
-_weights = compiled(_weights_at)
-_write = compiled(_write_layers)
-_multiply = compiled(_multiply_layers)
+_entry = compiled(_entry_of, "layers")
+_floats = compiled(_floats_of, "layers")
+_weights = compiled(_weights_at, "layers")
+_write = compiled(_write_layers, "layers")
+_multiply = compiled(_multiply_layers, "layers")

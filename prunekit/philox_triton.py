@@ -6,19 +6,12 @@ a ticket.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from prunekit.kernels import compiled, tl, triton
 from prunekit.philox import Address
 from prunekit.quantiles import Sign, Uniform
-
-try:
-    import triton
-    import triton.language as tl
-except ImportError:  # torch on the CPU comes without it
-    triton = None
 
 PROGRAM = 1024
 """Blocks of four words in one program of the kernel."""
@@ -123,12 +116,8 @@ def _words_of_some(  # type: ignore[no-untyped-def]
     tl.store(out + place, _formed(word, factor, form), mask=place < count)
 
 
-def _compiled(function: Any, **options: Any) -> Any:
-    return None if triton is None else triton.jit(function, **options)
-
-
-_ARGUMENTS = ["k0", "k1", "n0", "n1", "draw"]  # a kernel for each value would be compiled else
-_blocks = _compiled(_block)
-_formed = _compiled(_formed_of)
-_whole = _compiled(_words_of_whole, do_not_specialize=_ARGUMENTS)
-_some = _compiled(_words_of_some, do_not_specialize=_ARGUMENTS)
+_ADDRESS = ("k0", "k1", "n0", "n1", "draw")
+_blocks = compiled(_block)
+_formed = compiled(_formed_of)
+_whole = compiled(_words_of_whole, *_ADDRESS)
+_some = compiled(_words_of_some, *_ADDRESS)

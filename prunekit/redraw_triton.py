@@ -7,7 +7,6 @@ the value that its layer's init draws from its word: the bits of the general pat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import attrs
 import torch
@@ -15,9 +14,10 @@ from torch import Tensor
 
 from prunekit import bernoulli
 from prunekit.build import InitLaw
+from prunekit.kernels import compiled, tl, triton
 from prunekit.layers_triton import _entry
 from prunekit.philox import Address
-from prunekit.philox_triton import _blocks, _compiled, _signed, tl, triton
+from prunekit.philox_triton import _blocks, _signed
 from prunekit.quantiles import Sign, Uniform
 from prunekit.signs import Floats, Signs
 from prunekit.tables import Table, addresses, bits, counts, fit
@@ -75,6 +75,7 @@ class Redraws:
         """
         held = torch.float32 if sizes is None else torch.int8
         bounds = [] if least is None else [least[name] for name in self.laws]
+        numbers = [bound for bound in bounds if isinstance(bound, Tensor)]
         kinds = [[kind[name] for name in self.laws] for kind in (weights, kept, draws)]
         return (
             all(weight.dtype == held and weight.numel() <= MOST for weight in kinds[0])
@@ -82,7 +83,9 @@ class Redraws:
                 given.dtype == (torch.bool if least is None else torch.float32)
                 for given in kinds[1]
             )
-            and all(isinstance(t, Tensor) and t.dtype == torch.float32 for t in bounds)
+            and len(numbers) == len(bounds)
+            and all(number.dtype == torch.float32 for number in numbers)
+            and {number.get_device() for number in numbers} <= {kinds[0][0].get_device()}
             and fit(*kinds)
             and all(order(weight) for weight in kinds[0])
             and (sizes is None or self.signs_of(sizes))
@@ -234,10 +237,8 @@ def _redraw_layers(  # type: ignore[no-untyped-def]
     tl.atomic_add(total, tl.sum(chosen.to(tl.int32)).to(tl.int64))
 
 
-_word = _compiled(_word_of)
-_place = _compiled(_place_of)
-_number = _compiled(_number_of)
-_chosen = _compiled(_chosen_of)
-_redraw: Any = _compiled(
-    _redraw_layers, do_not_specialize=["layers", "k0", "k1", "v0", "v1", "event"]
-)
+_word = compiled(_word_of)
+_place = compiled(_place_of)
+_number = compiled(_number_of)
+_chosen = compiled(_chosen_of)
+_redraw = compiled(_redraw_layers, "layers", "k0", "k1", "v0", "v1", "event")

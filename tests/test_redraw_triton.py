@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -48,6 +49,28 @@ def test_a_learner_on_a_gpu_redraws_as_one_on_the_cpu(init):
     for name, draws in here.draws.items():
         assert torch.equal(there.draws[name].cpu(), draws)
         assert torch.equal(there.network.weights[name].cpu(), here.network.weights[name])
+
+
+@pytest.mark.gpu
+def test_thresholds_on_another_device_go_the_general_path():
+    event = redraw_cases.Event.of(nn.Linear(3, 5).cuda(), "uniform", 0.1, False, False)
+    kept, least = event.kept(scored=True, device="cuda")
+    given = kept, event.weights, event.sizes, redraw_cases.copied(event.draws, "cuda")
+    assert event.known().takes(given[0], least, *given[1:])
+    least["weight"] = least["weight"].cpu()
+    assert not event.known().takes(given[0], least, *given[1:])
+
+
+def test_without_triton_events_go_the_general_path():
+    """As with the wheels of torch for Windows."""
+    code = (
+        "import sys, torch; sys.modules['triton'] = None\n"
+        "from tests.redraw_cases import Redraws, law_of, nn, prunekit\n"
+        "law = law_of(nn.Linear(3, 5), prunekit.component('init', 'uniform'))\n"
+        "assert Redraws.of(law, {'weight': 0.1}) is None\n"
+    )
+    there = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=there, check=True)
 
 
 @pytest.mark.parametrize("init", ["kaiming-normal", "default"])
