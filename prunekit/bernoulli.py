@@ -99,11 +99,3 @@ def true_positions(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     inside &= 3
     places |= inside
     return places
-
-
-def up_to_on_device(flat: Tensor, cut: int, seed: int, name: str) -> tuple[Tensor, Tensor]:
-    """`up_to` in torch, on any device."""
-    words = draws.words(seed, STREAM, name, -(-len(flat) // 4), device=flat.device)
-    thrown = words.view(torch.uint8)[: len(flat)]
-    found = ((thrown <= cut) & flat).nonzero()[:, 0]
-    return found, thrown[found]
