@@ -46,7 +46,7 @@ def make_optimizer(options: Train, parameters: list[nn.Parameter]) -> torch.opti
     """
     lr, decay = options.lr or 0.0, options.weight_decay or 0.0
     if options.optimizer == "sgd":
-        fused = all(p.device.type in FUSED and p.is_floating_point() for p in parameters)
+        fused = all(map(can_be_fused, parameters))
         return torch.optim.SGD(
             parameters,
             lr=lr,
@@ -57,3 +57,9 @@ def make_optimizer(options: Train, parameters: list[nn.Parameter]) -> torch.opti
         )
     makers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     return makers[options.optimizer](parameters, lr=lr, weight_decay=decay)
+
+
+def can_be_fused(parameter: nn.Parameter) -> bool:
+    """Whether torch's fused SGD may have it: it takes memory as it comes, gaps and all."""
+    dense: bool = torch.ops.aten.is_non_overlapping_and_dense(parameter)
+    return parameter.device.type in FUSED and parameter.is_floating_point() and dense
