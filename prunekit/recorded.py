@@ -6,11 +6,13 @@ graph is one launch (https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 import torch
 from torch import Tensor, nn
+
+from prunekit.tables import fit
 
 Work = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 """(inputs, labels) -> the number to differentiate, then what is wanted of the batch."""
@@ -36,6 +38,12 @@ class Recording:
     @classmethod
     def of(cls, work: Work, model: nn.Module, x: Tensor, y: Tensor) -> Recording:
         """Record `work` on a batch like (x, y). Buffers and chance stay as they were."""
+        with torch.cuda.device(x.device):
+            return cls._of(work, model, x, y)
+
+    @classmethod
+    def _of(cls, work: Work, model: nn.Module, x: Tensor, y: Tensor) -> Recording:
+        """`of`, on the current device."""
         x, y = x.clone(memory_format=torch.preserve_format), y.clone()
         parameters = [p for p in model.parameters() if p.requires_grad]
         buffers = {buffer: buffer.clone() for buffer in model.buffers()}
@@ -44,7 +52,7 @@ class Recording:
         def both() -> tuple[tuple[Tensor, ...], tuple[Tensor | None, ...]]:
             goal, *wanted = work(x, y)
             found = torch.autograd.grad(goal, parameters, allow_unused=True)
-            return tuple(tensor.detach() for tensor in wanted), found
+            return tuple(tensor.detach() for tensor in wanted), each_its_own(parameters, found)
 
         beside = torch.cuda.Stream(x.device)
         beside.wait_stream(torch.cuda.current_stream(x.device))
@@ -53,7 +61,7 @@ class Recording:
                 both()
         torch.cuda.current_stream(x.device).wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=beside):
             out, found = both()
         with torch.no_grad():
             for buffer, before in buffers.items():
@@ -61,6 +69,10 @@ class Recording:
         torch.cuda.set_rng_state(chance, x.device)
         gradients = {p: g for p, g in zip(parameters, found) if g is not None}
         return cls(graph, x, y, out, gradients)
+
+    def holds(self, y: Tensor) -> bool:
+        """Whether the batch recorded is as large; the first one of a resumed epoch may be short."""
+        return len(y) <= len(self.y)
 
     def fits(self, x: Tensor, y: Tensor) -> bool:
         same = x.shape == self.x.shape and x.dtype == self.x.dtype
@@ -74,3 +86,22 @@ class Recording:
         for parameter, gradient in self.gradients.items():
             parameter.grad = gradient
         return self.out
+
+
+def each_its_own(
+    parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]
+) -> tuple[Tensor | None, ...]:
+    """The gradients as `backward` would leave them: each in its parameter's order in memory.
+
+    torch.autograd.grad may give one tensor for two parameters (of a sum), or one with gaps; they
+    are changed in place later, and the fused optimizers take memory as it comes.
+    """
+    given, seen = [], set()
+    for parameter, gradient in zip(parameters, gradients):
+        if gradient is not None:
+            memory = gradient.untyped_storage().data_ptr()
+            if memory in seen or not fit([parameter], [gradient]):
+                gradient = torch.empty_like(parameter).copy_(gradient)
+            seen.add(memory)
+        given.append(gradient)
+    return tuple(given)

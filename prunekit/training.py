@@ -1,7 +1,7 @@
 """The training loop: one for masked weights and for learned scores, on any plain nn.Module.
 
-What differs is which tensors the optimizer owns, see learned.py. Masked weights and their
-momentum are exactly zero after every step.
+What differs is which tensors the optimizer owns, see masked.py and learned.py. Masked weights and
+their momentum are exactly zero after every step.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Training:
         """Gradients of one batch, whose mean loss is this share of the step's; loss and logits."""
         if self.options.channels_last and x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
-        if self.options.cuda_graph and self.recording is None:
+        if self.options.cuda_graph and not (self.recording and self.recording.holds(y)):
             self.recording = Recording.of(self._forward, self.model, x, y)
         if self.recording and self.recording.fits(x, y):
             return self.recording.replay(x, y)

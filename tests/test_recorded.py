@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import prunekit
 from prunekit import SpecError
-from prunekit.recorded import Recording
+from prunekit.masked import MaskedWeights
+from prunekit.recorded import Recording, each_its_own
+from prunekit.resolve import filled
+from prunekit.training import Training
 
 
 def net() -> nn.Module:
@@ -24,6 +29,13 @@ def batches() -> DataLoader[tuple[Tensor, ...]]:
     rng = torch.Generator().manual_seed(1)
     x, y = torch.randn(70, 3, 8, 8, generator=rng), torch.randint(4, (70,), generator=rng)
     return DataLoader(TensorDataset(x, y), 16)  # the last batch is short
+
+
+class Pairs(list[tuple[Tensor, Tensor]]):
+    """Batches as they are, in every epoch."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(self[start:])
 
 
 def trained(**options: object) -> tuple[nn.Module, list[dict[str, float]]]:
@@ -41,6 +53,43 @@ def trained(**options: object) -> tuple[nn.Module, list[dict[str, float]]]:
 def test_a_graph_that_cannot_be_recorded_is_refused(options: dict, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         trained(cuda_graph=True, device="cpu", **options)
+
+
+def test_gradients_are_those_that_backward_leaves() -> None:
+    """One for two weights that are added, one in another order, one with gaps, one with none."""
+    turned, idle = nn.Parameter(torch.randn(4, 3)), nn.Parameter(torch.zeros(2))
+    first, second, wide = (nn.Parameter(torch.randn(3)) for _ in range(3))
+    parameters = [first, second, turned, wide, idle]
+    x = torch.randn(5, 3)
+
+    def loss() -> Tensor:
+        return ((x + first + second) @ turned.t()).pow(2).sum() + wide.sum()
+
+    found = each_its_own(parameters, torch.autograd.grad(loss(), parameters, allow_unused=True))
+    loss().backward()
+    for parameter, gradient in zip(parameters, found, strict=True):
+        if gradient is None:
+            assert parameter.grad is None
+            continue
+        assert gradient.stride() == parameter.stride()
+        assert torch.equal(gradient, parameter.grad)
+        gradient.mul_(2)  # changes no other
+    assert found[-1] is None
+
+
+@pytest.mark.gpu
+def test_a_batch_that_is_larger_is_recorded_anew() -> None:
+    """As where a resumed epoch begins with its last, short batch."""
+    rng = torch.Generator().manual_seed(1)
+    x, y = torch.randn(22, 3, 8, 8, generator=rng), torch.arange(22) % 4
+    model, device = net().cuda(), torch.device("cuda", 0)
+    pairs = [(x[:6].cuda(), y[:6].cuda()), (x[6:].cuda(), y[6:].cuda())]
+    options = filled(prunekit.Train(cuda_graph=True, batch_size=16), "train", {})
+    owner = MaskedWeights.of(model, {}, device)
+    training = Training(model, owner, Pairs(pairs), options, 1, 0, "train", device)
+    training.run_epoch(lambda: None)
+    assert training.recording is not None
+    assert len(training.recording.y) == 16
 
 
 @pytest.mark.gpu
