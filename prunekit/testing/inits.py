@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from prunekit.contracts import WeightInit
 from prunekit.draws import generator, words
 from prunekit.network import Layer, Network
+from prunekit.quantiles import Sign, Uniform
 from prunekit.testing import options, tiny
 
 
@@ -93,6 +94,15 @@ def check_values_are_elementwise(init: WeightInit) -> None:
         assert tiny.same(init.values(layer, wide), whole), f"{layer.name}: int64 words differ"
 
 
+def check_quantile_equals_the_values(init: WeightInit) -> None:
+    """`quantile`, where it is offered, is a `Uniform` or `Sign` and equal to `values`."""
+    for layer in layers() if callable(getattr(init, "quantile", None)) else ():
+        law, bits = init.quantile(layer), words_of(layer)
+        assert isinstance(law, Uniform | Sign), f"{layer.name}: {law!r} is no Uniform and no Sign"
+        assert callable(getattr(init, "values", None)), "`quantile` needs `values` beside it"
+        assert tiny.same(law(bits), init.values(layer, bits)), f"{layer.name}: other than `values`"
+
+
 CHECKS = (
     check_values_have_the_shape_of_the_layer,
     check_values_are_float32_on_the_cpu,
@@ -101,5 +111,6 @@ CHECKS = (
     check_same_rng_gives_same_values,
     check_global_generators_are_untouched,
     check_values_are_elementwise,
+    check_quantile_equals_the_values,
     *options.CHECKS,
 )

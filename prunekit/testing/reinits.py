@@ -8,6 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from prunekit.bernoulli import bernoulli_positions
 from prunekit.contracts import Law, Redraw, Reinitializer
 from prunekit.draws import generator
 from prunekit.network import Network, put
@@ -122,6 +123,18 @@ def check_same_rng_gives_same_redraws(reinit: Reinitializer) -> None:
         assert equal, f"the redraw of {name} depends on chance other than rng"
 
 
+def check_rates_are_those_of_the_coins(reinit: Reinitializer) -> None:
+    """`rates`, where it is offered, says whose coins (`bernoulli_positions`) choose."""
+    network, rng = tiny.network(masked=True), generator(0, "reinit")
+    masks, redraws = network.masks or {}, redraws_of(reinit, network)
+    rates = reinit.rates(masks) if callable(getattr(reinit, "rates", None)) else {}
+    for name, rate in rates.items():
+        chosen = torch.zeros_like(masks[name])
+        put(chosen, bernoulli_positions(~masks[name], rate, rng, name), 1)
+        found = placed(redraws[name], chosen)[0] if name in redraws else torch.zeros_like(chosen)
+        assert tiny.same(found, chosen), f"{name}: redrawn is not what coins of {rate} choose"
+
+
 def check_global_generators_are_untouched(reinit: Reinitializer) -> None:
     """The global generators of torch, NumPy and Python stand where they stood."""
     network = tiny.network(masked=True)
@@ -138,6 +151,7 @@ CHECKS = (
     check_one_that_does_not_act_redraws_nothing,
     check_network_is_as_before,
     check_same_rng_gives_same_redraws,
+    check_rates_are_those_of_the_coins,
     check_global_generators_are_untouched,
     *options.CHECKS,
 )

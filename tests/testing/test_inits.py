@@ -6,6 +6,7 @@ import attrs
 import pytest
 import torch
 
+import prunekit
 from prunekit import testing
 
 
@@ -68,6 +69,12 @@ class Normalises(ByCounter):
         return values - values.mean()
 
 
+@attrs.frozen
+class Halves(ByCounter):
+    def quantile(self, layer):
+        return prunekit.Uniform(0.5)
+
+
 BROKEN = [
     (ForgetsGroups(), "check_values_have_the_shape_of_the_layer"),
     (Float64(), "check_values_are_float32_on_the_cpu"),
@@ -76,6 +83,7 @@ BROKEN = [
     (OwnChance(), "check_same_rng_gives_same_values"),
     (DrawsFromTorch(), "check_global_generators_are_untouched"),
     (Normalises(), "check_values_are_elementwise"),
+    (Halves(), "check_quantile_equals_the_values"),
 ]
 
 

@@ -94,6 +94,12 @@ class DrawsFromTorch(Good):
         return Good.reinit(self, network, law, rng)
 
 
+@attrs.frozen
+class OtherRate(Good):
+    def rates(self, names):
+        return dict.fromkeys(names, 0.5)
+
+
 BROKEN = [
     (FloatWhere(), "check_redraws_fit_the_weights"),
     (TwiceTheIndex(), "check_redraws_fit_the_weights"),
@@ -103,6 +109,7 @@ BROKEN = [
     (SaysItDoesNotAct(), "check_one_that_does_not_act_redraws_nothing"),
     (WritesItself(), "check_network_is_as_before"),
     (OwnChance(), "check_same_rng_gives_same_redraws"),
+    (OtherRate(), "check_rates_are_those_of_the_coins"),
     (DrawsFromTorch(), "check_global_generators_are_untouched"),
 ]
 
