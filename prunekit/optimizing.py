@@ -59,6 +59,17 @@ def make_optimizer(options: Train, parameters: list[nn.Parameter]) -> torch.opti
     return makers[options.optimizer](parameters, lr=lr, weight_decay=decay)
 
 
+def lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Let what an optimizer remembers of a weight lie in memory as the weight does.
+
+    Files are row-major; the fused SGD takes memory as it comes.
+    """
+    for parameter, entry in optimizer.state.items():
+        for key, value in entry.items():
+            if value.ndim and value.shape == parameter.shape:
+                entry[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
 def can_be_fused(parameter: nn.Parameter) -> bool:
     """Whether torch's fused SGD may have it: it takes memory as it comes, gaps and all."""
     dense: bool = torch.ops.aten.is_non_overlapping_and_dense(parameter)

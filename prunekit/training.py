@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from prunekit.draws import fold
 from prunekit.errors import NumericalError, SpecError, StorageError
-from prunekit.optimizing import learning_rate, make_optimizer
+from prunekit.optimizing import lay_out, learning_rate, make_optimizer
 from prunekit.recorded import Recording
 from prunekit.rounds import Pruning
 from prunekit.spec import Train
@@ -213,6 +213,7 @@ class Training:
                 numbered.setdefault(int(index), {})[leaf] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
+        lay_out(self.optimizer)
         scaler = {k.partition("/")[2]: v.item() for k, v in tensors.items() if k[:7] == "scaler/"}
         if scaler:
             self.scaler.load_state_dict(scaler)

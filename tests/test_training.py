@@ -11,7 +11,7 @@ from prunekit import NumericalError, SpecError, Train
 from prunekit.masked import MaskedWeights
 from prunekit.optimizing import learning_rate, make_optimizer
 from prunekit.resolve import filled
-from prunekit.training import Training, evaluate, pick_device
+from prunekit.training import Training, evaluate, move, pick_device
 
 CPU = torch.device("cpu")
 
@@ -232,6 +232,37 @@ def test_a_device_that_is_not_there_is_refused_in_one_line() -> None:
     for text in ("cuda:99", "tpu", ""):
         with pytest.raises(SpecError, match="device"):
             pick_device(text)
+
+
+def begun(device: str, options: Train) -> Training:
+    """Two epochs of a network whose second convolution lies elsewhere under channels_last."""
+    torch.manual_seed(0)
+    convolutions = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.ReLU()]
+    model, place = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(24, 3)), pick_device(device)
+    move(model, place, options)
+    batches = FixedBatches()
+    batches.pairs = [(x.to(place), y.to(place)) for x, y in batches.pairs]
+    return Training(
+        model, MaskedWeights.of(model, {}, place), batches, options, 2, 0, "final", place
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_resumed_momentum_lies_in_memory_as_its_weights(device: str, optimizer: str) -> None:
+    options = filled(Train(optimizer=optimizer, lr=0.01, channels_last=True), "train", {})
+    whole, first, second = (begun(device, options) for _ in range(3))
+    whole.run_epoch(lambda: None)
+    whole.run_epoch(lambda: None)
+    first.run_epoch(lambda: None)
+    saved = {key: value.cpu().contiguous().clone() for key, value in first.state().items()}
+    second.model.load_state_dict(first.model.state_dict())
+    second.load_state(saved)
+    second.run_epoch(lambda: None)
+    for a, b in zip(whole.model.parameters(), second.model.parameters()):
+        if device == "cpu":
+            assert torch.equal(a, b)
+        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
