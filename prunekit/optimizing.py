@@ -38,15 +38,18 @@ def learning_rate(options: Train, progress: float, epochs: int) -> float:
     return lr
 
 
-def make_optimizer(options: Train, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def make_optimizer(
+    options: Train, parameters: list[nn.Parameter], sparse: bool = False
+) -> torch.optim.Optimizer:
     """SGD, Adam or AdamW as the options say.
 
     torch's fused SGD counts a step that the scaler of fp16 skips as the first one, and never
-    writes the momentum that it allocated; so under fp16 it is not fused.
+    writes the momentum that it allocated; so under fp16 it is not fused. sparse: whether some
+    gradients may be, as an embedding with `sparse=True` gives; these it refuses.
     """
     lr, decay = options.lr or 0.0, options.weight_decay or 0.0
     if options.optimizer == "sgd":
-        fused = all(map(can_be_fused, parameters))
+        fused = not sparse and all(map(can_be_fused, parameters))
         return torch.optim.SGD(
             parameters,
             lr=lr,

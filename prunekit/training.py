@@ -80,7 +80,8 @@ class Training:
     recording: Recording | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.optimizer = make_optimizer(self.options, self.owner.trained())
+        sparse = any(getattr(module, "sparse", False) is True for module in self.model.modules())
+        self.optimizer = make_optimizer(self.options, self.owner.trained(), sparse)
         kind = self.device.type
         self.scaler = torch.amp.GradScaler(kind, enabled=self.options.amp == "fp16")
         self.forward = torch.compile(self.model) if self.options.compile else self.model

@@ -9,7 +9,7 @@ from torch import nn
 
 from prunekit import NumericalError, SpecError, Train
 from prunekit.masked import MaskedWeights
-from prunekit.optimizing import learning_rate, make_optimizer
+from prunekit.optimizing import learning_rate
 from prunekit.resolve import filled
 from prunekit.training import Training, evaluate, move, pick_device
 
@@ -263,21 +263,6 @@ def test_a_resumed_momentum_lies_in_memory_as_its_weights(device: str, optimizer
         if device == "cpu":
             assert torch.equal(a, b)
         torch.testing.assert_close(a, b)
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_weights_with_gaps_in_memory_take_the_steps_of_dense_ones(momentum: float) -> None:
-    dense = nn.Parameter(torch.arange(12.0).view(4, 3))
-    gaps = nn.Parameter(torch.zeros(4, 6)[:, ::2].copy_(dense.detach()))
-    for weight in (dense, gaps):
-        given = Train(optimizer="sgd", momentum=momentum, lr=0.1)
-        optimizer = make_optimizer(filled(given, "train", {}), [weight])
-        for _ in range(3):
-            optimizer.zero_grad()
-            weight.pow(2).sum().backward()
-            optimizer.step()
-    assert not gaps.is_contiguous()
-    torch.testing.assert_close(gaps, dense)
 
 
 @pytest.mark.slow
