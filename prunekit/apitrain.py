@@ -52,8 +52,8 @@ def train(
     """
     settings, place = _prepared(model, device, epochs, options)
     bits = Masks(masks or {}).to(place)
-    bits.apply(model)
     check_alike(model, {"masks": bits.digest()})
+    bits.apply(model)
     owner = MaskedWeights.of(unwrapped(model), bits, place)
     return _trained(model, owner, data, test, settings, seed, place)
 

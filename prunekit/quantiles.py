@@ -12,6 +12,7 @@ import functools
 import math
 from fractions import Fraction
 from pathlib import Path
+from typing import final
 
 import attrs
 import numpy as np
@@ -67,6 +68,7 @@ def log_uniform_values(words: Tensor, low: float, high: float) -> Tensor:
     return signed.mul_(scale).mul_(_float32(high))
 
 
+@final
 @attrs.frozen
 class Uniform:
     """U(-bound, bound): words -> `uniform_values`, said in a form that a kernel can take too."""
@@ -82,6 +84,7 @@ class Uniform:
         return _float32(self.bound / 2**23)
 
 
+@final
 @attrs.frozen
 class Sign:
     """+size or -size: words -> `sign_values`, said in a form that a kernel can take too."""

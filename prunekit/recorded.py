@@ -12,6 +12,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from prunekit.errors import SpecError
 from prunekit.tables import fit
 
 Work = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
@@ -37,7 +38,10 @@ class Recording:
 
     @classmethod
     def of(cls, work: Work, model: nn.Module, x: Tensor, y: Tensor) -> Recording:
-        """Record `work` on a batch like (x, y). Buffers and chance stay as they were."""
+        """Record `work` on a batch like (x, y). Buffers and chance stay as they were.
+
+        Raises SpecError for a network that waits for the device within a pass.
+        """
         with torch.cuda.device(x.device):
             return cls._of(work, model, x, y)
 
@@ -61,8 +65,16 @@ class Recording:
                 both()
         torch.cuda.current_stream(x.device).wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=beside):
-            out, found = both()
+        try:
+            with torch.cuda.graph(graph, stream=beside):
+                out, found = both()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # anyone's forward may wait for the device
+            reason = " ".join(str(error).split())[:200]
+            raise SpecError(
+                f"this network cannot be recorded ({reason}); leave train.cuda_graph out"
+            ) from None
         with torch.no_grad():
             for buffer, before in buffers.items():
                 buffer.copy_(before)

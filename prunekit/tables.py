@@ -15,14 +15,10 @@ from torch import Tensor
 
 @attrs.define(eq=False)
 class Table:
-    """Rows of integers, one column for each layer, on a device; copied anew when one changes.
-
-    captured: what a CUDA graph that recorded a copy reads and writes in every replay.
-    """
+    """Rows of integers, one column for each layer, on a device; copied anew when one changes."""
 
     rows: Sequence[Sequence[int]] = ()
     there: Tensor | None = None
-    captured: list[Tensor] = attrs.field(factory=list)
 
     def on(self, device: torch.device, rows: Sequence[Sequence[int]]) -> Tensor:
         """int64 (rows, layers); the processor does not wait for the copy."""
@@ -30,8 +26,6 @@ class Table:
             cuda, here = device.type == "cuda", torch.from_numpy(np.array(rows, np.int64))
             here = here.pin_memory() if cuda else here
             self.rows, self.there = rows, here.to(device, non_blocking=True)
-            if cuda and torch.cuda.is_current_stream_capturing():
-                self.captured += [here, self.there]
         return self.there
 
 

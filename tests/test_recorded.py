@@ -142,3 +142,21 @@ def test_scores_are_learned_with_a_recorded_step() -> None:
         found[graph] = history[-1]
     assert found[True]["train.loss"] == pytest.approx(found[False]["train.loss"], rel=0.05)
     assert found[True]["redraws"] > 0
+
+
+class Waits(nn.Module):
+    """A forward pass that looks at a value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(192, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        return self.linear(x if x.sum().item() else -x)
+
+
+@pytest.mark.gpu
+def test_a_network_that_waits_for_the_device_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"cannot be recorded .* leave train.cuda_graph out"):
+        prunekit.train(Waits().cuda(), None, batches(), cuda_graph=True)

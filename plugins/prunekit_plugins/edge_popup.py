@@ -71,7 +71,9 @@ class EdgePopup:
                     "need; leave it out of prune.include"
                 )
         return {
-            name: torch.empty(layer.shape).uniform_(-1, 1, generator=rng).mul_(bound(layer.fan_in))
+            name: torch.empty(layer.shape)
+            .uniform_(-1, 1, generator=rng)
+            .mul_(bound(max(layer.fan_in, 1)))
             for name, layer in network.layers.items()
         }
 

@@ -57,6 +57,12 @@ def test_first_scores_are_uniform_to_the_bound_of_their_fan_in(
     assert scores.var() == pytest.approx(variance, rel=5 * math.sqrt(0.8 / n))
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_layer_without_inputs_has_no_scores() -> None:
+    network = Network.of(nn.Sequential(nn.Linear(0, 4), nn.Linear(4, 2)))
+    assert EdgePopup().initial(network, generator(0))["0.weight"].shape == (4, 0)
+
+
 def test_scores_do_not_depend_on_the_weights() -> None:
     first, second = (Network.of(nn.Linear(6, 4)) for _ in range(2))
     a, b = (EdgePopup().initial(net, generator(3))["weight"] for net in (first, second))
