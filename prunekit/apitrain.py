@@ -97,6 +97,8 @@ def learn(
     share = suggested.get("prune.density") if density is None else density
     if not isinstance(share, float | int) or not 0 < share < 1:
         raise SpecError(f"density must lie in (0, 1), the share of weights kept: {share!r}")
+    if epochs < 1:
+        raise SpecError(f"epochs must be at least 1, or no mask is learned: {epochs}")
     settings, place = _prepared(model, device, epochs, options)
     inner = unwrapped(model)
     network = Network.of(inner, include, exclude)
@@ -128,7 +130,13 @@ def _prepared(
     model: nn.Module, device: str | None, epochs: int, options: Mapping[str, Any]
 ) -> tuple[Train, torch.device]:
     """The settings of a training, and the device that the model now is on."""
-    place = pick_device(device) if device else next(model.parameters()).device
+    if not isinstance(model, nn.Module):
+        raise SpecError(f"model must be an nn.Module: {type(model).__name__}")
+    known = [field.name for field in attrs.fields(Train)]
+    for name in options.keys() - set(known):
+        raise SpecError(f"a training has no option {name!r}; it has {', '.join(known)}")
+    here = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    place = pick_device(device) if device else here
     settings = filled(Train(epochs=epochs, **options), "train", {})
     check_wrapped(model, place, settings)
     move(model, place, settings)
@@ -202,6 +210,9 @@ def epoch_batches(
         return Batches(examples, data, batch_size, device=device, seed=seed, shuffle=shuffle)
     if isinstance(data, DataLoader):
         return LoaderBatches(data, device)
-    if not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
-        raise SpecError(f"data must be a Dataset, a DataLoader or Data: {type(data).__name__}")
+    indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data) > 0
+    if not indexed or not isinstance(data[0], tuple | list) or len(data[0]) != 2:
+        raise SpecError(
+            f"data must be a Dataset of (input, label), a DataLoader or Data: {type(data).__name__}"
+        )
     return LoaderBatches(DataLoader(data, batch_size, shuffle=split == "train"), device)

@@ -1,0 +1,49 @@
+"""What `learn` and `train` refuse, each in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import prunekit
+from prunekit import SpecError
+
+PAIRS = TensorDataset(torch.randn(8, 4), torch.arange(8) % 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "options", "message"),
+    [
+        ("resnet18", PAIRS, {}, "model must be an nn.Module: str"),
+        (
+            nn.Linear(4, 2),
+            PAIRS,
+            {"learning_rate": 0.1},
+            "a training has no option 'learning_rate'",
+        ),
+        (
+            nn.Linear(4, 2),
+            "digits",
+            {},
+            r"a Dataset of \(input, label\), a DataLoader or Data: str",
+        ),
+        (nn.Linear(4, 2), [1, 2], {}, "a DataLoader or Data: list"),
+        (nn.Flatten(), PAIRS, {}, "no maskable weight is left"),
+        (nn.Linear(4, 2), PAIRS, {"epochs": 0}, "epochs must be at least 1"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused(
+    model: Any, data: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        prunekit.learn(model, "edge-popup", data, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_training_refuses_an_option_that_it_has_not() -> None:
+    with pytest.raises(SpecError, match="a training has no option 'epoch'"):
+        prunekit.train(nn.Linear(4, 2), None, PAIRS, epoch=3)
