@@ -10,7 +10,7 @@ from torch import nn
 from prunekit.spec import Train
 
 FUSED = ("cpu", "cuda")
-"""Devices where one kernel updates parameter and momentum: three passes over memory less."""
+"""Devices where one kernel updates parameter and momentum, in one pass over memory."""
 
 
 def learning_rate(options: Train, progress: float, epochs: int) -> float:

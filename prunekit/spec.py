@@ -93,7 +93,7 @@ class Train:
     channels_last: bool = option(False, help="channels_last memory format")
     compile: bool = option(False, help="torch.compile the model")
     cuda_graph: bool = option(
-        False, help="record forward and backward as a CUDA graph (small networks: 3-5 times faster)"
+        False, help="record forward and backward as a CUDA graph (small networks: 2-3 times faster)"
     )
     accumulate: int = option(1, help="batches whose gradients make one step", validator=at_least(1))
     clip: float | None = left_open(

@@ -60,7 +60,7 @@ class Training:
     """One training of what `owner` owns in `model`, resumable at any step.
 
     step: optimizer steps done. phase: names this training among those of a run; chance is a
-    function of (seed, phase, step). first: the step to begin at (late rewinding).
+    function of (seed, phase, step). recording: one batch's pass as a CUDA graph, where asked for.
     """
 
     model: nn.Module
