@@ -198,10 +198,6 @@ IDLE: tuple[Idle, ...] = (
 # A combination that does not make sense: when, why and what to choose instead.
 SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
     (
-        lambda s: s.train.cuda_graph and s.train.accumulate > 1,
-        "train.cuda_graph and train.accumulate exclude each other; leave one out",
-    ),
-    (
         lambda s: acts(s.reinit) and s.prune.masks is not None,
         "reinit acts between rounds and prune.masks takes none; use reinit none",
     ),

@@ -110,6 +110,8 @@ class Train:
     def __attrs_post_init__(self) -> None:
         if self.nesterov and self.momentum == 0:
             raise SpecError("nesterov = true cannot act without momentum; set train.momentum")
+        if self.cuda_graph and self.accumulate > 1:
+            raise SpecError("cuda_graph and accumulate > 1 exclude each other; leave one out")
 
 
 @attrs.frozen

@@ -225,8 +225,6 @@ def move(model: nn.Module, device: torch.device, options: Train) -> None:
 
     Raises SpecError for a recorded graph where none can be.
     """
-    if options.cuda_graph and options.accumulate > 1:
-        raise SpecError("train.cuda_graph and train.accumulate exclude each other; leave one out")
     if options.cuda_graph and device.type != "cuda":
         raise SpecError(f"train.cuda_graph needs a CUDA device, not {device}; leave it out")
     layout = torch.channels_last if options.channels_last else torch.preserve_format

@@ -47,7 +47,7 @@ def trained(**options: object) -> tuple[nn.Module, list[dict[str, float]]]:
     ("options", "message"),
     [
         ({}, "needs a CUDA device, not cpu"),
-        ({"accumulate": 2}, "train.cuda_graph and train.accumulate exclude each other"),
+        ({"accumulate": 2}, "cuda_graph and accumulate > 1 exclude each other"),
     ],
 )
 def test_a_graph_that_cannot_be_recorded_is_refused(options: dict, message: str) -> None:

@@ -171,7 +171,6 @@ def test_masks_from_elsewhere_refuse_what_scoring_reads(table, plugins):
     ("spec", "message"),
     [
         (Spec(reinit="iterand", prune=Prune(masks="a")), "use reinit none"),
-        (Spec(train=Train(cuda_graph=True, accumulate=2)), "exclude each other; leave one out"),
         (Spec(prune=Prune(masks="a", control="invert")), "needs scores"),
         (Spec(weights="w", prune=Prune(control="redraw")), "cannot redraw pretrained weights"),
     ],

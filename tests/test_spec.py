@@ -85,6 +85,7 @@ def test_a_dotted_key_overrides_what_the_file_says(given, key, value, after):
     ("make", "message"),
     [
         (lambda: Train(nesterov=True, momentum=0.0), "cannot act without momentum"),
+        (lambda: Train(cuda_graph=True, accumulate=2), "cuda_graph and accumulate > 1 exclude"),
         (lambda: Train(milestones=(60.0, 120.0)), r"milestones must lie in \[0, 1\]: 60.0"),
         (lambda: DataOptions(size=0), "size must be >= 1: 0"),
     ],
