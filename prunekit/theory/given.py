@@ -38,6 +38,7 @@ def random_mask(
     replacement=True, as in the theorems: an entry may be hit twice, so the share kept is
     (1 - 1/D)^n on average, more than 1 - n/D. replacement=False: exactly n are pruned.
     """
+    whole(0, **{f"shape[{axis}]": length for axis, length in enumerate(shape)})
     cells = math.prod(shape)
     _check_count(n, math.inf if replacement else cells, cells)
     rng = np.random.Generator(np.random.Philox(seed))

@@ -69,6 +69,7 @@ def test_b2_what_is_pruned_with_replacement_is_neither_the_share_kept_nor_exactl
         (lambda: kernel_l1_mask([[1.0]], 0), "F must have the shape"),
         (lambda: random_mask((2, 2), 5, replacement=False), r"n must lie in \[0, 4\]"),
         (lambda: random_mask((0, 2), 1), "at least one entry"),
+        (lambda: random_mask((-2, -3), 1), r"shape\[0\] must be an int >= 0: -2"),
     ],
 )
 def test_what_cannot_be_pruned_is_said_in_one_line(call, message):
