@@ -41,6 +41,10 @@ REFUSED = [
     ("qk_theorem3", {**THREE, "alpha": 0.9}, "alpha must lie in (0, 0.7"),
     ("qk_theorem3", {**THREE, "beta2": 0.125}, "beta2 must be < alpha/4 = 0.125"),
     ("qk_theorem3", {**THREE, "q": 33}, "p must be >= q: p 32, q 33"),
+    ("qk_theorem1", {**ONE, "alpha": 0.5, "l": 5000}, "l must be smaller, C2 passes what a float"),
+    ("qk_theorem2", {**TWO, "alpha": 0.3, "l": 2000, "N": [2] * 2000, "deltas": [0] * 2000},
+     "l must be smaller, C2 passes what a float"),
+    ("qk_theorem3", {**THREE, "l": 9000, "L": 2.0}, "l must be smaller, error_bound passes what a"),
     ("uniform_order_statistic_moment", {"n": 3, "r": 4, "a": 1.0, "p": 1}, "r must lie in 1, ..."),
     ("latala_rhs", {"var": [[1.0]], "fourth": [[1.0, 2.0]]}, "have var's shape (1, 1)"),
     ("latala_rhs", {"var": [[-1.0]], "fourth": [[1.0]]}, "min(var) must be a finite number >= 0"),
@@ -68,6 +72,11 @@ def test_a_width_that_no_float_holds_comes_as_a_logarithm():
     assert found["log10_d_min"] == pytest.approx(math.log10(found["C3"] / 0.05) / 0.005)
     found = qk_theorem2(**TWO, alpha=0.5)
     assert found["log10_d_min"] == pytest.approx(math.log10(found["d_min"]))
+
+
+def test_a_constant_over_a_thousand_layers_is_found_where_a_float_holds_it():
+    """c0 = 1/2: (2^(l-2) - 1) / 2^(l-1) is 1/2."""
+    assert qk_theorem1(**{**ONE, "c0": 0.5, "l": 1000}, alpha=0.5)["C2"] == pytest.approx(0.5)
 
 
 def test_a_theorem_says_what_it_promises_at_the_width_it_asks_for():
