@@ -41,9 +41,8 @@ def run(given: argparse.Namespace, others: Sequence[str]) -> int:
         return 0
     seeds = seed_count(given.seeds)
     spec = structure(flags.spec_table(given.spec, keys, available), available)
-    return (
-        dry_run(spec, available) if given.dry_run else run_seeds(spec, seeds, given.out, available)
-    )
+    act = dry_run if given.dry_run else run_seeds
+    return act(spec, seeds, given.out, available)
 
 
 def run_help(given: argparse.Namespace, keys: Mapping[str, str | None], available: Plugins) -> str:
@@ -72,9 +71,14 @@ def seed_count(text: str | None) -> int:
     return count
 
 
-def dry_run(spec: Spec, available: Plugins) -> int:
+def dry_run(spec: Spec, seeds: int, out: str | None, available: Plugins) -> int:
+    """Print the plan; refuse what the run would refuse before its work."""
     from prunekit import report, runs
+    from prunekit.runfolder import RunFolder
 
+    for folder in seed_folders(spec.seed, seeds, out).values():
+        if folder is not None:
+            RunFolder(Path(folder)).require_empty()
     report.print_plan(runs.plan(spec, plugins=available))
     return 0
 

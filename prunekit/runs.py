@@ -35,7 +35,7 @@ from prunekit.spec import COMPONENTS, Spec
 from prunekit.structure import load_spec, to_toml
 from prunekit.summary import finish, has_batch_norm, layer_rows
 from prunekit.tensorfile import read_tensors, write_bytes
-from prunekit.training import move, pick_device
+from prunekit.training import check_device, move, pick_device
 
 
 @attrs.frozen
@@ -126,9 +126,13 @@ def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, fl
 
 
 def plan(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
-    """What `run` would do, without doing it: layers, schedule, FLOPs, estimated memory in bytes."""
+    """What `run` would do, without doing it: layers, schedule, FLOPs, estimated memory in bytes.
+
+    Refuses what `run` would refuse before its work.
+    """
     plugins = plugins or Plugins()
     spec = resolve(spec, plugins)
+    check_device(pick_device(spec.device), spec.train)
     data = prepare(spec.dataset.load(), spec.data, spec.seed)
     built = build_model(spec, data)
     network = Network.of(built.model, spec.prune.include, spec.prune.exclude, data.input_shape)
@@ -191,7 +195,7 @@ def _short(kind: str, component: Any, plugins: Plugins) -> str:
 
 def _prepared(spec: Spec, folder: RunFolder, plugins: Plugins) -> Job:
     """Everything a run needs before it starts work; writes nothing."""
-    pick_device(spec.device)  # a device that is not there is refused before data is read
+    check_device(pick_device(spec.device), spec.train)  # refused before data are read
     data = prepare(spec.dataset.load(), spec.data, spec.seed)
     job = _job(spec, folder, data, build_model(spec, data), plugins)
     refuse_idle_in(job.network, spec)

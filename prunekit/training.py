@@ -225,10 +225,15 @@ def move(model: nn.Module, device: torch.device, options: Train) -> None:
 
     Raises SpecError for a recorded graph where none can be.
     """
-    if options.cuda_graph and device.type != "cuda":
-        raise SpecError(f"train.cuda_graph needs a CUDA device, not {device}; leave it out")
+    check_device(device, options)
     layout = torch.channels_last if options.channels_last else torch.preserve_format
     model.to(device, memory_format=layout)  # type: ignore[call-overload]
+
+
+def check_device(device: torch.device, options: Train) -> None:
+    """SpecError for a recorded graph where none can be."""
+    if options.cuda_graph and device.type != "cuda":
+        raise SpecError(f"train.cuda_graph needs a CUDA device, not {device}; leave it out")
 
 
 def autocast(device: torch.device, amp: str) -> torch.autocast:

@@ -232,6 +232,26 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, monkeypatch, cap
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--device", "cud"), "no device is named 'cud'"),
+        (("--device", "cuda:99"), "this machine has no device 'cuda:99'"),
+        (("--device", "cpu", "--train.cuda_graph"), "train.cuda_graph needs a CUDA device"),
+        (("--out", "."), "is not empty (notes.txt); choose another --out"),
+        (("--out", ".", "--seeds", "2"), "holds a run, and --seeds makes several"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_refuses(flags, message, dry, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ("spec.toml" if "--seeds" in flags else "notes.txt")).write_text("")
+    code, err = errors(capsys, "run", *TINY[:3], *flags, *dry)
+    assert code == 2
+    assert message in err
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_several_seeds_are_refused_before_the_first_when_a_folder_is_taken(tmp_path, capsys):
     taken = tmp_path / "seed-1"
     taken.mkdir()
