@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prunekit.bernoulli import bernoulli_positions
     from prunekit.contracts import Batch, Law, Mode, Redraw, Sampled, Scores
     from prunekit.data import Data, Split
-    from prunekit.draws import generator
+    from prunekit.draws import generator, uniform_scores
     from prunekit.errors import DataError, NumericalError, SpecError
     from prunekit.imagefiles import class_files, image_data, mean_and_std
     from prunekit.masks import Masks
@@ -49,7 +49,7 @@ _HOMES = {
     "prunekit.bernoulli": ("bernoulli_positions",),
     "prunekit.contracts": ("Batch", "Law", "Mode", "Redraw", "Sampled", "Scores"),
     "prunekit.data": ("Data", "Split"),
-    "prunekit.draws": ("generator",),
+    "prunekit.draws": ("generator", "uniform_scores"),
     "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
     "prunekit.imagefiles": ("class_files", "image_data", "mean_and_std"),
     "prunekit.masks": ("Masks",),

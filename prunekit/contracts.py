@@ -67,7 +67,12 @@ class LearnedScorer(Protocol):
     """
 
     def initial(self, network: Network, rng: torch.Generator) -> Scores:
-        """Return the scores from which training starts, one tensor for each of the weights."""
+        """Return the scores from which training starts, one tensor for each of the weights.
+
+        `rng` is a CPU generator, the only source of chance. Scores by counter from its seed
+        (`prunekit.uniform_scores`) are the same whatever other layers there are and with any
+        torch, so anyone can draw them again.
+        """
 
     def rank(self, score: Tensor) -> Tensor:
         """Return what the sampler sees: elementwise and differentiable, larger is kept."""

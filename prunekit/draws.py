@@ -8,7 +8,7 @@ int32 tensors that hold the bits of an unsigned number.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ Integers = npt.NDArray[Any]
 
 MOST = 2**34
 """Elements of one parameter that can be addressed: 2^32 blocks of four words."""
+SCORES = "scores"
+"""The stream of `uniform_scores`."""
 
 
 def fold(seed: int, *stream: str | int) -> int:
@@ -74,6 +76,18 @@ def fill(
         return out
     flat = torch.empty(out.numel(), dtype=out.dtype, device=out.device)
     return out.copy_(_fill(flat, values, address, draw).view(out.shape))
+
+
+def uniform_scores(shape: Sequence[int], bound: float, rng: torch.Generator, name: str) -> Tensor:
+    """Initial scores U(-bound, bound) of the parameter `name`, float32, on the CPU.
+
+    The score of row-major element i is `prunekit.uniform_values` of word i of seed
+    `rng.initial_seed()`, stream "scores", draw 0: a function of that seed, `name` and i, on every
+    device and whatever else is drawn; `rng` itself stays where it stands. Raises SpecError for a
+    bound that is no finite float32 and for over 2^34 elements.
+    """
+    out = torch.empty(tuple(shape), dtype=torch.float32, device="cpu")
+    return fill(out, Uniform(bound), rng.initial_seed(), SCORES, name)
 
 
 def words_at(

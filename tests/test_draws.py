@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prunekit import draws, philox
+from prunekit import draws, philox, uniform_scores
 from prunekit.errors import SpecError
 
 
@@ -67,6 +69,76 @@ def test_words_at_may_have_a_draw_for_each_element():
     for given_numbers in (numbers, numbers.to(torch.int32)):
         found = draws.words_at(1, "init", "w", places, given_numbers)
         assert torch.equal(found, whole[numbers, places])
+
+
+def scores(*shape: int, bound: float = 1.0, seed: int = 1, name: str = "w"):
+    return uniform_scores(shape, bound, torch.Generator().manual_seed(seed), name)
+
+
+def test_the_scores_of_an_address_never_change():
+    """Written down when they began: the upper 24 bits of words, signed, in steps of 2^-23."""
+    known = [5315786, -2025260, -7452613, -476283, -1010257]
+    assert (scores(5) * 2**23).tolist() == known
+    assert (words(5, stream="scores") >> 8).tolist() == known
+
+
+def test_scores_are_the_words_of_their_stream_to_their_bound():
+    factor = torch.tensor(0.3 / 2**23, dtype=torch.float32)
+    bits = words(70_000, seed=2**63 + 5, stream="scores", name="conv.weight")
+    expected = (bits >> 8).to(torch.float32) * factor
+    found = scores(700, 4, 5, 5, bound=0.3, seed=2**63 + 5, name="conv.weight")
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected.view(700, 4, 5, 5))
+
+
+def test_scores_are_those_of_the_seed_whatever_was_drawn_before():
+    rng = torch.Generator().manual_seed(1)
+    torch.rand(9, generator=rng)
+    before = rng.get_state()
+    assert torch.equal(uniform_scores((3, 4), 1.0, rng, "w"), scores(3, 4))
+    assert torch.equal(rng.get_state(), before)
+    assert torch.equal(scores(12).view(3, 4), scores(3, 4))
+    assert scores().shape == ()
+    assert scores(4, 0).shape == (4, 0)
+
+
+def test_scores_depend_on_no_default_and_no_number_of_threads():
+    one, before = scores(200_000), torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            again = scores(200_000)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(before)
+    assert torch.equal(again, one)
+    assert again.dtype == torch.float32
+
+
+def test_scores_are_uniform_between_their_bounds():
+    """Dvoretzky-Kiefer-Wolfowitz: fails by chance for one address in a million."""
+    n = 200_000
+    found = scores(n, bound=0.3).double().sort().values
+    assert found[0] >= -0.3
+    assert found[-1] < 0.3
+    seen = torch.arange(1, n + 1) / n
+    assert (found / 0.6 + 0.5 - seen).abs().max() < math.sqrt(math.log(2e6) / (2 * n)) + 1 / n
+
+
+def test_scores_of_other_names_and_seeds_and_of_weights_are_uncorrelated():
+    """|r| < 5 standard errors for each (fails by chance once in half a million changes)."""
+    first = scores(200_000).double()
+    weights = words(200_000).double()
+    for other in (scores(200_000, name="v"), scores(200_000, seed=2), weights):
+        correlation = torch.corrcoef(torch.stack([first, other.double()]))[0, 1]
+        assert abs(float(correlation)) < 5 / 200_000**0.5
+
+
+def test_scores_without_a_finite_bound_are_refused():
+    for bound in (math.inf, math.nan, 1e60):
+        with pytest.raises(SpecError, match="do not fit into float32"):
+            scores(2, bound=bound)
 
 
 def test_the_torch_path_gives_the_same_words():

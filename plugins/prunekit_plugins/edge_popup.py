@@ -13,8 +13,10 @@ truncated count (topk.rule = truncate), as in the paper's own code.
 Scores start as U(-b, b): b = sqrt(6 / fan_in) (kaiming, as in the published IteRand results) or
 b = 1 / sqrt(fan_in) (hidden-networks).
 Differs from the paper: density is the share of weights kept, whatever the published code calls it;
-chance comes from the run's seed. A sampler that draws (sketch) draws anew in every
-step; in evaluation, and for the masks that are saved, it draws with the same chance every time.
+a first score is one of 2^24 equidistant values, addressed by counter (`prunekit.uniform_scores`):
+a function of the run's seed, the parameter's name and the element. A sampler that draws (sketch)
+draws anew in every step; in evaluation, and for the masks that are saved, it draws with the same
+chance every time.
 """
 
 from __future__ import annotations
@@ -62,7 +64,10 @@ class EdgePopup:
         }
 
     def initial(self, network: Network, rng: torch.Generator) -> Scores:
-        """Uniform scores, float32, one tensor for every maskable parameter."""
+        """U(-b, b), float32 on the CPU, one tensor of its shape for every maskable parameter.
+
+        Of `rng` only the seed counts. Raises SpecError for a parameter without fan-in.
+        """
         bound = BOUNDS[self.score_init]
         for name, layer in network.layers.items():
             if len(layer.shape) < 2:
@@ -71,9 +76,7 @@ class EdgePopup:
                     "need; leave it out of prune.include"
                 )
         return {
-            name: torch.empty(layer.shape)
-            .uniform_(-1, 1, generator=rng)
-            .mul_(bound(max(layer.fan_in, 1)))
+            name: prunekit.uniform_scores(layer.shape, bound(max(layer.fan_in, 1)), rng, name)
             for name, layer in network.layers.items()
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ import torch
 from prunekit_plugins.edge_popup import EdgePopup
 from torch import nn
 
-from prunekit import Network, Spec, SpecError, generator, testing
+from prunekit import Network, Spec, SpecError, generator, testing, uniform_values
+from prunekit.draws import fold, words
 from prunekit.plugins import Plugins
 from prunekit.resolve import resolve
+from tests.owners import Own, owner_of
 
 
 @testing.check_scorers(EdgePopup(), EdgePopup(variant="absolute", score_init="hidden-networks"))
@@ -68,6 +71,36 @@ def test_scores_do_not_depend_on_the_weights() -> None:
     a, b = (EdgePopup().initial(net, generator(3))["weight"] for net in (first, second))
     assert not torch.equal(first.weights["weight"], second.weights["weight"])
     assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(("score_init", "factor"), [("kaiming", 6), ("hidden-networks", 1)])
+def test_a_first_score_is_a_function_of_seed_name_and_element(score_init: Any, factor: int) -> None:
+    rng = generator(3)
+    found = EdgePopup(score_init=score_init).initial(Network.of(nn.Conv2d(4, 6, 3)), rng)["weight"]
+    counted = words(fold(3), "scores", "weight", 6 * 4 * 9)
+    assert torch.equal(found, uniform_values(counted, math.sqrt(factor / 36)).view(6, 4, 3, 3))
+
+
+def test_first_scores_depend_on_no_other_layer_and_no_order() -> None:
+    layers = {"a": nn.Linear(6, 4), "b": nn.Linear(4, 4), "c": nn.Linear(4, 2)}
+    whole = EdgePopup().initial(Network.of(nn.ModuleDict(layers)), generator(3))
+    turned = nn.Sequential(OrderedDict(reversed(layers.items())))
+    again = EdgePopup().initial(Network.of(turned), generator(3))
+    alone = EdgePopup().initial(Network.of(turned, include=["b.weight"]), generator(3))
+    assert list(again) == list(reversed(whole))
+    assert list(alone) == ["b.weight"]
+    for name, score in [*again.items(), *alone.items()]:
+        assert torch.equal(score, whole[name]), name
+    assert not torch.equal(whole["b.weight"][:2], whole["c.weight"])
+
+
+def test_a_training_starts_from_scores_that_anyone_can_draw_again() -> None:
+    owner, seed = owner_of(Own()), fold(0, "initial scores")
+    assert len(owner.scores) == 3
+    for name, score in owner.scores.items():
+        bound = math.sqrt(6 / owner.network.layers[name].fan_in)
+        values = uniform_values(words(seed, "scores", name, score.numel()), bound)
+        assert torch.equal(score.detach().view(-1), values), name
 
 
 def test_ranks_are_the_scores_or_their_sizes() -> None:
