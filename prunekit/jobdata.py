@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from prunekit.data import Batches, Split
-from prunekit.resolve import reads
+from prunekit.data import Batches, Data, Split
+from prunekit.resolve import acts, learns, reads
 from prunekit.scored import scored_batches
 from prunekit.training import evaluate
 
 if TYPE_CHECKING:
     from prunekit.job import Job
+    from prunekit.spec import Spec
 
 
 def training_batches(job: Job, phase: str, source: str) -> Batches:
@@ -45,6 +47,20 @@ def batches_to_score(job: Job, round_: int) -> list[tuple[Tensor, Tensor]]:
         round_,
         job.device,
     )
+
+
+def redraw_events(spec: Spec, data: Data) -> int | None:
+    """How often a run of the resolved `spec` redraws: in training, or between rounds.
+
+    None where no reinitializer acts.
+    """
+    if not acts(spec.reinit) or spec.prune.density == 1:
+        return None
+    if not learns(spec.scorer):
+        return (spec.rounds.count or 1) - 1
+    batches = len(Batches(data.train, data, spec.train.batch_size or 128))
+    steps = (spec.train.epochs or 0) * math.ceil(batches / spec.train.accumulate)
+    return steps // (getattr(spec.reinit, "period", None) or 1)
 
 
 def measure(job: Job) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,6 +39,9 @@ LAYER_KEYS = (
 LABELS = {
     "empty": "empty layers",
     "dead": "kept but dead",
+    "redraw_events": "redraw events",
+    "redraws": "redraws of single weights",
+    "redrawn": "weights ever redrawn",
     "redrawn_kept": "redrawn and kept",
     "redrawn_share": "share of kept redrawn",
     "redrawn_zeros": "redrawn for being all zero",
@@ -47,6 +51,11 @@ SHOWN_LAYERS = 40
 SHOWN_ROUNDS = 8
 WIDE = 250  # columns of a pipe or file: no cell is cut
 DEAD = "{} kept weights are dead: nothing flows through them from input to output"
+FEW = 3  # redraw events in a training, below which the reader is told
+FEW_REDRAWS = (
+    "redraw events in the whole training: {}, at a reinit.period of {} steps; a smaller one, or "
+    "more train.epochs, gives more"
+)
 EMPTY = "layer collapse: {} keeps no weight{}; --prune.min-per-layer 1 keeps it alive"
 
 
@@ -219,10 +228,19 @@ def print_run(run: Run) -> None:
         print_lines([EMPTY.format(name, causes.get(name, "")) for name in empty])
         if run.summary.get("dead"):
             print_lines([DEAD.format(spelled(run.summary["dead"]))])
+        print_lines(few_redraws(run.summary.get("redraw_events"), run.spec))
         print_lines([NO_FASTER, f"run folder: {run.folder}"])
     else:
         print_lines([progress_line(run.lines)])
         print_lines([f"not finished; `prunekit resume {run.folder}` continues it"])
+
+
+def few_redraws(events: int | None, spec: Mapping[str, Any]) -> list[str]:
+    """A line where the redraws inside training are too few to matter; none between rounds."""
+    period = spec.get("reinit", {}).get("period")
+    if events is None or period is None or events >= FEW:
+        return []
+    return [FEW_REDRAWS.format(events, period)]
 
 
 def causes_of_collapse(layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -258,4 +276,5 @@ def print_plan(plan: Mapping[str, Any]) -> None:
         counts = [*counts[:3], "...", *counts[-3:]]
     schedule = ", ".join(counts)
     print_lines([f"kept after each round: {schedule or 'everything; nothing is masked'}"])
-    print_lines(["", str(plan.get("spec", "")).rstrip()])
+    spec = str(plan.get("spec", "")).rstrip()
+    print_lines([*few_redraws(plan.get("redraw_events"), tomllib.loads(spec)), "", spec])

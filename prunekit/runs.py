@@ -22,7 +22,7 @@ from prunekit.data import Data, prepare
 from prunekit.errors import OutOfMemoryError, PluginError, SpecError, StorageError
 from prunekit.flops import count_flops
 from prunekit.job import Job
-from prunekit.jobdata import measure
+from prunekit.jobdata import measure, redraw_events
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins, source_hash
@@ -153,6 +153,7 @@ def plan(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
         "maskable": network.total,
         "parameters": parameters,
         "kept": _schedule(spec, network.total),
+        "redraw_events": redraw_events(spec, data),
         "redrawn_zeros": built.redrawn,
         "flops": None if flops is None else flops.dense,
         "memory_bytes": memory_estimate(parameters, network.total, spec),

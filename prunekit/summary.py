@@ -12,7 +12,7 @@ from torch.optim.swa_utils import update_bn
 
 from prunekit.draws import fold
 from prunekit.flops import count_flops, effective
-from prunekit.jobdata import measure, training_batches
+from prunekit.jobdata import measure, redraw_events, training_batches
 from prunekit.masks import count_kept
 from prunekit.plots import plot_curves, plot_layers
 from prunekit.structure import options_table
@@ -82,6 +82,7 @@ def summarize(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "seed": job.spec.seed,
         "empty": [row["name"] for row in rows if row["total"] and not row["kept"]],
         "dead": sum(job.dead.values()),
+        "redraw_events": redraw_events(job.spec, job.data),
         "redraws": pruning.redraws,
         "redrawn": sum(count_kept(where) for where in ever.values()),
         "redrawn_kept": ever_kept,

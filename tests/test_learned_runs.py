@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from prunekit import Masks, NumericalError, SpecError
 from prunekit.build import build_model
 from prunekit.data import prepare
+from prunekit.report import print_plan, show
 from prunekit.resolve import resolve
 from prunekit.runfolder import RunFolder
 from prunekit.runs import load, plan
@@ -87,12 +88,21 @@ def test_redraws_and_their_share_stand_in_every_epoch_and_in_the_summary(tmp_pat
     assert summary["redrawn_share"] == lines[-1]["redrawn_share"] == share > 0
 
 
-def test_a_period_longer_than_the_run_never_acts_and_says_so(tmp_path: Path) -> None:
+def test_a_period_longer_than_the_run_never_acts_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     reinit = {"name": "iterand", "period": 100}
     summary = run(tmp_path, reinit=reinit)
     assert summary["redraws"] == summary["redrawn"] == summary["redrawn_share"] == 0
     assert RunFolder(tmp_path).lines()[-1]["redraws"] == 0
-    assert run(tmp_path / "none", reinit="none")["masks_sha256"] == summary["masks_sha256"]
+    assert summary["redraw_events"] == 0
+    show(tmp_path)
+    assert "redraw events in the whole training: 0, at a reinit.period of 100 steps; a smaller" in (
+        capsys.readouterr().out
+    )
+    none = run(tmp_path / "none", reinit="none")
+    assert none["redraw_events"] is None
+    assert none["masks_sha256"] == summary["masks_sha256"]
     assert_at_their_draws(tmp_path)
 
 
@@ -103,6 +113,7 @@ def test_rate_zero_is_edge_popup_and_rate_one_redraws_all_that_is_pruned(tmp_pat
     always = run(tmp_path / "always", reinit=rates[1.0], train={"epochs": 2})
     assert never["masks_sha256"] == alone["masks_sha256"]
     assert never["redraws"] == 0
+    assert always["redraw_events"] == 2
     assert always["redraws"] == 2 * (always["maskable"] - always["kept"])
     assert_at_their_draws(tmp_path / "always")
 
@@ -131,6 +142,19 @@ def test_a_plan_counts_the_bytes_of_learning() -> None:
     found = plan(learned_spec(), plugins=plugins())
     others = found["parameters"] - found["maskable"]
     assert found["memory_bytes"] == 24 * found["maskable"] + 4 * others
+
+
+def test_a_plan_counts_the_redraw_events_and_says_when_they_are_few(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Three batches an epoch; two of them make a step, so 4 epochs have 8 steps."""
+    for period, events in ((3, 2), (2, 4)):
+        train = {"epochs": 4, "accumulate": 2}
+        spec = learned_spec(reinit={"name": "iterand", "period": period}, train=train)
+        found = plan(spec, plugins=plugins())
+        assert found["redraw_events"] == events
+        print_plan(found)
+        assert (f"training: {events}, at a reinit.period" in capsys.readouterr().out) == (events < 3)
 
 
 def test_density_one_trains_the_weights_and_no_score(tmp_path: Path) -> None:
