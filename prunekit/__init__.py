@@ -37,7 +37,13 @@ if TYPE_CHECKING:
     )
     from prunekit.runs import load, run
     from prunekit.sampling import Budget
-    from prunekit.scoring import batch_losses, scoring_mode, split_batches, sum_gradients
+    from prunekit.scoring import (
+        batch_losses,
+        loss_gradient,
+        scoring_mode,
+        split_batches,
+        sum_gradients,
+    )
     from prunekit.select import kth_smallest, top_k, top_k_each
     from prunekit.spec import DataOptions, Prune, Rounds, Spec, Train
     from prunekit.weighted import draw_with_replacement, draw_without_replacement
@@ -67,7 +73,13 @@ _HOMES = {
     ),
     "prunekit.runs": ("load", "run"),
     "prunekit.sampling": ("Budget",),
-    "prunekit.scoring": ("batch_losses", "scoring_mode", "split_batches", "sum_gradients"),
+    "prunekit.scoring": (
+        "batch_losses",
+        "loss_gradient",
+        "scoring_mode",
+        "split_batches",
+        "sum_gradients",
+    ),
     "prunekit.select": ("kth_smallest", "top_k", "top_k_each"),
     "prunekit.spec": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
     "prunekit.weighted": ("draw_with_replacement", "draw_without_replacement"),

@@ -1,7 +1,7 @@
 """How a scorer is run: the model's mode, the losses of its batches, the sum of their gradients.
 
-Scorer plugins use `scoring_mode`, `batch_losses`, `split_batches` and `sum_gradients`; the core
-calls `compute_scores`.
+Scorer plugins use `loss_gradient` and what it is made of: `scoring_mode`, `batch_losses`,
+`split_batches`, `sum_gradients`. The core calls `compute_scores`.
 """
 
 from __future__ import annotations
@@ -161,6 +161,20 @@ def sum_gradients(losses: Iterable[Tensor], effective: Mapping[str, nn.Parameter
     return dict(zip(effective, total))
 
 
+def loss_gradient(
+    network: Network, batches: Iterable[Batch], loss: Loss, mode: Mode = "eval", split: int = 1
+) -> Scores:
+    """Sum over `batches` of dL/d(effective weight), one tensor for each maskable parameter.
+
+    loss: averages over a batch. mode: of batch norm, see `scoring_mode`. split: parts that each
+    batch is cut into, whose gradients are summed. Raises what `batch_losses` and `sum_gradients`
+    raise.
+    """
+    with scoring_mode(network.model, mode):
+        losses = batch_losses(network.model, split_batches(batches, split), loss)
+        return sum_gradients(losses, network.effective)
+
+
 def compute_scores(
     scorer: Scorer,
     network: Network,
@@ -201,6 +215,7 @@ __all__ = [
     "batch_losses",
     "compute_scores",
     "is_batch_norm",
+    "loss_gradient",
     "scoring_mode",
     "split_batches",
     "sum_gradients",

@@ -14,6 +14,7 @@ from prunekit.network import Network
 from prunekit.scoring import (
     batch_losses,
     compute_scores,
+    loss_gradient,
     scoring_mode,
     split_batches,
     sum_gradients,
@@ -95,12 +96,11 @@ def test_scoring_mode_measures_gradients_of_frozen_weights_under_no_grad():
 # Gradients
 
 
-def test_gradients_are_summed_over_losses():
+def test_gradients_are_summed_over_batches_and_their_parts():
     network = linear_network()
-    with scoring_mode(network.model):
-        losses = (network.model(x[None]).sum() for x in X)
-        gradients = sum_gradients(losses, network.effective)
-    assert torch.equal(gradients["0.weight"], torch.tensor([[4.0, 6.0], [4.0, 6.0]]))
+    batches = [(X, Y), (X[:1], Y[:1])]
+    gradient = loss_gradient(network, batches, lambda logits, y: logits.sum(), split=2)
+    assert torch.equal(gradient["0.weight"], torch.tensor([[5.0, 8.0], [5.0, 8.0]]))
     assert network.model[0].weight.grad is None
 
 

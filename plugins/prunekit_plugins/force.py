@@ -59,10 +59,8 @@ class FORCE:
 
     def score(self, network: Network, batches: Sequence[Batch], rng: torch.Generator) -> Scores:
         """Return |w * dL/d(effective weight)| of the masked net, for pruned weights too."""
-        parts = prunekit.split_batches(batches, self.split)
-        with prunekit.scoring_mode(network.model, self.batch_norm):
-            losses = prunekit.batch_losses(network.model, parts, LOSSES[self.loss])
-            gradient = prunekit.sum_gradients(losses, network.effective)
+        loss = LOSSES[self.loss]
+        gradient = prunekit.loss_gradient(network, batches, loss, self.batch_norm, self.split)
         return {name: (w * gradient[name]).abs() for name, w in network.weights.items()}
 
 
