@@ -85,9 +85,8 @@ def qk_theorem1(
     positive(L_prod=L_prod, c0=c0, delta_0=delta_0, K=K, eps=eps, C_latala=C_latala)
     probability(delta=delta, alpha=alpha)
     c2 = C_latala * K * (2 * math.sqrt(2) + 24**0.25)
-    growth = doublings(l)
-    C1, C2, C3 = 1 / c0, growth * L_prod * power(c0, l - 1)[0], (l * l - 2) * c2
-    held(l, C2=C2)
+    C2 = held("C2", doublings(l) * L_prod * power(c0, l - 1)[0], l)
+    C1, C3 = 1 / c0, (l * l - 2) * c2
     C4, C5 = math.log(l * l - 2) / (4 * delta_0), 1 / (4 * delta_0)
     last = C4 - C5 * math.log(delta)
     found = least_width([(C1, 1 / alpha), (C2 / eps, 1 / alpha), (C3 / delta, 1 / alpha)], last)
@@ -97,7 +96,7 @@ def qk_theorem1(
     whole(1, d=d)
     rare, gap = math.exp(-4 * delta_0 * d), d**-alpha
     p0 = (1 - 2 * rare) * (1 - (l - 2) * c2 * gap - (l + 1) * (l - 2) * rare)
-    warn_of(p0, growth * gap)
+    warn_of(p0, doublings(l) * gap)
     return {**values, "p0": p0, "error_bound": C2 * gap, "precond": gap <= c0}
 
 
@@ -106,11 +105,11 @@ def doublings(l: int) -> float:  # noqa: E741
     return power(2, l - 2)[0] - 1
 
 
-def held(l: int, **values: float) -> None:  # noqa: E741
-    """SpecError for a value that grew over `l` layers past what a float holds."""
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise refuse("l", l, f"be smaller, {name} passes what a float holds (1e308)")
+def held(name: str, value: float, l: int) -> float:  # noqa: E741
+    """`value`; SpecError where it grew over `l` layers past what a float holds."""
+    if not math.isfinite(value):
+        raise refuse("l", l, f"be smaller, {name} passes what a float holds (1e308)")
+    return value
 
 
 def least_width(powers: Sequence[tuple[float, float]], floor: float) -> dict[str, float]:
@@ -165,10 +164,8 @@ def qk_theorem2(
     if delta0 <= 0:
         raise refuse("delta", delta, f"be > {deltas[-1] + below:.6g}, what the deltas use up")
     c2 = C_latala * (2 * math.sqrt(3 * K1) + K2**0.25)
-    growth = doublings(l)
-    C1, C2 = max(1 / bound for bound in N[1:-1]), growth * L_prod * math.prod(N)
-    held(l, C2=C2)
-    C3, C4 = 3 * (l - 2), 3 * c2 * (l - 2)
+    C2 = held("C2", doublings(l) * L_prod * math.prod(N), l)
+    C1, C3, C4 = max(1 / bound for bound in N[1:-1]), 3 * (l - 2), 3 * c2 * (l - 2)
     powers = [(C1, 4 / alpha), (C2 / eps, 4 / alpha), (C3 / delta0, 3.0), (C4 / delta0, 4 / alpha)]
     values = {"c2": c2, "C1": C1, "C2": C2, "C3": C3, "C4": C4, "delta0": delta0}
     values |= least_width(powers, 0.0)
@@ -178,7 +175,7 @@ def qk_theorem2(
     gap = d ** (-alpha / 4)
     p_mask = masks_hold(d, l)
     p_weights = (1 - deltas[-1]) * (1 - (l - 2) * c2 * gap - below)
-    warn_of(p_mask * p_weights, growth * gap)
+    warn_of(p_mask * p_weights, doublings(l) * gap)
     return {
         **values,
         "p_mask": p_mask,
@@ -243,8 +240,7 @@ def qk_theorem3(
     inner -= (l * l - l - 2) / 2 * C3 * q * q / edge
     p_mask, grown = masks_hold(d, l), power(L * (a + b), l - 2)[0] - power(L * a, l - 2)[0]
     last = C_latala * last_layer_mean(C1, C2, dl / d, p)
-    scale, pbar = L * a * p0 * grown, inner - C3 / edge
-    held(l, error_bound=scale)
+    scale, pbar = held("error_bound", L * a * p0 * grown, l), inner - C3 / edge
     warn_of(p_mask * pbar, power((a + b) / a, l - 2)[0] - 1)
     values = {"C3": C3, "C4": C4, "pbar": pbar, "p_mask": p_mask, "prob": p_mask * pbar}
     values |= {"error_bound": a * scale * math.sqrt(d), "error_bound_d0": a * scale * d0**0.5}
