@@ -98,6 +98,16 @@ def test_the_folder_holds_what_a_reader_looks_for(folder: Path) -> None:
     }
 
 
+def test_every_key_of_the_metrics_and_the_summary_is_explained(folder: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "reproducibility.md").read_text()
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    keys = {
+        key for text in [*lines, (folder / "summary.json").read_text()] for key in json.loads(text)
+    }
+    named = {key.replace("validation.", "test.") for key in keys} | {"redrawn_share", "published"}
+    assert [key for key in sorted(named) if f"`{key}`" not in page] == []
+
+
 def test_a_scale_is_saved_with_the_run_and_multiplied_in(tmp_path: Path) -> None:
     FUSE.burn(10**9)
     sampler = {"name": "sketch", "form": "algorithm-1"}

@@ -10,6 +10,8 @@ Kept weights stay as they are, bit for bit, so the network's output does not cha
 With learned scores it acts inside training, every K_per = `period` optimizer steps, as published;
 with measured scores between rounds. b is one random byte for each element, addressed by counter
 (`prunekit.bernoulli_positions`); r counts in steps of 2^-40.
+A run records `redraws`, the redraws of single weights so far, and `redrawn_share`, the share of the
+kept weights that were ever redrawn; `redraw_events` says how often it acts.
 Differs from the paper: it acts between rounds too, and chance comes from the run's seed.
 """
 
