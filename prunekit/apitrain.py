@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from prunekit.api import components_of
 from prunekit.build import law_of
 from prunekit.data import Batches, Data
+from prunekit.datacheck import Tried
 from prunekit.draws import fold
 from prunekit.errors import SpecError
 from prunekit.learned import LearnedScores
@@ -161,16 +162,20 @@ def _trained(
             "the ranks of DistributedDataParallel share the examples out; give a DataLoader with "
             "a DistributedSampler"
         )
-    size, epochs = settings.batch_size or 1, settings.epochs or 0
-    batches = epoch_batches(data, "train", size, place, seed)
+
+    def tried(part: Any, split: str) -> Tried:
+        batches = epoch_batches(part, split, settings.batch_size or 1, place, seed)
+        return Tried(batches, unwrapped(model), settings.amp)
+
+    batches = tried(data, "train")
     if test is None and isinstance(data, Data):
         test = data
-    tested = None if test is None else epoch_batches(test, "test", size, place, seed)
+    tested = None if test is None else tried(test, "test")
     facts = {"seed": seed, "options": settings, "the number of batches": len(batches)}
     check_alike(model, facts)
     rank = rank_of(model)
     seed = fold(seed, "rank", rank) if rank else seed
-    training = Training(model, owner, batches, settings, epochs, seed, "train", place)
+    training = Training(model, owner, batches, settings, settings.epochs or 0, seed, "train", place)
     history: History = []
     while not training.done:
         line = training.run_epoch(lambda: None)

@@ -106,7 +106,7 @@ def batch_losses(model: nn.Module, batches: Iterable[Batch], loss: Loss) -> Iter
         if y is None:
             raise SpecError("this scorer needs labels; give batches as (inputs, labels) pairs")
         logits = _logits(model, x)
-        _check_labels(logits, y)
+        check_labels(logits, y)
         yield loss(logits, y.long())
 
 
@@ -122,12 +122,13 @@ def _logits(model: nn.Module, x: Tensor) -> Tensor:
         ) from None
 
 
-def _check_labels(logits: Tensor, y: Tensor) -> None:
+def check_labels(logits: Tensor, y: Tensor) -> None:
+    """SpecError unless there are logits (batch, classes) and all of `y` lies in [0, classes)."""
     if not isinstance(logits, Tensor) or logits.ndim < 2 or logits.shape[1] < 2:
         have = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise SpecError(
             f"the model must return logits (batch, classes) for two or more classes: {have}; "
-            "choose a scorer without labels, or data with more classes"
+            "give it an output for each class, or choose a scorer that reads no labels"
         )
     if y.is_floating_point() or y.is_complex():
         raise SpecError(f"labels must be class numbers (int64): {y.dtype}")
@@ -213,6 +214,7 @@ def _own(score: Tensor, weight: Tensor) -> Tensor:
 __all__ = [
     "Loss",
     "batch_losses",
+    "check_labels",
     "compute_scores",
     "is_batch_norm",
     "loss_gradient",
