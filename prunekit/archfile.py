@@ -24,7 +24,7 @@ class FileArchitecture:
     It is called with those of `input_shape` and `classes` that it has as parameters.
     """
 
-    source: str = option("", help="path/to/file.py:function")
+    source: str = option("", help="path/to/file.py:function", path=True)
 
     def sha256(self) -> str:
         """Hash of the file's content; SpecError when it cannot be read."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunekit.errors import SpecError
+from prunekit.errors import PrunekitError, SpecError
 from prunekit.scoring import check_labels, scoring_mode
 from prunekit.training import EpochBatches, autocast
 
@@ -60,7 +60,7 @@ def logits_of(model: nn.Module, x: Any) -> Any:
     """`model(x)`; SpecError, with the model's own reason, where it does not take such inputs."""
     try:
         return model(x)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, PrunekitError):
         raise
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         raise SpecError(

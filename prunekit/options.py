@@ -17,9 +17,15 @@ Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 SCALARS = (bool, int, float, str)
 
 
-def option(default: Any, *, help: str, validator: Validator | None = None) -> Any:
-    """One option of a component or of a spec section; `default` is the paper's value."""
-    return attrs.field(default=default, validator=_checked(validator), metadata={"help": help})
+def option(
+    default: Any, *, help: str, validator: Validator | None = None, path: bool = False
+) -> Any:
+    """One option of a component or of a spec section; `default` is the paper's value.
+
+    path: it names a file or folder; a run stores it absolute, so that it resumes from anywhere.
+    """
+    metadata = {"help": help, "path": path}
+    return attrs.field(default=default, validator=_checked(validator), metadata=metadata)
 
 
 def left_open(fallback: Any, *, help: str, validator: Validator | None = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -49,6 +50,19 @@ def resolve(spec: Spec, plugins: Plugins) -> Spec:
         whole = attrs.evolve(whole, norm=suggested.get("norm", "affine"))
     refuse_idle(given, whole)
     return _without_idle(given, whole)
+
+
+def located(part: Any) -> Any:
+    """A resolved spec, or a part of one, with its relative paths made absolute ("~" stays)."""
+    values = {}
+    for field in fields_of(type(part)):
+        value = getattr(part, field.name)
+        if attrs.has(type(value)):
+            values[field.name] = located(value)
+        elif field.metadata.get("path") and value and not value.startswith("~"):
+            values[field.name] = os.path.abspath(value)
+    moved = {name: value for name, value in values.items() if value is not getattr(part, name)}
+    return attrs.evolve(part, **moved) if moved else part
 
 
 def suggestions(spec: Spec) -> dict[str, Any]:

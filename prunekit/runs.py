@@ -26,7 +26,7 @@ from prunekit.jobdata import measure, redraw_events
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins, source_hash
-from prunekit.resolve import acts, learns, resolve
+from prunekit.resolve import acts, learns, located, resolve
 from prunekit.rounds import Pruning
 from prunekit.runfolder import RunFolder
 from prunekit.schedule import kept_counts
@@ -53,7 +53,7 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     Raises a PrunekitError; a start that is refused leaves nothing behind.
     """
     plugins = plugins or Plugins()
-    spec = resolve(spec, plugins)
+    spec = located(resolve(spec, plugins))
     folder = RunFolder(Path(out) if out is not None else new_folder(spec, plugins))
     with folder.claimed():
         job = _prepared(spec, folder, plugins)

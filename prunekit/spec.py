@@ -39,7 +39,7 @@ class Prune:
         "none", help="sanity control applied to the final mask"
     )
     masks: str | None = option(
-        None, help="take the masks of this run folder or file; score nothing"
+        None, help="take the masks of this run folder or file; score nothing", path=True
     )
 
 
@@ -169,7 +169,7 @@ class Spec:
     observers: tuple[str, ...] = option(("progress",), help="plugins that watch the run")
     seed: int = option(0, help="seed of everything random", validator=at_least(0))
     device: str = option("auto", help="cpu, cuda, cuda:1, mps, or auto")
-    weights: str | None = option(None, help="safetensors file of weights to start from")
+    weights: str | None = option(None, help="safetensors file of weights to start from", path=True)
     prune: Prune = attrs.field(factory=Prune)
     rounds: Rounds = attrs.field(factory=Rounds)
     train: Train = attrs.field(factory=Train)

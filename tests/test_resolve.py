@@ -8,7 +8,7 @@ import pytest
 
 from prunekit.errors import PluginError, SpecError
 from prunekit.plugins import Plugins
-from prunekit.resolve import resolve
+from prunekit.resolve import located, resolve
 from prunekit.spec import Prune, Rounds, Spec, Train
 from prunekit.structure import structure, to_toml
 
@@ -130,6 +130,19 @@ def test_an_option_that_was_given_and_cannot_act_is_refused(table, message, plug
 def test_a_combination_that_makes_no_sense_is_refused_with_what_to_choose(spec, message, plugins):
     with pytest.raises(SpecError, match=message):
         resolve(spec, plugins)
+
+
+def test_relative_paths_become_absolute_and_nothing_else_changes(plugins, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arch = {"arch": "nets/mine.py:build", "weights": "w.safetensors"}
+    table = {**arch, "dataset": {"name": "folder", "path": "images"}, "prune": {"masks": "../run"}}
+    spec = located(structure(table, plugins))
+    assert spec.arch.source == f"{tmp_path}/nets/mine.py:build"
+    assert spec.weights == f"{tmp_path}/w.safetensors"
+    assert (spec.dataset.path, spec.prune.masks) == (f"{tmp_path}/images", f"{tmp_path.parent}/run")
+    assert located(spec) == spec
+    home = structure({"dataset": "cifar10"}, plugins)  # in ~/.cache
+    assert located(home) is home
 
 
 def test_the_dense_baseline_takes_any_reinitializer(plugins):

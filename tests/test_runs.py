@@ -274,8 +274,8 @@ def test_a_network_file_that_changed_or_went_is_refused(
     with pytest.raises(tinyruns.Died):
         run_tiny(tiny_spec(arch="net.py:build"), Path("run"))
     Path("net.py").write_text(NET + "\n")
-    with pytest.raises(PluginError, match=r"the arch 'net.py:build' has changed"):
+    with pytest.raises(PluginError, match=r"the arch '.*net.py:build' has changed"):
         tinyruns.resume_tiny(Path("run"))
     Path("net.py").unlink()
-    with pytest.raises(SpecError, match=r"cannot read the architecture net.py: No such file"):
+    with pytest.raises(SpecError, match=r"cannot read the architecture .*net.py: No such file"):
         tinyruns.resume_tiny(Path("run"))

@@ -22,7 +22,7 @@ class CIFAR10:
     suggests: ClassVar[dict[str, Any]] = {"data.augment": "flip-crop"}
 
     path: str = prunekit.option(
-        "~/.cache/prunekit", help="the folder that holds cifar-10-batches-py/"
+        "~/.cache/prunekit", help="the folder that holds cifar-10-batches-py/", path=True
     )
     download: bool = prunekit.option(True, help="fetch the files where they are missing")
 

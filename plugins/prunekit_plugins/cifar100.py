@@ -21,7 +21,9 @@ class CIFAR100:
 
     suggests: ClassVar[dict[str, Any]] = {"data.augment": "flip-crop"}
 
-    path: str = prunekit.option("~/.cache/prunekit", help="the folder that holds cifar-100-python/")
+    path: str = prunekit.option(
+        "~/.cache/prunekit", help="the folder that holds cifar-100-python/", path=True
+    )
     download: bool = prunekit.option(True, help="fetch the files where they are missing")
 
     def load(self) -> prunekit.Data:

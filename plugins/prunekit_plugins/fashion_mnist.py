@@ -21,7 +21,9 @@ class FashionMNIST:
 
     suggests: ClassVar[dict[str, Any]] = {"data.augment": "flip"}
 
-    path: str = prunekit.option("~/.cache/prunekit", help="the folder that holds FashionMNIST/raw/")
+    path: str = prunekit.option(
+        "~/.cache/prunekit", help="the folder that holds FashionMNIST/raw/", path=True
+    )
     download: bool = prunekit.option(True, help="fetch the files where they are missing")
 
     def load(self) -> prunekit.Data:

@@ -21,7 +21,9 @@ import prunekit
 class Folder:
     """Your own images: PATH/train/<class>/*.png and PATH/test/<class>/*.png (or val)."""
 
-    path: str = prunekit.option("", help="the folder that holds train/ and test/ (or val/)")
+    path: str = prunekit.option(
+        "", help="the folder that holds train/ and test/ (or val/)", path=True
+    )
     channels: Literal[3, 1] = prunekit.option(3, help="3 reads images as RGB, 1 as grey")
     memory: float = prunekit.option(
         2.0,

@@ -29,7 +29,7 @@ class ImageNet:
     suggests: ClassVar[dict[str, Any]] = {"data.augment": "flip-crop"}
 
     path: str = prunekit.option(
-        "~/.cache/prunekit/imagenet", help="the folder that holds train/ and val/"
+        "~/.cache/prunekit/imagenet", help="the folder that holds train/ and val/", path=True
     )
 
     def load(self) -> prunekit.Data:

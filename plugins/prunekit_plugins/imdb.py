@@ -51,7 +51,7 @@ class IMDB:
     }
 
     path: str = prunekit.option(
-        "~/.cache/prunekit/aclImdb", help="the folder that holds train/ and test/"
+        "~/.cache/prunekit/aclImdb", help="the folder that holds train/ and test/", path=True
     )
     download: bool = prunekit.option(False, help="fetch the archive (84 MB) if it is missing")
     words: int = prunekit.option(

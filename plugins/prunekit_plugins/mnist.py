@@ -21,7 +21,9 @@ class MNIST:
 
     suggests: ClassVar[dict[str, Any]] = {"data.augment": "none"}
 
-    path: str = prunekit.option("~/.cache/prunekit", help="the folder that holds MNIST/raw/")
+    path: str = prunekit.option(
+        "~/.cache/prunekit", help="the folder that holds MNIST/raw/", path=True
+    )
     download: bool = prunekit.option(True, help="fetch the files where they are missing")
 
     def load(self) -> prunekit.Data:

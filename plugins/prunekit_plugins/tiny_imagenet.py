@@ -27,7 +27,9 @@ class TinyImageNet:
     suggests: ClassVar[dict[str, Any]] = {"data.augment": "flip-crop"}
 
     path: str = prunekit.option(
-        "~/.cache/prunekit/tiny-imagenet-200", help="the folder that holds train/ and val/"
+        "~/.cache/prunekit/tiny-imagenet-200",
+        help="the folder that holds train/ and val/",
+        path=True,
     )
     memory: float = prunekit.option(
         2.0,

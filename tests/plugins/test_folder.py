@@ -6,7 +6,11 @@ import pytest
 from PIL import Image
 from prunekit_plugins.folder import Folder, prunekit_datasets
 
+import prunekit
 from prunekit import DataError
+from prunekit.plugins import Plugins
+from prunekit.runs import evaluate_run, resume
+from prunekit.structure import structure
 
 
 def fill(folder, count=2):
@@ -49,3 +53,30 @@ def test_a_missing_split_is_refused(tmp_path):
     (tmp_path / "test").rename(tmp_path / "train")
     with pytest.raises(DataError, match="has neither test/ nor val/"):
         Folder(path=str(tmp_path)).load()
+
+
+NET = """
+from torch import nn
+
+def build(classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(75, classes))
+"""
+
+
+def test_a_run_on_relative_paths_is_resumed_and_measured_from_anywhere(tmp_path, monkeypatch):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for name in ("train", "test"):
+        fill(home / "images" / name, 4)
+    elsewhere.mkdir()
+    (home / "net.py").write_text(NET)
+    monkeypatch.chdir(home)
+    spec = {"arch": "net.py:build", "dataset": {"name": "folder", "path": "images"}}
+    spec |= {"scorer": "magnitude", "train": {"epochs": 1}, "device": "cpu", "observers": []}
+    done = prunekit.run(structure(spec, Plugins()), "out")
+    monkeypatch.chdir(elsewhere)
+    (home / "out" / "summary.json").unlink()
+    again = resume(home / "out").summary
+    assert again["masks_sha256"] == done.summary["masks_sha256"]
+    assert (
+        evaluate_run(home / "out")["test.loss"] == again["test.loss"] == done.summary["test.loss"]
+    )
