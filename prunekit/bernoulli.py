@@ -47,12 +47,17 @@ def thresholds(rate: float) -> tuple[int, int]:
     return int(scaled), int(scaled % 1 * 2**32)
 
 
-def chosen_on_cpu(flat: Tensor, cut: int, rest: int, seed: int, name: str) -> Tensor:
-    """The positions in `flat` (bool, 1-d) that the coin of t = `cut` and F = `rest` chooses."""
-    found, thrown = up_to(flat.numpy(), cut, philox.Address.of(seed, STREAM, name))
+def chosen_on_cpu(
+    flat: Tensor, cut: int, rest: int, seed: int, name: str, start: int = 0
+) -> Tensor:
+    """The positions in `flat` (bool, 1-d) that the coin of t = `cut` and F = `rest` chooses.
+
+    start: the number of the first element, a multiple of 16; positions count from 0 all the same.
+    """
+    found, thrown = up_to(flat.numpy(), cut, philox.Address.of(seed, STREAM, name), start)
     keep = thrown < cut
     undecided = np.flatnonzero(thrown == cut)
-    own = draws.words_at(seed, REST, name, torch.from_numpy(found.take(undecided)))
+    own = draws.words_at(seed, REST, name, torch.from_numpy(found.take(undecided) + start))
     keep[undecided] = own.numpy().view(np.uint32) < rest
     return torch.from_numpy(found.compress(keep))
 
@@ -67,13 +72,17 @@ def chosen_in_torch(flat: Tensor, cut: int, rest: int, seed: int, name: str) -> 
 
 
 def up_to(
-    among: npt.NDArray[np.bool_], cut: int, address: philox.Address
+    among: npt.NDArray[np.bool_], cut: int, address: philox.Address, first: int = 0
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """The positions where `among` is True and the byte at most `cut`, and these bytes."""
+    """The positions where `among` is True and the byte at most `cut`, and these bytes.
+
+    first: the number of the first element, a multiple of 16.
+    """
     found, thrown = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
     for start in range(0, len(among), 16 * philox.BLOCKS):
         part = among[start : start + 16 * philox.BLOCKS]
-        index = np.arange(start // 16, -(-(start + len(part)) // 16), dtype=np.uint64)
+        begin = (first + start) // 16
+        index = np.arange(begin, begin - (-len(part) // 16), dtype=np.uint64)
         words = philox.blocks(address, index, 0).astype("<i4", copy=False)
         some = words.view(np.uint8).reshape(-1)
         hits = some <= cut

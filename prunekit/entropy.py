@@ -19,6 +19,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,22 +70,40 @@ def encode(parts: Sequence[tuple[Integers, Integers]]) -> bytes:
     parts = [(symbols, table) for symbols, table in parts if not _certain(table)]
     counts = [np.bincount(symbols, minlength=len(table)) for symbols, table in parts]
     bits = sum(cost(count, table) for count, (_, table) in zip(counts, parts))
-    total = sum(len(symbols) for symbols, _ in parts)
+    spans = [(table[symbols], (np.cumsum(table) - table)[symbols]) for symbols, table in parts]
+    return _coded(spans, bits)
+
+
+def encode_bits(parts: Sequence[tuple[Integers, Integers]]) -> bytes:
+    """The parts, each (bits, shares), as bytes; `Reader.bits` with the same shares gives them back.
+
+    bits: bool (n,). shares: (n,) in (0, 2^16), 2^16 times the probability that a bit is 1.
+    """
+    spans = []
+    for bits, ones in parts:
+        zeros = WHOLE - ones.astype(np.int64)
+        spans.append((np.where(bits, ones, zeros), np.where(bits, zeros, 0)))
+    cost = sum(float((PRECISION - np.log2(share)).sum()) for share, _ in spans)
+    return _coded(spans, cost)
+
+
+def _coded(spans: Sequence[tuple[Integers, Integers]], bits: float) -> bytes:
+    """Parts, each (frequencies, those before) of its symbols, which take so many bits."""
+    total = sum(len(share) for share, _ in spans)
     lanes = max(1, int(bits) // BITS_PER_LANE, math.ceil(total / STEPS))
     states = np.full(lanes, LOW, np.uint64)
-    words = [word for part in reversed(parts) for word in _encoded(*part, states)]
+    words = [word for span in reversed(spans) for word in _taken(*span, states)]
     head = [np.array([lanes], "<u4").tobytes(), states.astype("<u8").tobytes()]
     return b"".join([*head, *(word.astype("<u4").tobytes() for word in reversed(words))])
 
 
-def _encoded(symbols: Integers, table: Integers, states: Integers) -> Iterator[Integers]:
+def _taken(share: Integers, before: Integers, states: Integers) -> Iterator[Integers]:
     """Take the symbols into the states, last first; yields the words that are given away."""
-    share = table.astype(np.uint64)
-    before = np.cumsum(share, dtype=np.uint64) - share
+    share, before = share.astype(np.uint64), before.astype(np.uint64)
     limit = share << np.uint64(63 - PRECISION)
-    for begin in reversed(range(0, len(symbols), len(states))):
-        some = symbols[begin : begin + len(states)]
-        x = states[: len(some)]
+    for begin in reversed(range(0, len(share), len(states))):
+        some = slice(begin, begin + len(states))
+        x = states[: len(share) - begin]
         full = np.flatnonzero(x >= limit[some])
         if full.size:
             yield x[full] & WORD
@@ -99,43 +118,83 @@ def decode(content: bytes, parts: Sequence[tuple[int, Integers]]) -> list[Intege
     Raises ValueError for bytes that `encode` did not write for these counts and tables. Takes
     memory for the counts, and at most 2^18 steps and one a part, whatever the bytes say.
     """
-    lanes = int(np.frombuffer(content, "<u4", 1)[0]) if len(content) >= 4 else 0
-    end = 4 + 8 * lanes
-    total = sum(count for count, table in parts if not _certain(table))
-    if not lanes > 0 or len(content) < end or len(content) % 4 or total > STEPS * lanes:
-        raise ValueError(f"no code of {total} symbols in {len(content)} bytes")
-    states = np.frombuffer(content, "<u8", lanes, 4).astype(np.uint64)
-    words = np.frombuffer(content, "<u4", offset=end).astype(np.uint64)
-    found, at = [], 0
-    for count, table in parts:
-        symbols = np.full(count, np.argmax(table), np.int32)
-        if not _certain(table):
-            at = _decoded(symbols, table, states, words, at)
-        found.append(symbols)
-    if at != len(words) or not (states == LOW).all():
-        raise ValueError("the code does not end where its symbols end")
+    reader = Reader.of(content)
+    found = [reader.symbols(count, table) for count, table in parts]
+    reader.end()
     return found
 
 
-def _decoded(out: Integers, table: Integers, states: Integers, words: Integers, at: int) -> int:
-    """Fill `out` with symbols from the states, taking words from `at` on; returns the next."""
-    symbol = np.repeat(np.arange(len(table), dtype=np.int32), table)  # (2^16,): slot -> symbol
-    share = table.astype(np.uint64)[symbol]
-    offset = (
-        np.arange(WHOLE, dtype=np.uint64) - (np.cumsum(table) - table).astype(np.uint64)[symbol]
-    )
-    for begin in range(0, len(out), len(states)):
-        x = states[: len(out) - begin]
-        slot = (x & np.uint64(WHOLE - 1)).astype(np.intp)
-        out[begin : begin + len(x)] = symbol[slot]
-        x[:] = share[slot] * (x >> np.uint64(PRECISION)) + offset[slot]
+@attrs.define(eq=False)
+class Reader:
+    """Takes the parts of a code one by one, so that each may decide how the next is coded."""
+
+    states: Integers
+    words: Integers
+    at: int = 0
+    taken: int = 0
+
+    @classmethod
+    def of(cls, content: bytes) -> Reader:
+        """ValueError where `content` cannot be a code."""
+        lanes = int(np.frombuffer(content, "<u4", 1)[0]) if len(content) >= 4 else 0
+        end = 4 + 8 * lanes
+        if not lanes > 0 or len(content) < end or len(content) % 4:
+            raise ValueError(f"no code of symbols in {len(content)} bytes")
+        states = np.frombuffer(content, "<u8", lanes, 4).astype(np.uint64)
+        return cls(states, np.frombuffer(content, "<u4", offset=end).astype(np.uint64))
+
+    def symbols(self, count: int, table: Integers) -> Integers:
+        """The int32 symbols (count,) of a part with this table."""
+        if _certain(table):
+            return np.full(count, np.argmax(table), np.int32)
+        self._take(count)
+        out = np.empty(count, np.int32)
+        symbol = np.repeat(np.arange(len(table), dtype=np.int32), table)  # (2^16,), by slot
+        share = table.astype(np.uint64)[symbol]
+        before = (np.cumsum(table) - table).astype(np.uint64)[symbol]
+        offset = np.arange(WHOLE, dtype=np.uint64) - before
+        for begin in range(0, count, len(self.states)):
+            x = self.states[: count - begin]
+            slot = (x & np.uint64(WHOLE - 1)).astype(np.intp)
+            out[begin : begin + len(x)] = symbol[slot]
+            x[:] = share[slot] * (x >> np.uint64(PRECISION)) + offset[slot]
+            self._refill(x)
+        return out
+
+    def bits(self, shares: Integers) -> Integers:
+        """The bool bits (n,) of a part with these shares (n,)."""
+        self._take(len(shares))
+        out, ones = np.empty(len(shares), bool), shares.astype(np.uint64)
+        for begin in range(0, len(out), len(self.states)):
+            x = self.states[: len(out) - begin]
+            one = ones[begin : begin + len(x)]
+            zero, slot = np.uint64(WHOLE) - one, x & np.uint64(WHOLE - 1)
+            bit = slot >= zero
+            out[begin : begin + len(x)] = bit
+            high = x >> np.uint64(PRECISION)
+            x[:] = np.where(bit, one * high + (slot - zero), zero * high + slot)
+            self._refill(x)
+        return out
+
+    def end(self) -> None:
+        """ValueError unless all was taken."""
+        if self.at != len(self.words) or not (self.states == LOW).all():
+            raise ValueError("the code does not end where its symbols end")
+
+    def _take(self, count: int) -> None:
+        """Count symbols; ValueError for more than a writer gives to so few lanes."""
+        self.taken += count
+        if self.taken > STEPS * len(self.states):
+            raise ValueError(f"no code of {self.taken} symbols in {len(self.states)} lanes")
+
+    def _refill(self, x: Integers) -> None:
         empty = np.flatnonzero(x < LOW)
         if empty.size:
-            if at + empty.size > len(words):
+            end = self.at + empty.size
+            if end > len(self.words):
                 raise ValueError("the code ends before its symbols end")
-            x[empty] = (x[empty] << np.uint64(32)) | words[at : at + empty.size]
-            at += empty.size
-    return at
+            x[empty] = (x[empty] << np.uint64(32)) | self.words[self.at : end]
+            self.at = end
 
 
 def _certain(table: Integers) -> bool:

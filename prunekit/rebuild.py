@@ -21,7 +21,8 @@ from prunekit.network import Layer, owned_parameters
 from prunekit.plugins import Plugins
 from prunekit.structure import build_options, component_from
 from prunekit.tensorfile import digest
-from prunekit.ticketfile import Header, Part, Ticket
+from prunekit.ticketfile import Ticket
+from prunekit.ticketheader import Header, Part
 
 CHUNK = 1 << 22  # weights drawn at once: words take 8 bytes each
 

@@ -24,7 +24,9 @@ from prunekit.runfolder import RunFolder
 from prunekit.spec import Spec
 from prunekit.structure import component_table, load_spec
 from prunekit.tensorfile import read_tensors
-from prunekit.ticketfile import Header, Part, Ticket, Values
+from prunekit.ticketfile import Ticket
+from prunekit.ticketheader import Header, Part, Values
+from prunekit.ticketstreams import Coins
 
 Tensors = Mapping[str, Tensor]
 
@@ -54,7 +56,18 @@ def ticket_of_run(path: Path, plugins: Plugins) -> Ticket:
     model = bare(header, spec.arch, plugins, int(summary["parameters"]))
     state, _ = read_tensors(folder.model)
     draws = read_tensors(folder.draws)[0] if folder.draws.is_file() else {}
-    return ticket_of(model, header, spec.init, state, Masks.load(folder.masks), draws)
+    masks = Masks.load(folder.masks)
+    header = attrs.evolve(header, coins=coins_of(spec.reinit, masks, draws))
+    return ticket_of(model, header, spec.init, state, masks, draws)
+
+
+def coins_of(reinit: Any, masks: Tensors, draws: Tensors) -> Coins | None:
+    """How a run's pruned weights were redrawn, where its reinitializer has coins of one rate."""
+    rates = getattr(reinit, "rates", None)
+    found = {*rates(masks).values()} if rates and draws else set()
+    if len(found) != 1:
+        return None
+    return Coins(found.pop(), max((int(d.max()) for d in draws.values() if d.numel()), default=0))
 
 
 def refuse_unshippable(spec: Spec, folder: RunFolder, plugins: Plugins) -> None:
@@ -79,9 +92,9 @@ def ticket_of(
 ) -> Ticket:
     """A ticket from the tensors of a run. `model` is of its architecture and is filled.
 
-    header: all but values, parts, constants and sha256. state: a state_dict. masks: bool, by
-    parameter. draws: int, by parameter, {} where nothing was redrawn. Raises SpecError where a
-    kept weight is not at its drawn value, bit by bit.
+    header: all but values, parts, constants and sha256; its coins: what may have been. state: a
+    state_dict. masks: bool, by parameter. draws: int, by parameter, {} where nothing was redrawn.
+    Raises SpecError where a kept weight is not at its drawn value, bit by bit.
     """
     layers = {found[0]: Layer(*found) for found in owned_parameters(model)}
     kept = {name: mask.reshape(-1).numpy() for name, mask in masks.items()}

@@ -1,16 +1,16 @@
 """A ticket as one safetensors file: what it says, checked before anything is built from it.
 
-`Masks`, draw numbers and signs are bytes (see `ticketcodes`), everything else of the state dict is
-a tensor "state.NAME", or a number in the header where all its elements are equal.
+Masks, draw numbers and signs are bytes: with one table for each parameter (`ticketcodes`), or, for
+large networks that were redrawn by coins, with odds for each bit (`ticketstreams`). Everything else
+of the state dict is a tensor "state.NAME", or a number in the header where all its elements are
+equal.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 import attrs
 import numpy as np
@@ -27,58 +27,20 @@ from prunekit.ticketcodes import (
     decoded_bits,
     decoded_numbers,
 )
+from prunekit.ticketheader import VERSION, Header, header_from
+from prunekit.ticketstreams import STREAMS, Truth, coded, decoded
 
-KIND, VERSION = "prunekit ticket", 1
-STATE = "state."
-VALUES = ("signs", "draws", "draws.low", "draws.tables")
+KIND = "prunekit ticket"
+STATE, ODDS = "state.", ".odds"
+MASKS = ("masks", "masks" + ODDS)
 FREE_WEIGHTS, WEIGHTS_PER_BYTE = 2**26, 4096
 """A file may ask for this many weights, and for so many more a byte: an honest one does not."""
+FREE_COINS, COINS_PER_BYTE = 2**32, 8192
+"""Likewise of the coins that are thrown to read it, one for each weight and event."""
+LEAST = 2**18
+"""Weights of a network for which odds are worth their time."""
 
 DAMAGED = (KeyError, ValueError, TypeError, OverflowError, RecursionError, IndexError)
-
-Values = Literal["initial", "draws", "signs"]
-"""Where kept weights come from: draw 0, the draw numbers, or draw 0 with some signs turned."""
-
-
-@attrs.frozen
-class Part:
-    """One parameter that is rebuilt: `kept` of its weights; `turned` of them have their sign."""
-
-    name: str
-    shape: tuple[int, ...]
-    kept: int
-    turned: int = 0
-
-    @property
-    def total(self) -> int:
-        return math.prod(self.shape)
-
-
-@attrs.frozen
-class Header:
-    """What a ticket says in words. arch None: a file of its own, which the reader must give."""
-
-    arch: dict[str, Any] | None
-    input_shape: tuple[int, ...]
-    classes: int
-    norm: str
-    init: dict[str, Any]
-    seed: int
-    values: Values
-    parts: tuple[Part, ...]
-    constants: dict[str, float]
-    sha256: str
-    shift: int = 0
-    version: int = VERSION
-
-    @property
-    def total(self) -> int:
-        """Weights that are rebuilt, kept or not."""
-        return sum(part.total for part in self.parts)
-
-    @property
-    def kept(self) -> int:
-        return sum(part.kept for part in self.parts)
 
 
 @attrs.frozen(eq=False)
@@ -103,9 +65,16 @@ class Ticket:
 
 def write(ticket: Ticket, path: str | Path) -> None:
     """Write a ticket, atomically; the same ticket gives the same bytes."""
-    header = ticket.header
-    tensors = {STATE + name: tensor for name, tensor in ticket.state.items()}
-    tensors["masks"] = _bytes(coded_bits(ticket.masks))
+    coded = [_by_tables(ticket), *_by_odds(ticket)]
+    header, tensors = min(coded, key=lambda each: sum(t.nbytes for t in each[1].values()))
+    tensors |= {STATE + name: tensor for name, tensor in ticket.state.items()}
+    text = json.dumps(attrs.asdict(header), separators=(",", ":"))
+    write_tensors(path, tensors, {"kind": KIND, "ticket": text})
+
+
+def _by_tables(ticket: Ticket) -> tuple[Header, dict[str, Tensor]]:
+    header = attrs.evolve(ticket.header, coins=None)
+    tensors = {"masks": _bytes(coded_bits(ticket.masks))}
     if header.values == "signs":
         tensors["signs"] = _bytes(coded_bits(ticket.extra))
     if header.values == "draws":
@@ -113,8 +82,20 @@ def write(ticket: Ticket, path: str | Path) -> None:
         tensors["draws"], tensors["draws.low"] = _bytes(numbers.stream), _bytes(numbers.low)
         tensors["draws.tables"] = torch.from_numpy(numbers.tables)
         header = attrs.evolve(header, shift=numbers.shift)
-    text = json.dumps(attrs.asdict(header), separators=(",", ":"))
-    write_tensors(path, tensors, {"kind": KIND, "ticket": text})
+    return header, tensors
+
+
+def _by_odds(ticket: Ticket) -> Iterator[tuple[Header, dict[str, Tensor]]]:
+    """The same with odds: nothing where no coins are known, or where it would not pay."""
+    header, coins = ticket.header, ticket.header.coins
+    if header.values != "draws" or coins is None or header.total < LEAST:
+        return
+    if header.total * coins.events > FREE_COINS + COINS_PER_BYTE * header.total // 8:
+        return
+    found = coded(header.streams, Truth.of(ticket.masks, ticket.extra))
+    if found is not None:
+        tensors = {name: _bytes(stream) for name, (stream, _) in found.items()}
+        yield header, tensors | {n + ODDS: torch.from_numpy(o.flat) for n, (_, o) in found.items()}
 
 
 def read(path: str | Path, most_weights: int | None = None) -> Ticket:
@@ -131,11 +112,13 @@ def read(path: str | Path, most_weights: int | None = None) -> Ticket:
             f"{path} asks for {header.total:,} weights, more than {most_weights:,}; if you trust "
             "it, raise most_weights"
         )
+    coins = header.total * (header.coins.events if header.coins else 0)
+    if coins > FREE_COINS + COINS_PER_BYTE * Path(path).stat().st_size:
+        raise StorageError(f"{path} asks for {coins:,} coins, more than an honest file of its size")
     try:
-        sizes = [(part.kept, part.total) for part in header.parts]
-        masks = decoded_bits(_content(tensors, "masks"), sizes)
+        masks, extra = _decoded(header, tensors)
         state = {name[len(STATE) :]: t for name, t in tensors.items() if name.startswith(STATE)}
-        return Ticket(header, masks, _extra(header, tensors), state)
+        return Ticket(header, masks, extra, state)
     except DAMAGED as error:
         raise _damaged(path, error) from None
 
@@ -159,33 +142,18 @@ def opened(path: str | Path) -> tuple[dict[str, Tensor], Header]:
         raise _damaged(path, error) from None
 
 
-def header_from(given: Mapping[str, Any]) -> Header:
-    """The header that a JSON object describes; a PrunekitError or ValueError where it is none."""
-    parts = tuple(
-        Part(_text(p["name"]), _shape(p["shape"]), _count(p["kept"]), _count(p["turned"]))
-        for p in given["parts"]
-    )
-    if len({part.name for part in parts}) < len(parts):
-        raise ValueError("a parameter is named twice")
-    for part in parts:
-        if not part.turned <= part.kept <= part.total:
-            raise ValueError(f"{part.name} keeps {part.kept} of {part.total} weights")
-    if given["values"] not in ("initial", "draws", "signs"):
-        raise ValueError(f"unknown values {given['values']!r:.40}")
-    constants = {_text(name): _number(value) for name, value in dict(given["constants"]).items()}
-    return Header(
-        arch=None if given["arch"] is None else _component(given["arch"]),
-        input_shape=_shape(given["input_shape"]),
-        classes=_count(given["classes"]),
-        norm=_text(given["norm"]),
-        init=_component(given["init"]),
-        seed=_count(given["seed"]),
-        values=given["values"],
-        parts=parts,
-        constants=constants,
-        sha256=_text(given["sha256"]),
-        shift=_count(given["shift"]),
-    )
+def _decoded(
+    header: Header, tensors: Mapping[str, Tensor]
+) -> tuple[list[Integers], list[Integers]]:
+    """The masks, and `Ticket.extra`."""
+    if header.coins is None:
+        sizes = [(part.kept, part.total) for part in header.parts]
+        return decoded_bits(_content(tensors, "masks"), sizes), _extra(header, tensors)
+    streams = [_content(tensors, name) for name in STREAMS]
+    masks, draws = decoded(header.streams, streams, [tensors[n + ODDS].numpy() for n in STREAMS])
+    if [int(np.count_nonzero(mask)) for mask in masks] != [part.kept for part in header.parts]:
+        raise ValueError("the masks do not keep as many weights as the header says")
+    return masks, draws
 
 
 def _extra(header: Header, tensors: Mapping[str, Tensor]) -> list[Integers]:
@@ -210,41 +178,6 @@ def _content(tensors: Mapping[str, Tensor], name: str) -> bytes:
     if tensors[name].dtype != torch.uint8 or tensors[name].ndim != 1:
         raise ValueError(f"{name} holds no bytes")
     return tensors[name].numpy().tobytes()
-
-
-def _component(given: Any) -> dict[str, Any]:
-    """A name and its options; lists are tuples, as options have them."""
-    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
-        raise ValueError("a component has no name")
-    return {_text(key): tuple(v) if isinstance(v, list) else v for key, v in given.items()}
-
-
-def _text(given: Any) -> str:
-    """A name as it may be printed: on one line, without what a terminal obeys."""
-    if not isinstance(given, str) or not given.isprintable() or len(given) > 1000:
-        raise ValueError(f"no name: {given!r:.80}")
-    return given
-
-
-def _shape(given: Any) -> tuple[int, ...]:
-    if not isinstance(given, list) or len(given) > 16:
-        raise ValueError(f"no shape: {given!r:.80}")
-    shape = tuple(_count(length) for length in given)
-    if any(length >= 2**63 for length in shape):
-        raise ValueError(f"no shape: {given!r:.80}")
-    return shape
-
-
-def _count(given: Any) -> int:
-    if type(given) is not int or not 0 <= given < 2**64:
-        raise ValueError(f"no count: {given!r:.80}")
-    return given
-
-
-def _number(given: Any) -> float:
-    if type(given) not in (int, float) or not math.isfinite(given):
-        raise ValueError(f"no number: {given!r:.80}")
-    return given
 
 
 def _damaged(path: str | Path, error: Exception) -> StorageError:

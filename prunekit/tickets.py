@@ -74,7 +74,8 @@ def info(path: str | Path) -> dict[str, Any]:
     """
     tensors, header = ticketfile.opened(path)
     spent = {name: tensor.nbytes for name, tensor in tensors.items()}
-    masks, values = spent["masks"], sum(spent.get(name, 0) for name in ticketfile.VALUES)
+    state = sum(size for name, size in spent.items() if name.startswith(ticketfile.STATE))
+    masks = sum(spent.get(name, 0) for name in ticketfile.MASKS)
     least = sum(
         entropy(np.array([part.kept, part.total - part.kept], np.float64)) for part in header.parts
     )
@@ -91,10 +92,10 @@ def info(path: str | Path) -> dict[str, Any]:
         "values": header.values,
         "bytes": Path(path).stat().st_size,
         "mask_bytes": masks,
-        "value_bytes": values,
-        "state_bytes": sum(spent.values()) - masks - values,
+        "value_bytes": sum(spent.values()) - masks - state,
+        "state_bytes": state,
         "mask_bits": 8 * masks / max(header.total, 1),
         "mask_entropy": least / max(header.total, 1),
-        "value_bits": 8 * values / max(header.kept, 1),
+        "value_bits": 8 * (sum(spent.values()) - masks - state) / max(header.kept, 1),
         "sha256": header.sha256,
     }

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import prunekit
-from prunekit import ticketfile, tickets
+from prunekit import ticketfile, ticketheader, tickets
 from prunekit.cli import main
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
 from prunekit.tensorfile import read_tensors, write_tensors
@@ -41,7 +41,7 @@ def cut(name, size):
 
 
 HOSTILE = [
-    (put("version", value=2), StorageError, "version 2, this prunekit reads 1"),
+    (put("version", value=2), StorageError, "version 3, this prunekit reads 2"),
     (put("version", value={}), StorageError, "version"),
     (put("arch", value={"name": "os:system"}), PluginError, "may name plugins only"),
     (put("arch", value={"name": "/tmp/x.py:f"}), PluginError, "may name plugins only"),
@@ -206,5 +206,5 @@ def test_flips_behind_a_right_checksum_are_found_out(ticket, tmp_path):
 
 def test_a_header_says_what_it_was_given(ticket):
     _, first = ticketfile.opened(ticket)
-    again = ticketfile.header_from(json.loads(json.dumps(attrs.asdict(first))))
+    again = ticketheader.header_from(json.loads(json.dumps(attrs.asdict(first))))
     assert again == first

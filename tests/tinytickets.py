@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import prunekit
-from prunekit import ticketfile
+from prunekit import ticketheader
 from prunekit.runs import run
 from prunekit.spec import Prune, Spec, Train
 from prunekit.tensorfile import read_tensors
@@ -49,7 +49,7 @@ def redrawn_run(folder):
 
 
 def header(init, seed=1):
-    return ticketfile.Header(
+    return ticketheader.Header(
         arch={"name": "cifar", "model": "resnet18"},
         input_shape=(3, 32, 32),
         classes=10,

@@ -1,0 +1,175 @@
+"""Masks, signs and draw numbers of a redrawn network as three streams of bits with odds.
+
+Of the real ticket for which this was made (ResNet-18, IteRand, Kaiming uniform) the masks take
+0.94 bits a weight and the draws 2.33 a kept weight, where tables alone took 0.98 and 6.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+import numpy as np
+
+from prunekit import entropy, odds
+from prunekit.draws import fold
+from prunekit.entropy import Integers, Reader
+from prunekit.odds import Odds
+from prunekit.ticketcontexts import (
+    FEATURES,
+    Block,
+    Coder,
+    Offers,
+    Seeds,
+    blocks,
+    code_draws,
+    code_masks,
+)
+
+STREAMS = "masks", "signs", "draws"
+SAMPLE = 1 << 20  # bits from which odds are fitted, about
+
+
+@attrs.frozen
+class Coins:
+    """That every pruned weight was redrawn with probability `rate` in events 1 to `events`."""
+
+    rate: float
+    events: int
+
+    def seeds(self, seed: int) -> Seeds:
+        events = tuple(fold(seed, "reinit", event) for event in range(1, self.events + 1))
+        return Seeds(seed, fold(seed, "initial scores"), events, self.rate)
+
+
+@attrs.frozen(eq=False)
+class Shapes:
+    """The parameters of a ticket and where their words come from."""
+
+    names: Sequence[str]
+    shapes: Sequence[Sequence[int]]
+    seeds: Seeds
+
+    def blocks(self) -> Iterator[Block]:
+        return blocks(self.names, self.shapes, len(self.seeds.coins))
+
+
+@attrs.frozen(eq=False)
+class Truth:
+    """Of each parameter: which weights are kept (bool, flat), and these weights' draw numbers."""
+
+    masks: Sequence[Integers]
+    numbers: Sequence[Integers]
+    before: Sequence[Integers]
+
+    @classmethod
+    def of(cls, masks: Sequence[Integers], numbers: Sequence[Integers]) -> Truth:
+        return cls(masks, numbers, [np.append(0, np.cumsum(mask)) for mask in masks])
+
+    def in_block(self, block: Block, seeds: Seeds) -> tuple[Integers, Integers, Integers]:
+        """(kept, negative, draw numbers) of a block, as `code_masks` and `code_draws` find them."""
+        end = block.begin + block.count
+        kept = self.masks[block.group][block.begin : end]
+        before = self.before[block.group]
+        numbers = self.numbers[block.group][before[block.begin] : before[end]]
+        minus = np.zeros(block.count, bool)
+        where = np.flatnonzero(kept)
+        minus[where] = block.words(seeds.init, "init", where, numbers) < 0
+        return kept, minus, numbers
+
+
+def coded(given: Shapes, truth: Truth) -> dict[str, tuple[bytes, Odds]] | None:
+    """Each stream and its odds; None where a weight stands at a draw that no coin offered it."""
+    fitted = [sample.fit(len(given.names)) for sample in _sampled(given, truth)]
+    writers = [_Writer(each) for each in fitted]
+    for block in given.blocks():
+        if not _code(block, given.seeds, truth, writers):
+            return None
+    streams = [entropy.encode_bits(writer.parts) for writer in writers]
+    return dict(zip(STREAMS, zip(streams, fitted)))
+
+
+def decoded(
+    given: Shapes, streams: Sequence[bytes], fitted: Sequence[Integers]
+) -> tuple[list[Integers], list[Integers]]:
+    """Masks and draw numbers of each parameter from the streams and the numbers of their odds.
+
+    Raises ValueError for what `coded` did not write.
+    """
+    groups = len(given.names)
+    readers = [
+        _Reader(Odds.checked(flat, FEATURES[name], groups), Reader.of(stream))
+        for name, stream, flat in zip(STREAMS, streams, fitted)
+    ]
+    masks: list[list[Integers]] = [[np.empty(0, bool)] for _ in given.names]
+    numbers: list[list[Integers]] = [[np.empty(0, np.int64)] for _ in given.names]
+    for block in given.blocks():
+        offers = Offers.of(block, given.seeds)
+        kept, minus = code_masks(block, given.seeds, offers, (readers[0], readers[1]), None)
+        found = code_draws(block, given.seeds, offers, kept, minus, readers[2], None)
+        masks[block.group].append(kept)
+        numbers[block.group].append(found)
+    for reader in readers:
+        reader.code.end()
+    return [np.concatenate(part) for part in masks], [np.concatenate(part) for part in numbers]
+
+
+def _code(block: Block, seeds: Seeds, truth: Truth, coders: Sequence[Coder]) -> bool:
+    """Give the bits of a block to the coders; False where a draw number was never offered."""
+    kept, minus, numbers = truth.in_block(block, seeds)
+    offers = Offers.of(block, seeds)
+    code_masks(block, seeds, offers, (coders[0], coders[1]), (kept, minus))
+    found = code_draws(block, seeds, offers, kept, minus, coders[2], numbers)
+    return bool((found == numbers).all())
+
+
+def _sampled(given: Shapes, truth: Truth) -> list[_Sample]:
+    """Some bits of every stream, from two blocks of each parameter at least."""
+    by_group: dict[int, list[Block]] = {}
+    for block in given.blocks():
+        by_group.setdefault(block.group, []).append(block)
+    some = [block for found in by_group.values() for block in found[:: max(1, len(found) // 2)]]
+    share = SAMPLE / max(sum(block.count for block in some), 1)
+    samples = [_Sample(min(1.0, share * more)) for more in (1, 2, 1)]
+    for block in some:
+        _code(block, given.seeds, truth, samples)
+    return samples
+
+
+@attrs.define(eq=False)
+class _Sample:
+    """Keeps a share of what it is given."""
+
+    share: float
+    rng: np.random.Generator = attrs.field(factory=lambda: np.random.default_rng(0))
+    found: list[tuple[Integers, Integers, Integers]] = attrs.field(factory=list)
+
+    def __call__(self, features: Integers, group: int, truth: Integers | None) -> Integers:
+        assert truth is not None
+        some = np.flatnonzero(self.rng.random(len(truth)) < self.share)
+        self.found.append((features[some], np.full(len(some), group), truth[some]))
+        return truth
+
+    def fit(self, groups: int) -> Odds:
+        features, group, bits = (np.concatenate(parts) for parts in zip(*self.found))
+        return odds.fit(features, group, bits, groups)
+
+
+@attrs.define(eq=False)
+class _Writer:
+    odds: Odds
+    parts: list[tuple[Integers, Integers]] = attrs.field(factory=list)
+
+    def __call__(self, features: Integers, group: int, truth: Integers | None) -> Integers:
+        assert truth is not None
+        self.parts.append((truth.copy(), self.odds.shares(features, group)))
+        return truth
+
+
+@attrs.define(eq=False)
+class _Reader:
+    odds: Odds
+    code: Reader
+
+    def __call__(self, features: Integers, group: int, truth: Integers | None) -> Integers:
+        return self.code.bits(self.odds.shares(features, group))
