@@ -74,7 +74,8 @@ class Offers:
     """The draws that each element of a block may stand at, in order, draw 0 first.
 
     element, event, word: of each offer. start: the first offer of each element, and the end. until:
-    events to the element's next offer, or to the end.
+    events to the element's next offer, or to the end. pull: over the element's offers so far, each
+    included, the sum of size times duration, negative words counting less than 0.
     """
 
     element: Integers
@@ -82,32 +83,32 @@ class Offers:
     word: Integers
     start: Integers
     until: Integers
+    pull: Integers
 
     @classmethod
     def of(cls, block: Block, seeds: Seeds) -> Offers:
         last, front = len(seeds.coins) + 1, block.begin % 16
-        hit = np.zeros((block.count, last), bool)
-        hit[:, 0] = True
+        hit = np.zeros((-(-block.count // 4) * 4, last), bool)  # true_positions counts by fours
+        hit[: block.count, 0] = True
         flags = torch.ones(front + block.count, dtype=torch.bool)
         flags[:front] = False
         cut, rest = bernoulli.thresholds(seeds.rate)
         for number, seed in enumerate(seeds.coins, 1):
-            place = block.begin - front
-            found = bernoulli.chosen_on_cpu(flags, cut, rest, seed, block.name, place)
+            begin = block.begin - front
+            found = bernoulli.chosen_on_cpu(flags, cut, rest, seed, block.name, begin)
             hit[found.numpy() - front, number] = True
-        element, event = hit.nonzero()
+        place = bernoulli.true_positions(hit.reshape(-1))
+        element = place // last
+        event = place - element * last
         start = np.append(np.flatnonzero(event == 0), len(event))
         until = np.append(event[1:], 0)
         until[start[1:] - 1] = last
+        until -= event
         word = block.words(seeds.init, "init", element, event)
-        return cls(element, event, word, start, until - event)
-
-    @property
-    def pull(self) -> Integers:
-        """Sum over the offers so far, each included, of sign times size times duration."""
-        signed = np.where(self.word < 0, -size(self.word), size(self.word)) * self.until
-        total = np.cumsum(signed)
-        return total - (total - signed)[self.start[:-1]][self.element]
+        signed = np.where(word < 0, -size(word), size(word)) * until
+        pull = np.cumsum(signed)
+        pull -= (pull - signed)[start[:-1]][element]
+        return cls(element, event, word, start, until, pull)
 
 
 def size(words: Integers) -> Integers:

@@ -35,8 +35,6 @@ STATE, ODDS = "state.", ".odds"
 MASKS = ("masks", "masks" + ODDS)
 FREE_WEIGHTS, WEIGHTS_PER_BYTE = 2**26, 4096
 """A file may ask for this many weights, and for so many more a byte: an honest one does not."""
-FREE_COINS, COINS_PER_BYTE = 2**32, 8192
-"""Likewise of the coins that are thrown to read it, one for each weight and event."""
 LEAST = 2**18
 """Weights of a network for which odds are worth their time."""
 
@@ -90,7 +88,7 @@ def _by_odds(ticket: Ticket) -> Iterator[tuple[Header, dict[str, Tensor]]]:
     header, coins = ticket.header, ticket.header.coins
     if header.values != "draws" or coins is None or header.total < LEAST:
         return
-    if header.total * coins.events > FREE_COINS + COINS_PER_BYTE * header.total // 8:
+    if not coins.bearable([part.shape for part in header.parts], header.total // 8):
         return
     found = coded(header.streams, Truth.of(ticket.masks, ticket.extra))
     if found is not None:
@@ -112,9 +110,10 @@ def read(path: str | Path, most_weights: int | None = None) -> Ticket:
             f"{path} asks for {header.total:,} weights, more than {most_weights:,}; if you trust "
             "it, raise most_weights"
         )
-    coins = header.total * (header.coins.events if header.coins else 0)
-    if coins > FREE_COINS + COINS_PER_BYTE * Path(path).stat().st_size:
-        raise StorageError(f"{path} asks for {coins:,} coins, more than an honest file of its size")
+    shapes, size = [part.shape for part in header.parts], Path(path).stat().st_size
+    if header.coins and not header.coins.bearable(shapes, size):
+        events = f"{header.coins.events:,} events of redraws"
+        raise StorageError(f"{path} asks for {events}, too many for a file of its size")
     try:
         masks, extra = _decoded(header, tensors)
         state = {name[len(STATE) :]: t for name, t in tensors.items() if name.startswith(STATE)}

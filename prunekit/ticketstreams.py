@@ -6,7 +6,10 @@ Of the real ticket for which this was made (ResNet-18, IteRand, Kaiming uniform)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 
 import attrs
 import numpy as np
@@ -16,6 +19,7 @@ from prunekit.draws import fold
 from prunekit.entropy import Integers, Reader
 from prunekit.odds import Odds
 from prunekit.ticketcontexts import (
+    CELLS,
     FEATURES,
     Block,
     Coder,
@@ -28,6 +32,8 @@ from prunekit.ticketcontexts import (
 
 STREAMS = "masks", "signs", "draws"
 SAMPLE = 1 << 20  # bits from which odds are fitted, about
+MOST_EVENTS, FREE_COINS, COINS_PER_BYTE = 2**16, 2**32, 8192
+"""What a file may ask for: a minute of coins for 10 MB, more than ImageNet's 1,040 events need."""
 
 
 @attrs.frozen
@@ -36,6 +42,13 @@ class Coins:
 
     rate: float
     events: int
+
+    def bearable(self, shapes: Sequence[Sequence[int]], size: int) -> bool:
+        """Whether an honest file of `size` bytes may ask for so many, one a weight and event."""
+        thrown = sum(map(math.prod, shapes)) * self.events
+        kernel = max((math.prod(shape[2:]) for shape in shapes), default=1)
+        few = self.events < MOST_EVENTS and kernel * (self.events + 1) <= CELLS
+        return few and thrown <= FREE_COINS + COINS_PER_BYTE * size
 
     def seeds(self, seed: int) -> Seeds:
         events = tuple(fold(seed, "reinit", event) for event in range(1, self.events + 1))
@@ -50,8 +63,18 @@ class Shapes:
     shapes: Sequence[Sequence[int]]
     seeds: Seeds
 
-    def blocks(self) -> Iterator[Block]:
-        return blocks(self.names, self.shapes, len(self.seeds.coins))
+    def blocks(self) -> list[Block]:
+        return list(blocks(self.names, self.shapes, len(self.seeds.coins)))
+
+    def offered(self, some: Sequence[Block]) -> Iterator[tuple[Block, Offers]]:
+        """Each block with its offers; a thread finds them while the one before is worked on."""
+        with ThreadPoolExecutor(1) as thread:
+            coming = [thread.submit(Offers.of, block, self.seeds) for block in some[:1]]
+            for block, after in zip_longest(some, some[1:]):
+                offers = coming.pop().result()
+                if after is not None:
+                    coming.append(thread.submit(Offers.of, after, self.seeds))
+                yield block, offers
 
 
 @attrs.frozen(eq=False)
@@ -82,8 +105,8 @@ def coded(given: Shapes, truth: Truth) -> dict[str, tuple[bytes, Odds]] | None:
     """Each stream and its odds; None where a weight stands at a draw that no coin offered it."""
     fitted = [sample.fit(len(given.names)) for sample in _sampled(given, truth)]
     writers = [_Writer(each) for each in fitted]
-    for block in given.blocks():
-        if not _code(block, given.seeds, truth, writers):
+    for block, offers in given.offered(given.blocks()):
+        if not _code(block, given.seeds, offers, truth, writers):
             return None
     streams = [entropy.encode_bits(writer.parts) for writer in writers]
     return dict(zip(STREAMS, zip(streams, fitted)))
@@ -103,8 +126,7 @@ def decoded(
     ]
     masks: list[list[Integers]] = [[np.empty(0, bool)] for _ in given.names]
     numbers: list[list[Integers]] = [[np.empty(0, np.int64)] for _ in given.names]
-    for block in given.blocks():
-        offers = Offers.of(block, given.seeds)
+    for block, offers in given.offered(given.blocks()):
         kept, minus = code_masks(block, given.seeds, offers, (readers[0], readers[1]), None)
         found = code_draws(block, given.seeds, offers, kept, minus, readers[2], None)
         masks[block.group].append(kept)
@@ -114,10 +136,11 @@ def decoded(
     return [np.concatenate(part) for part in masks], [np.concatenate(part) for part in numbers]
 
 
-def _code(block: Block, seeds: Seeds, truth: Truth, coders: Sequence[Coder]) -> bool:
+def _code(
+    block: Block, seeds: Seeds, offers: Offers, truth: Truth, coders: Sequence[Coder]
+) -> bool:
     """Give the bits of a block to the coders; False where a draw number was never offered."""
     kept, minus, numbers = truth.in_block(block, seeds)
-    offers = Offers.of(block, seeds)
     code_masks(block, seeds, offers, (coders[0], coders[1]), (kept, minus))
     found = code_draws(block, seeds, offers, kept, minus, coders[2], numbers)
     return bool((found == numbers).all())
@@ -131,8 +154,8 @@ def _sampled(given: Shapes, truth: Truth) -> list[_Sample]:
     some = [block for found in by_group.values() for block in found[:: max(1, len(found) // 2)]]
     share = SAMPLE / max(sum(block.count for block in some), 1)
     samples = [_Sample(min(1.0, share * more)) for more in (1, 2, 1)]
-    for block in some:
-        _code(block, given.seeds, truth, samples)
+    for block, offers in given.offered(some):
+        _code(block, given.seeds, offers, truth, samples)
     return samples
 
 

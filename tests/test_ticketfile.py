@@ -41,7 +41,7 @@ def cut(name, size):
 
 
 HOSTILE = [
-    (put("version", value=2), StorageError, "version 3, this prunekit reads 2"),
+    (put("version", value=3), StorageError, "version 3, this prunekit reads 2"),
     (put("version", value={}), StorageError, "version"),
     (put("arch", value={"name": "os:system"}), PluginError, "may name plugins only"),
     (put("arch", value={"name": "/tmp/x.py:f"}), PluginError, "may name plugins only"),
