@@ -16,7 +16,7 @@ bytes, on any machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -68,31 +68,31 @@ def encode(parts: Sequence[tuple[Integers, Integers]]) -> bytes:
     symbols: (n,), each below len(table) and of a frequency above 0 in it.
     """
     parts = [(symbols, table) for symbols, table in parts if not _certain(table)]
-    counts = [np.bincount(symbols, minlength=len(table)) for symbols, table in parts]
-    bits = sum(cost(count, table) for count, (_, table) in zip(counts, parts))
-    spans = [(table[symbols], (np.cumsum(table) - table)[symbols]) for symbols, table in parts]
-    return _coded(spans, bits)
+    return _coded(
+        parts, lambda symbols, table: (table[symbols], (np.cumsum(table) - table)[symbols])
+    )
 
 
 def encode_bits(parts: Sequence[tuple[Integers, Integers]]) -> bytes:
     """The parts, each (bits, shares), as bytes; `Reader.bits` with the same shares gives them back.
 
-    bits: bool (n,). shares: (n,) in (0, 2^16), 2^16 times the probability that a bit is 1.
+    bits: bool (n,). shares: uint16 (n,), above 0, 2^16 times the probability that a bit is 1.
     """
-    spans = []
-    for bits, ones in parts:
+
+    def span(bits: Integers, ones: Integers) -> tuple[Integers, Integers]:
         zeros = WHOLE - ones.astype(np.int64)
-        spans.append((np.where(bits, ones, zeros), np.where(bits, zeros, 0)))
-    cost = sum(float((PRECISION - np.log2(share)).sum()) for share, _ in spans)
-    return _coded(spans, cost)
+        return np.where(bits, ones, zeros), np.where(bits, zeros, 0)
+
+    return _coded(parts, span)
 
 
-def _coded(spans: Sequence[tuple[Integers, Integers]], bits: float) -> bytes:
-    """Parts, each (frequencies, those before) of its symbols, which take so many bits."""
-    total = sum(len(share) for share, _ in spans)
+def _coded(parts: Sequence[tuple[Integers, Integers]], span: Callable[..., Any]) -> bytes:
+    """Parts as bytes; span(*part): the frequencies of its symbols, and those before them."""
+    bits = sum(float((PRECISION - np.log2(span(*part)[0])).sum()) for part in parts)
+    total = sum(len(symbols) for symbols, _ in parts)
     lanes = max(1, int(bits) // BITS_PER_LANE, math.ceil(total / STEPS))
     states = np.full(lanes, LOW, np.uint64)
-    words = [word for span in reversed(spans) for word in _taken(*span, states)]
+    words = [word for part in reversed(parts) for word in _taken(*span(*part), states)]
     head = [np.array([lanes], "<u4").tobytes(), states.astype("<u8").tobytes()]
     return b"".join([*head, *(word.astype("<u4").tobytes() for word in reversed(words))])
 
@@ -106,7 +106,7 @@ def _taken(share: Integers, before: Integers, states: Integers) -> Iterator[Inte
         x = states[: len(share) - begin]
         full = np.flatnonzero(x >= limit[some])
         if full.size:
-            yield x[full] & WORD
+            yield (x[full] & WORD).astype(np.uint32)
             x[full] >>= np.uint64(32)
         quotient, rest = np.divmod(x, share[some])
         x[:] = (quotient << np.uint64(PRECISION)) + rest + before[some]
