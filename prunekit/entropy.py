@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 Integers = NDArray[Any]
 """Of an integer type or bool."""
+Span = tuple[Integers, Integers]
+"""Of symbols: their frequencies, and those before them."""
 
 PRECISION = 16
 WHOLE = 1 << PRECISION
@@ -68,9 +70,11 @@ def encode(parts: Sequence[tuple[Integers, Integers]]) -> bytes:
     symbols: (n,), each below len(table) and of a frequency above 0 in it.
     """
     parts = [(symbols, table) for symbols, table in parts if not _certain(table)]
-    return _coded(
-        parts, lambda symbols, table: (table[symbols], (np.cumsum(table) - table)[symbols])
-    )
+
+    def span(symbols: Integers, table: Integers) -> Span:
+        return table[symbols], (np.cumsum(table) - table)[symbols]
+
+    return _coded(parts, span)
 
 
 def encode_bits(parts: Sequence[tuple[Integers, Integers]]) -> bytes:
@@ -79,14 +83,16 @@ def encode_bits(parts: Sequence[tuple[Integers, Integers]]) -> bytes:
     bits: bool (n,). shares: uint16 (n,), above 0, 2^16 times the probability that a bit is 1.
     """
 
-    def span(bits: Integers, ones: Integers) -> tuple[Integers, Integers]:
+    def span(bits: Integers, ones: Integers) -> Span:
         zeros = WHOLE - ones.astype(np.int64)
         return np.where(bits, ones, zeros), np.where(bits, zeros, 0)
 
     return _coded(parts, span)
 
 
-def _coded(parts: Sequence[tuple[Integers, Integers]], span: Callable[..., Any]) -> bytes:
+def _coded(
+    parts: Sequence[tuple[Integers, Integers]], span: Callable[[Integers, Integers], Span]
+) -> bytes:
     """Parts as bytes; span(*part): the frequencies of its symbols, and those before them."""
     bits = sum(float((PRECISION - np.log2(span(*part)[0])).sum()) for part in parts)
     total = sum(len(symbols) for symbols, _ in parts)
