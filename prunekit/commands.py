@@ -175,7 +175,8 @@ def save_ticket(given: argparse.Namespace) -> int:
     from prunekit import tickets
 
     out = given.out or str(Path(given.run) / "ticket.safetensors")
-    said = tickets.save(given.run, out)
+    with report.waiting("writing the ticket"):
+        said = tickets.save(given.run, out)
     report.print_lines([f"wrote {out}: {said['bytes']:,} bytes for {said['weights']:,} weights"])
     return 0
 
@@ -184,7 +185,8 @@ def load_ticket(given: argparse.Namespace) -> int:
     from prunekit import report, ticketforms
 
     options = {"arch": given.arch, "device": given.device, "most_weights": given.most_weights}
-    getattr(ticketforms, TICKET_FORMS[given.to])(given.ticket, given.out, **options)
+    with report.waiting("rebuilding the network"):
+        getattr(ticketforms, TICKET_FORMS[given.to])(given.ticket, given.out, **options)
     report.print_lines([f"wrote {given.out}"])
     return 0
 

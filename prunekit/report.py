@@ -6,6 +6,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -117,6 +118,13 @@ def _json(text: str, path: Path) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise StorageError(f"{path} is damaged: {error}; restore it or run again") from None
+
+
+def waiting(text: str) -> AbstractContextManager[Any]:
+    """While it is open, a terminal shows that something goes on; on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(text)
 
 
 def console() -> Console:
