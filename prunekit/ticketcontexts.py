@@ -22,7 +22,8 @@ from prunekit.odds import ONE
 
 FEATURES = {"masks": 20, "signs": 20, "draws": 20}
 """How many features each kind of bit has."""
-CELLS = 1 << 25  # weights of a block times draws that each may stand at
+CELLS = 1 << 25  # weights of a block times draws that each may stand at, and 8 times its offers
+LEAST_EACH = 64  # cells of a weight: what its features take where draws are few
 
 
 class Coder(Protocol):
@@ -59,14 +60,22 @@ class Block:
         return draws.words_at(seed, stream, self.name, elements, number).numpy()
 
 
-def blocks(names: Sequence[str], shapes: Sequence[Sequence[int]], events: int) -> Iterator[Block]:
+def blocks(
+    names: Sequence[str], shapes: Sequence[Sequence[int]], events: int, rate: float
+) -> Iterator[Block]:
     """All elements of the parameters, in order."""
     for group, (name, shape) in enumerate(zip(names, shapes, strict=True)):
         total, kernel = math.prod(shape), max(math.prod(shape[2:]), 1)
         width = max(shape[-1], 1) if len(shape) > 2 else 1
-        size = max(1, CELLS // (events + 1) // kernel) * kernel
+        size = block_size(kernel, events, rate)
         for begin in range(0, total, size):
             yield Block(group, name, begin, min(size, total - begin), kernel // width, width)
+
+
+def block_size(kernel: int, events: int, rate: float) -> int:
+    """Elements of a block: as many whole kernels as CELLS has room for, at least one."""
+    each = max(events + 1, math.ceil(8 * rate * events), LEAST_EACH)
+    return max(1, CELLS // each // kernel) * kernel
 
 
 @attrs.frozen(eq=False)
@@ -133,12 +142,12 @@ def code_masks(
     own, facts = own.reshape(shape), facts.reshape(*shape, -1)
     known = np.zeros((shape[0], block.height + 1, block.width + 2), np.int64)  # signs; 0 is pruned
     kept, minus = np.zeros(shape, bool), np.zeros(shape, bool)
+    total, count = np.zeros(shape[0], np.int64), np.zeros(shape[0], np.int64)  # of `known`
     truth = None if given is None else [part.reshape(shape) for part in given]
     for at in range(kernel):
         y, x = divmod(at, block.width)
         sign = own[:, at]
         near = [known[:, y + 1, x], known[:, y, x + 1], known[:, y, x], known[:, y, x + 2]]
-        total, count = known.sum((1, 2)), np.abs(known).sum((1, 2))
         place = [np.full(len(sign), ONE * at // kernel), np.full(len(sign), ONE * (x == 0))]
         columns = [*(ONE * sign * other for other in near), 16 * sign * total, 16 * np.abs(total)]
         columns += [ONE * count // kernel, *place]
@@ -147,7 +156,10 @@ def code_masks(
         want = None if truth is None else (truth[1][:, at] != (sign < 0))[keep]
         turned = coders[1](features[keep], block.group, want)
         known[keep, y + 1, x + 1] = np.where(turned, -sign[keep], sign[keep])
-        kept[:, at], minus[:, at] = keep, known[:, y + 1, x + 1] < 0
+        found = known[:, y + 1, x + 1]
+        total += found
+        count += keep
+        kept[:, at], minus[:, at] = keep, found < 0
     return kept.reshape(-1), minus.reshape(-1)
 
 

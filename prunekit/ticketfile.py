@@ -88,12 +88,15 @@ def _by_odds(ticket: Ticket) -> Iterator[tuple[Header, dict[str, Tensor]]]:
     header, coins = ticket.header, ticket.header.coins
     if header.values != "draws" or coins is None or header.total < LEAST:
         return
-    if not coins.bearable([part.shape for part in header.parts], header.total // 8):
+    shapes = [part.shape for part in header.parts]
+    if not coins.bearable(shapes, header.total // 8):
         return
     found = coded(header.streams, Truth.of(ticket.masks, ticket.extra))
     if found is not None:
         tensors = {name: _bytes(stream) for name, (stream, _) in found.items()}
-        yield header, tensors | {n + ODDS: torch.from_numpy(o.flat) for n, (_, o) in found.items()}
+        tensors |= {name + ODDS: torch.from_numpy(o.flat) for name, (_, o) in found.items()}
+        if coins.bearable(shapes, sum(tensor.nbytes for tensor in tensors.values())):
+            yield header, tensors
 
 
 def read(path: str | Path, most_weights: int | None = None) -> Ticket:

@@ -19,12 +19,12 @@ from prunekit.draws import fold
 from prunekit.entropy import Integers, Reader
 from prunekit.odds import Odds
 from prunekit.ticketcontexts import (
-    CELLS,
     FEATURES,
     Block,
     Coder,
     Offers,
     Seeds,
+    block_size,
     blocks,
     code_draws,
     code_masks,
@@ -33,6 +33,7 @@ from prunekit.ticketcontexts import (
 STREAMS = "masks", "signs", "draws"
 SAMPLE = 1 << 20  # bits from which odds are fitted, about
 MOST_EVENTS, FREE_COINS, COINS_PER_BYTE = 2**16, 2**32, 8192
+FREE_STEPS, BYTES_PER_STEP = 2**16, 4
 """What a file may ask for: a minute of coins for 10 MB, more than ImageNet's 1,040 events need."""
 
 
@@ -44,10 +45,17 @@ class Coins:
     events: int
 
     def bearable(self, shapes: Sequence[Sequence[int]], size: int) -> bool:
-        """Whether an honest file of `size` bytes may ask for so many, one a weight and event."""
+        """Whether an honest file of `size` bytes may ask for so many, one a weight and event.
+
+        And for so many steps: a block takes one for each event and each place in its kernels.
+        """
         thrown = sum(map(math.prod, shapes)) * self.events
-        kernel = max((math.prod(shape[2:]) for shape in shapes), default=1)
-        few = self.events < MOST_EVENTS and kernel * (self.events + 1) <= CELLS
+        steps = 0
+        for shape in shapes:
+            kernel = max(math.prod(shape[2:]), 1)
+            count = -(-math.prod(shape) // block_size(kernel, self.events, self.rate))
+            steps += count * (kernel + self.events)
+        few = self.events < MOST_EVENTS and steps <= FREE_STEPS + size // BYTES_PER_STEP
         return few and thrown <= FREE_COINS + COINS_PER_BYTE * size
 
     def seeds(self, seed: int) -> Seeds:
@@ -64,7 +72,7 @@ class Shapes:
     seeds: Seeds
 
     def blocks(self) -> list[Block]:
-        return list(blocks(self.names, self.shapes, len(self.seeds.coins)))
+        return list(blocks(self.names, self.shapes, len(self.seeds.coins), self.seeds.rate))
 
     def offered(self, some: Sequence[Block]) -> Iterator[tuple[Block, Offers]]:
         """Each block with its offers; a thread finds them while the one before is worked on."""
@@ -153,7 +161,7 @@ def _sampled(given: Shapes, truth: Truth) -> list[_Sample]:
         by_group.setdefault(block.group, []).append(block)
     some = [block for found in by_group.values() for block in found[:: max(1, len(found) // 2)]]
     share = SAMPLE / max(sum(block.count for block in some), 1)
-    samples = [_Sample(min(1.0, share * more)) for more in (1, 2, 1)]
+    samples = [_Sample(n, min(1.0, share * more)) for n, more in zip(STREAMS, (1, 2, 1))]
     for block, offers in given.offered(some):
         _code(block, given.seeds, offers, truth, samples)
     return samples
@@ -161,8 +169,9 @@ def _sampled(given: Shapes, truth: Truth) -> list[_Sample]:
 
 @attrs.define(eq=False)
 class _Sample:
-    """Keeps a share of what it is given."""
+    """Keeps a share of what it is given, which may be nothing."""
 
+    stream: str
     share: float
     rng: np.random.Generator = attrs.field(factory=lambda: np.random.default_rng(0))
     found: list[tuple[Integers, Integers, Integers]] = attrs.field(factory=list)
@@ -174,7 +183,8 @@ class _Sample:
         return truth
 
     def fit(self, groups: int) -> Odds:
-        features, group, bits = (np.concatenate(parts) for parts in zip(*self.found))
+        empty = np.empty((0, FEATURES[self.stream]), np.int16), np.empty(0, int), np.empty(0, bool)
+        features, group, bits = map(np.concatenate, zip(empty, *self.found))
         return odds.fit(features, group, bits, groups)
 
 
