@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prunekit import bernoulli_positions, draws
@@ -120,6 +120,29 @@ def test_the_way_beside_the_cpu_throws_the_same_coins(count, cut, rest):
     among = torch.rand(count, generator=draws.generator(4)) < 0.5
     found = chosen_on_cpu(among, cut, rest, 5, "w")
     assert torch.equal(chosen_in_torch(among, cut, rest, 5, "w"), found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    start=st.one_of(st.integers(0, 200), st.sampled_from([16_383, 16_384, 2**20])),
+    count=st.one_of(st.integers(0, 500), st.integers(260_000, 265_000)),
+    cut=st.sampled_from([0, 3, 128, 255, 256]),
+)
+@example(start=16_384, count=1, cut=255)
+def test_a_part_that_starts_at_a_multiple_of_16_throws_the_coins_of_the_whole(start, count, cut):
+    """262,144 elements are worked on at once, so a part may end and begin within such a chunk."""
+    begin, rest = 16 * start, 0 if cut == 256 else 2**31
+    part = torch.rand(count, generator=draws.generator(5)) < 0.8
+    whole = torch.zeros(begin + count, dtype=torch.bool)
+    whole[begin:] = part
+    found = chosen_on_cpu(part, cut, rest, 9, "w", begin)
+    assert torch.equal(found + begin, chosen_on_cpu(whole, cut, rest, 9, "w"))
+
+
+def test_a_part_is_not_the_beginning_of_the_whole():
+    parts = [chosen_on_cpu(everywhere(1000), 25, 0, 9, "w", start) for start in (0, 16)]
+    assert not torch.equal(*parts)
+    assert torch.equal(parts[0][parts[0] >= 16], parts[1][parts[1] < 984] + 16)
 
 
 @pytest.mark.gpu

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 
-from prunekit.entropy import WHOLE, cost, decode, encode, entropy, frequencies
+from prunekit.entropy import (
+    STEPS,
+    WHOLE,
+    Reader,
+    cost,
+    decode,
+    encode,
+    encode_bits,
+    entropy,
+    frequencies,
+)
 
 counts = st.lists(st.integers(0, 10**6), min_size=1, max_size=40).filter(any)
 
@@ -139,3 +149,122 @@ def test_a_changed_byte_is_found_out_or_changes_no_more_than_symbols():
         except ValueError:
             found_out += 1
     assert found_out > 0
+
+
+def bits_read(content, shares):
+    """Parts of bits from a code that must end with them."""
+    reader = Reader.of(content)
+    found = [reader.bits(part) for part in shares]
+    reader.end()
+    return found
+
+
+def with_shares(size, seed=0, low=1, high=WHOLE - 1):
+    """(bits, shares): shares of 2^16 in [low, high], and bits that follow them."""
+    rng = np.random.default_rng(seed)
+    shares = rng.integers(low, high + 1, size).astype(np.uint16)
+    return rng.random(size) < shares / WHOLE, shares
+
+
+def least(bits, shares):
+    """Bytes that the bits take at the least."""
+    ones = shares.astype(np.int64)
+    return float((16 - np.log2(np.where(bits, ones, WHOLE - ones))).sum()) / 8
+
+
+share = st.one_of(st.sampled_from([1, 2, WHOLE // 2, WHOLE - 2, WHOLE - 1]), st.integers(1, 65535))
+
+
+@given(st.lists(st.lists(st.tuples(st.booleans(), share), max_size=40), max_size=4))
+@example([[], [(True, 1), (False, WHOLE - 1)], []])
+def test_bits_with_shares_of_their_own_come_back(parts):
+    given = [
+        (np.array([bit for bit, _ in part], bool), np.array([s for _, s in part], np.uint16))
+        for part in parts
+    ]
+    found = bits_read(encode_bits(given), [shares for _, shares in given])
+    assert [part.tolist() for part in found] == [bits.tolist() for bits, _ in given]
+
+
+@given(st.integers(0, 12_000), st.integers(0, 12_000), st.integers(0, 3))
+def test_bits_over_several_lanes_come_back(first, second, seed):
+    """Unlikely bits, of up to 16 bits each: up to 90 lanes, and parts that end within a row."""
+    rng = np.random.default_rng(seed)
+    given = [(rng.random(size) < 0.5, with_shares(size, seed)[1]) for size in (first, second)]
+    found = bits_read(encode_bits(given), [shares for _, shares in given])
+    assert all((part == bits).all() for part, (bits, _) in zip(found, given))
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, WHOLE - 1), (20_000, 40_000), (60_000, WHOLE - 1)])
+def test_bits_cost_what_their_shares_say(low, high):
+    bits, shares = with_shares(600_000, 1, low, high)
+    content = encode_bits([(bits[:7], shares[:7]), (bits[7:], shares[7:])])
+    assert least(bits, shares) - 8 < len(content) < 1.015 * least(bits, shares) + 12
+
+
+def test_likely_bits_take_next_to_nothing():
+    content = encode_bits([(np.ones(10_000, bool), np.full(10_000, WHOLE - 1, np.uint16))])
+    assert len(content) <= 4 + 8 + 4  # 0.2 bits
+
+
+def test_bits_of_another_length_are_refused():
+    bits, shares = with_shares(20_000)
+    content = encode_bits([(bits, shares)])
+    for other in (b"", content[:3], content[:-4], content + b"\0" * 4, content[:-1], content[:40]):
+        with pytest.raises(ValueError, match=r"no code of|the code"):
+            bits_read(other, [shares])
+    for count in (0, 1, 19_999):
+        with pytest.raises(ValueError, match="the code does not end where its symbols end"):
+            bits_read(content, [shares[:count]])
+    with pytest.raises(ValueError, match="the code ends before its symbols end"):
+        bits_read(content, [shares, shares])
+
+
+def test_bits_with_other_shares_are_other_bits_or_refused():
+    bits, shares = with_shares(20_000)
+    content = encode_bits([(bits, shares)])
+    with pytest.raises(ValueError, match="the code"):
+        bits_read(content, [shares[::-1]])
+
+
+def test_a_changed_byte_of_bits_is_found_out():
+    """A state that ends elsewhere: chance lets one of 2^31 changes through."""
+    bits, shares = with_shares(400)
+    content = encode_bits([(bits, shares)])
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 0x5A
+        with pytest.raises(ValueError, match=r"no code of|the code"):
+            bits_read(bytes(changed), [shares])
+
+
+def test_a_table_and_bits_are_read_from_one_code():
+    """Symbols by a table are bits by shares where the table has two."""
+    table = np.array([WHOLE - 20_000, 20_000])
+    symbols = drawn([0.7, 0.3], 20_000)
+    shares = np.full(20_000, 20_000, np.uint16)
+    content = encode([(symbols, table)])
+    assert content == encode_bits([(symbols == 1, shares)])
+    reader = Reader.of(content)
+    lanes = len(reader.states)
+    assert lanes > 1
+    whole = 100 * lanes
+    assert (reader.bits(shares[:whole]) == (symbols[:whole] == 1)).all()
+    assert (reader.symbols(20_000 - whole, table) == symbols[whole:]).all()
+    reader.end()
+
+
+def test_more_bits_than_steps_for_the_lanes_are_refused_before_they_are_read():
+    reader = Reader.of(encode_bits([]))
+    some = np.full(STEPS // 2, WHOLE // 2, np.uint16)
+    with pytest.raises(ValueError, match=f"no code of {STEPS + 1} symbols in 1 lanes"):
+        reader.bits(np.broadcast_to(some[:1], STEPS + 1))
+    assert (reader.at, reader.states.tolist()) == (0, [2**31])
+
+
+def test_more_bits_than_steps_have_lanes_enough():
+    count = STEPS + 5
+    given = np.ones(count, bool), np.full(count, WHOLE - 1, np.uint16)
+    content = encode_bits([given])
+    assert int.from_bytes(content[:4], "little") == 2
+    assert bits_read(content, [given[1]])[0].all()
