@@ -197,7 +197,7 @@ def code_draws(
     first = np.flatnonzero(np.diff(offers.element[pick], prepend=-1))
     if len(first) != np.count_nonzero(kept):
         raise ValueError(f"a kept weight of {block.name} was offered no draw of its sign")
-    at = np.append(first[1:], len(pick)) - 1
+    at = np.append(first[1:], len(pick))[: len(first)] - 1
     event = offers.event[pick]
     active = np.flatnonzero(at > first)
     while len(active):
