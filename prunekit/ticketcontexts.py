@@ -26,6 +26,10 @@ CELLS = 1 << 25  # weights of a block times draws that each may stand at, and 8 
 LEAST_EACH = 64  # cells of a weight: what its features take where draws are few
 
 
+class NeverOffered(ValueError):
+    """A kept weight stands at no draw that its coins offered it."""
+
+
 class Coder(Protocol):
     """The bits of these features and group; a writer is given them as `truth`, a reader is not."""
 
@@ -188,15 +192,15 @@ def code_draws(
 ) -> Integers:  # fmt: skip
     """The draw numbers (int64) of the kept elements of a block, last offers first.
 
-    kept, minus: of `code_masks`. given: the result. Raises ValueError where an element was never
-    offered a word of its sign.
+    kept, minus: of `code_masks`. given: the result. Raises NeverOffered where no word of its sign
+    was offered to an element.
     """
     right = ((offers.word < 0) == minus[offers.element]) & kept[offers.element]
     pick = np.flatnonzero(right)
     features = of_offers(block, seeds, offers, kept, minus, pick)
     first = np.flatnonzero(np.diff(offers.element[pick], prepend=-1))
     if len(first) != np.count_nonzero(kept):
-        raise ValueError(f"a kept weight of {block.name} was offered no draw of its sign")
+        raise NeverOffered(f"a kept weight of {block.name} was offered no draw of its sign")
     at = np.append(first[1:], len(pick))[: len(first)] - 1
     event = offers.event[pick]
     active = np.flatnonzero(at > first)

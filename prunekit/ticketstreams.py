@@ -22,6 +22,7 @@ from prunekit.ticketcontexts import (
     FEATURES,
     Block,
     Coder,
+    NeverOffered,
     Offers,
     Seeds,
     block_size,
@@ -150,7 +151,10 @@ def _code(
     """Give the bits of a block to the coders; False where a draw number was never offered."""
     kept, minus, numbers = truth.in_block(block, seeds)
     code_masks(block, seeds, offers, (coders[0], coders[1]), (kept, minus))
-    found = code_draws(block, seeds, offers, kept, minus, coders[2], numbers)
+    try:
+        found = code_draws(block, seeds, offers, kept, minus, coders[2], numbers)
+    except NeverOffered:
+        return False
     return bool((found == numbers).all())
 
 

@@ -14,6 +14,7 @@ from prunekit.ticketcontexts import (
     CELLS,
     FEATURES,
     Block,
+    NeverOffered,
     Offers,
     around,
     block_size,
@@ -208,7 +209,7 @@ def test_a_weight_that_no_draw_gave_its_sign_is_refused():
     block, seeds, kept, minus, _ = alone((60, 5), Coins(0.0, 2))
     minus[np.flatnonzero(kept)[3]] ^= True  # of one draw, the other sign
     offers = Offers.of(block, seeds)
-    with pytest.raises(ValueError, match="a kept weight of p0 was offered no draw of its sign"):
+    with pytest.raises(NeverOffered, match="a kept weight of p0 was offered no draw of its sign"):
         code_draws(block, seeds, offers, kept, minus, Recorder(), None)
 
 
