@@ -18,12 +18,12 @@ def by_chance(rng, shape):
     return rng.random(math.prod(shape)) < 0.4
 
 
-def iterand(shapes, coins, masks=by_chance, seed=7):
+def iterand(shapes, coins, masks=by_chance, seed=7, names=None):
     """(Shapes, Truth) of parameters "p0", "p1", ... whose pruned weights were redrawn.
 
     masks: of a generator and a shape, the kept weights (flat bool) from one event to the next.
     """
-    names = [f"p{number}" for number in range(len(shapes))]
+    names = names or [f"p{number}" for number in range(len(shapes))]
     seeds, kept, numbers = coins.seeds(seed), [], []
     for number, (name, shape) in enumerate(zip(names, shapes)):
         rng = np.random.default_rng([seed, number])

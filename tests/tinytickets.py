@@ -48,6 +48,14 @@ def redrawn_run(folder):
     return run_of(folder, reinit=reinit)
 
 
+def large_run(folder):
+    """One of 270,400 uniform weights that were redrawn eleven times."""
+    arch = prunekit.component("arch", "mlp", hidden=(1200, 160))
+    init = prunekit.component("init", "kaiming-uniform")
+    reinit = prunekit.component("reinit", "iterand", period=2, rate=0.5)
+    return run_of(folder, arch=arch, init=init, reinit=reinit)
+
+
 def header(init, seed=1):
     return ticketheader.Header(
         arch={"name": "cifar", "model": "resnet18"},
