@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from prunekit.network import maskable_layers
 from prunekit.rebuild import drawn, fill, state_sha256
 from prunekit.spec import Train
 from prunekit.tensorfile import read_tensors
+from prunekit.ticketstreams import Coins
 from tests.tinytickets import CLASSES, SHAPE, header, masked_state, run_of
 
 
@@ -126,3 +128,44 @@ def test_a_small_resnet_s_ticket_is_near_the_entropy_of_its_bits(init, events, t
     assert said["mask_bits"] <= 1.03 * binary
     if events:
         assert said["value_bytes"] <= 1.05 * draw_entropy(*left)
+
+
+@attrs.frozen
+class Rates:
+    """A reinitializer of these rates, parameter by parameter."""
+
+    given: dict[str, float]
+
+    def rates(self, names):
+        return {name: self.given[name] for name in names}
+
+
+MASKS = {name: torch.tensor([True, False]) for name in "ab"}
+DRAWS = {"a": torch.tensor([0, 3], dtype=torch.int32), "b": torch.tensor([2, 0])}
+
+
+def test_coins_of_one_rate_are_known_and_their_last_event():
+    """A pruned weight may stand at the last event: "a" holds 3."""
+    iterand = prunekit.component("reinit", "iterand", rate=0.25)
+    assert shipping.coins_of(iterand, MASKS, DRAWS) == Coins(0.25, 3)
+    assert shipping.coins_of(Rates({"a": 0.5, "b": 0.5, "c": 0.1}), MASKS, DRAWS) == Coins(0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("reinit", "draws"),
+    [
+        (Rates({"a": 0.5, "b": 0.25}), DRAWS),
+        (prunekit.component("reinit", "none"), DRAWS),
+        (None, DRAWS),
+        (Rates({"a": 0.5, "b": 0.5}), {}),
+    ],
+    ids=["two rates", "none", "no reinitializer", "no redraws"],
+)
+def test_other_redraws_are_no_coins(reinit, draws):
+    assert shipping.coins_of(reinit, MASKS, draws) is None
+
+
+def test_a_run_whose_weights_were_never_redrawn_has_coins_of_no_event():
+    iterand = prunekit.component("reinit", "iterand", rate=0.25)
+    none = {"a": torch.zeros(2, dtype=torch.int32), "b": torch.empty(0, dtype=torch.int32)}
+    assert shipping.coins_of(iterand, MASKS, none) == Coins(0.25, 0)

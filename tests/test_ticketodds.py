@@ -167,7 +167,7 @@ HOSTILE = [
     (rate(float("nan")), "no number"),
     (rate(10**400), "damaged ticket"),
     (rate(0.25), "damaged ticket"),
-    (events(2**40), "no coins"),
+    (events(2**40), "too many for a file of its size"),
     (events(2**31), "too many for a file of its size"),
     (events(2**16 - 1), "too many for a file of its size"),
     (events(-1), "no count"),

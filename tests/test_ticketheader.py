@@ -1,0 +1,94 @@
+"""A header is read as it was written, or refused."""
+
+from __future__ import annotations
+
+import json
+
+import attrs
+import pytest
+
+from prunekit.ticketheader import Header, Part, header_from
+from prunekit.ticketstreams import Coins
+from tests.tinytickets import header
+
+PARTS = Part("a", (4, 5, 3, 3), 70), Part("b", (10, 20), 200), Part("c", (0, 3), 0)
+
+
+def full(**changes):
+    """A header that says something everywhere."""
+    given = {"parts": PARTS, "constants": {"bn.bias": 0.1}, "values": "draws", "sha256": "ab"}
+    return attrs.evolve(header("kaiming-uniform"), **given | changes)
+
+
+def as_read(said):
+    return json.loads(json.dumps(attrs.asdict(said)))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        full(),
+        full(coins=Coins(0.1, 117)),
+        full(coins=Coins(1, 0), shift=3),
+        full(coins=Coins(5e-324, 2**32 - 1)),
+        full(arch=None, values="signs", parts=(Part("a", (2, 2), 3, 2),), seed=2**64 - 1),
+    ],
+)
+def test_a_header_comes_back_from_json(said):
+    found = header_from(as_read(said))
+    assert found == said
+    assert isinstance(found, Header)
+
+
+def test_weights_are_counted():
+    assert (full().total, full().kept) == (180 + 200, 270)
+
+
+def test_streams_are_of_the_parts_and_the_events_of_the_coins():
+    said = full(coins=Coins(0.1, 5), seed=9)
+    assert said.streams.names == ["a", "b", "c"]
+    assert said.streams.shapes == [(4, 5, 3, 3), (10, 20), (0, 3)]
+    assert said.streams.seeds == Coins(0.1, 5).seeds(9)
+    assert (said.streams.seeds.init, len(said.streams.seeds.coins)) == (9, 5)
+
+
+@pytest.mark.parametrize(
+    ("coins", "values", "message"),
+    [
+        ({"rate": 1.01, "events": 2}, "draws", "no coins"),
+        ({"rate": -1, "events": 2}, "draws", "no coins"),
+        ({"rate": 0.1, "events": 2}, "signs", "no coins"),
+        ({"rate": 0.1, "events": 2}, "initial", "no coins"),
+        ({"rate": float("inf"), "events": 2}, "draws", "no number"),
+        ({"rate": True, "events": 2}, "draws", "no number"),
+        ({"rate": "0.1", "events": 2}, "draws", "no number"),
+        ({"rate": 0.1, "events": True}, "draws", "no count"),
+        ({"rate": 0.1, "events": 2.0}, "draws", "no count"),
+        ({"rate": 0.1, "events": -1}, "draws", "no count"),
+    ],
+)
+def test_other_coins_are_refused(coins, values, message):
+    given = as_read(full()) | {"coins": coins, "values": values}
+    with pytest.raises(ValueError, match=message):
+        header_from(given)
+
+
+@pytest.mark.parametrize("coins", [3, "x", [], [0.1, 2], {"rate": 0.1}, {"events": 2}, {}])
+def test_what_is_no_coins_at_all_is_refused(coins):
+    with pytest.raises((TypeError, KeyError)):
+        header_from(as_read(full()) | {"coins": coins})
+
+
+@pytest.mark.parametrize(("kept", "turned"), [(181, 0), (3, 4)])
+def test_more_than_there_is_cannot_be_kept_or_turned(kept, turned):
+    given = as_read(full())
+    given["parts"][0] |= {"kept": kept, "turned": turned}
+    with pytest.raises(ValueError, match=f"a keeps {kept} of 180 weights"):
+        header_from(given)
+
+
+def test_a_parameter_has_one_part():
+    given = as_read(full())
+    given["parts"].append(given["parts"][0])
+    with pytest.raises(ValueError, match="a parameter is named twice"):
+        header_from(given)
