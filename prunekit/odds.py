@@ -86,17 +86,16 @@ def fit(features: Integers, groups: Integers, bits: Integers, count: int) -> Odd
     Adam on the cross entropy, from a fixed seed. Another machine's may differ: they are stored.
     """
     steps = min(STEPS, PASSES * len(bits) // BATCH)
-    rng = torch.Generator().manual_seed(0)
-    known = features.shape[1]
-    layers = [
-        nn.Parameter(torch.randn(size, generator=rng) / math.sqrt(max(size[0] - 1, 1)))
-        for size in sizes(known, count)
-    ]
-    optimizer = torch.optim.Adam(layers, lr=RATE)
-    with torch.enable_grad():
+    known, rng = features.shape[1], np.random.default_rng(0)
+    with torch.inference_mode(False), torch.enable_grad():
+        layers = [
+            nn.Parameter(torch.from_numpy(rng.standard_normal(size, np.float32) / size[0] ** 0.5))
+            for size in sizes(known, count)
+        ]
+        optimizer = torch.optim.Adam(layers, lr=RATE)
         for step in range(steps):
             optimizer.param_groups[0]["lr"] = RATE * (1 - step / steps)
-            some = torch.randint(len(bits), (BATCH,), generator=rng).numpy()
+            some = rng.integers(len(bits), size=BATCH)
             x = torch.from_numpy(features[some]).float() / ONE
             logits = _logits(layers, x, torch.from_numpy(groups[some]).long() + known)
             truth = torch.from_numpy(bits[some]).float()

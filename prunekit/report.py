@@ -245,7 +245,8 @@ def print_run(run: Run) -> None:
 
 def few_redraws(events: int | None, spec: Mapping[str, Any]) -> list[str]:
     """A line where the redraws inside training are too few to matter; none between rounds."""
-    period = spec.get("reinit", {}).get("period")
+    reinit = spec.get("reinit")
+    period = reinit.get("period") if isinstance(reinit, dict) else None
     if events is None or period is None or events >= FEW:
         return []
     return [FEW_REDRAWS.format(events, period)]

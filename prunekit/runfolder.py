@@ -88,7 +88,9 @@ class RunFolder:
             raise SpecError(f"{self.path} holds no run (no spec.toml); give the folder of a run")
 
     def require_empty(self) -> None:
-        """SpecError when the folder holds a run or anything else."""
+        """SpecError when the folder holds a run or anything else, StorageError for a file."""
+        if self.path.exists() and not self.path.is_dir():
+            raise StorageError(f"cannot create {self.path}: it is a file; choose another --out")
         if self.holds_run():
             raise SpecError(
                 f"{self.path} holds a run; continue it with `prunekit resume {self.path}` or "

@@ -137,6 +137,8 @@ def plan(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
     built = build_model(spec, data)
     network = Network.of(built.model, spec.prune.include, spec.prune.exclude, data.input_shape)
     refuse_idle_in(network, spec)
+    for name in spec.observers:
+        plugins.load(name)
     flops = count_flops(built.model, data.input_shape, network.layers)
     parameters = sum(p.numel() for p in built.model.parameters())
     return {

@@ -241,13 +241,15 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, monkeypatch, cap
         (("--device", "cpu", "--train.cuda_graph"), "train.cuda_graph needs a CUDA device"),
         (("--out", "."), "is not empty (notes.txt); choose another --out"),
         (("--out", ".", "--seeds", "2"), "holds a run, and --seeds makes several"),
+        (("--out", "notes.txt"), "cannot create notes.txt: it is a file; choose another --out"),
+        (("--observers", "nosuch"), "nosuch"),
     ],
 )
 def test_a_dry_run_refuses_what_the_run_refuses(flags, message, dry, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ("spec.toml" if "--seeds" in flags else "notes.txt")).write_text("")
     code, err = errors(capsys, "run", *TINY[:3], *flags, *dry)
-    assert code == 2
+    assert code == (4 if "cannot create" in message else 2)
     assert message in err
     assert len(list(tmp_path.iterdir())) == 1
 

@@ -88,3 +88,14 @@ def test_a_look_is_taken_once_and_leaves_no_trace() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(module.training for module in model.modules())
     assert [p.requires_grad for p in model.parameters()] == [False] + [True] * 5
+
+
+def test_ignored_labels_and_outputs_of_eval_mode_are_let_pass() -> None:
+    check_fit(nn.Linear(4, 2), FLAT, torch.where(LABELS == 1, -100, LABELS))
+    check_fit(nn.Linear(4, 2), FLAT, torch.full_like(LABELS, -100))
+
+    class Detector(nn.Linear):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x) if self.training else {"boxes": x}
+
+    check_fit(Detector(4, 2), FLAT, LABELS)
