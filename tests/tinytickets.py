@@ -49,11 +49,11 @@ def redrawn_run(folder):
 
 
 def large_run(folder):
-    """One of 270,400 uniform weights that were redrawn eleven times."""
+    """One of 270,400 uniform weights that were redrawn eleven times; its masks move far."""
     arch = prunekit.component("arch", "mlp", hidden=(1200, 160))
     init = prunekit.component("init", "kaiming-uniform")
     reinit = prunekit.component("reinit", "iterand", period=2, rate=0.5)
-    return run_of(folder, arch=arch, init=init, reinit=reinit)
+    return run_of(folder, arch=arch, init=init, reinit=reinit, train=Train(epochs=1, lr=30.0))
 
 
 def header(init, seed=1):
