@@ -210,6 +210,18 @@ def test_equal_bits_give_equal_odds_and_leave_chance_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_the_caller_s_defaults_change_no_odds():
+    features, group, bits, _ = known_bits(9_000, 2)
+    expected = fit(features, group, bits, 2).flat
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode(), torch.device("meta"):
+            found = fit(features, group, bits, 2).flat
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert (found == expected).all()
+
+
 @pytest.mark.parametrize("size", [0, 1])
 def test_too_few_bits_still_have_odds(size):
     given = np.zeros((size, 3), np.int16), np.zeros(size, np.int64), np.ones(size, bool)
