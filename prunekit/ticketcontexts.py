@@ -71,14 +71,18 @@ def blocks(
     for group, (name, shape) in enumerate(zip(names, shapes, strict=True)):
         total, kernel = math.prod(shape), max(math.prod(shape[2:]), 1)
         width = max(shape[-1], 1) if len(shape) > 2 else 1
-        size = block_size(kernel, events, rate)
+        size = block_size(kernel, room(events, rate))
         for begin in range(0, total, size):
             yield Block(group, name, begin, min(size, total - begin), kernel // width, width)
 
 
-def block_size(kernel: int, events: int, rate: float) -> int:
+def room(events: int, rate: float) -> int:
+    """Cells that are kept for one element."""
+    return max(events + 1, math.ceil(8 * rate * events), LEAST_EACH)
+
+
+def block_size(kernel: int, each: int) -> int:
     """Elements of a block: as many whole kernels as CELLS has room for, at least one."""
-    each = max(events + 1, math.ceil(8 * rate * events), LEAST_EACH)
     return max(1, CELLS // each // kernel) * kernel
 
 

@@ -19,6 +19,7 @@ from prunekit.draws import fold
 from prunekit.entropy import Integers, Reader
 from prunekit.odds import Odds
 from prunekit.ticketcontexts import (
+    CELLS,
     FEATURES,
     Block,
     Coder,
@@ -29,13 +30,15 @@ from prunekit.ticketcontexts import (
     blocks,
     code_draws,
     code_masks,
+    room,
 )
 
 STREAMS = "masks", "signs", "draws"
 SAMPLE = 1 << 20  # bits from which odds are fitted, about
-MOST_EVENTS, FREE_COINS, COINS_PER_BYTE = 2**16, 2**32, 8192
-FREE_STEPS, BYTES_PER_STEP = 2**16, 4
-"""What a file may ask for: a minute of coins for 10 MB, more than ImageNet's 1,040 events need."""
+MOST_EVENTS = 2**16
+FREE_CELLS, CELLS_PER_BYTE = 2**30, 2**14
+FREE_STEPS, BYTES_PER_STEP = 2**16, 2
+"""What a file may ask for: as much as ResNet-50 after ImageNet's 1,040 events needs, a byte."""
 
 
 @attrs.frozen
@@ -46,18 +49,20 @@ class Coins:
     events: int
 
     def bearable(self, shapes: Sequence[Sequence[int]], size: int) -> bool:
-        """Whether an honest file of `size` bytes may ask for so many, one a weight and event.
+        """Whether an honest file of `size` bytes may ask for so much.
 
-        And for so many steps: a block takes one for each event and each place in its kernels.
+        A weight takes a cell for each event; a block of them one step for each event and each place
+        in a kernel, all kernels at once, and must have room for a kernel.
         """
-        thrown = sum(map(math.prod, shapes)) * self.events
-        steps = 0
+        each, cells, steps, roomy = room(self.events, self.rate), 0, 0, True
         for shape in shapes:
-            kernel = max(math.prod(shape[2:]), 1)
-            count = -(-math.prod(shape) // block_size(kernel, self.events, self.rate))
-            steps += count * (kernel + self.events)
-        few = self.events < MOST_EVENTS and steps <= FREE_STEPS + size // BYTES_PER_STEP
-        return few and thrown <= FREE_COINS + COINS_PER_BYTE * size
+            kernel, total = max(math.prod(shape[2:]), 1), math.prod(shape)
+            roomy &= kernel * each <= CELLS
+            cells += total * each
+            steps += -(-total // block_size(kernel, each)) * (kernel + self.events)
+        roomy &= cells <= FREE_CELLS + CELLS_PER_BYTE * size
+        roomy &= steps <= FREE_STEPS + size // BYTES_PER_STEP
+        return roomy and self.events < MOST_EVENTS
 
     def seeds(self, seed: int) -> Seeds:
         events = tuple(fold(seed, "reinit", event) for event in range(1, self.events + 1))

@@ -21,6 +21,7 @@ from prunekit.ticketcontexts import (
     blocks,
     code_draws,
     code_masks,
+    room,
     root,
     size,
     stacked,
@@ -61,11 +62,11 @@ def test_empty_parameters_have_no_blocks():
 
 
 def test_a_block_has_room_for_its_cells_and_its_offers():
-    assert block_size(1, 2**15 - 1, 0.1) == 2**10  # as many cells as there may be
-    assert block_size(9, 2**15 - 1, 0.1) == 113 * 9
-    assert block_size(1, 0, 1.0) == 2**19  # of few draws, as many features as there may be
-    assert block_size(1, 2**12, 1.0) == 2**10  # of draws that all are offers, an eighth
-    assert block_size(2**26, 5, 0.1) == 2**26  # one kernel at least
+    assert block_size(1, room(2**15 - 1, 0.1)) == 2**10  # as many cells as there may be
+    assert block_size(9, room(2**15 - 1, 0.1)) == 113 * 9
+    assert block_size(1, room(0, 1.0)) == 2**19  # of few draws, as many features as there may be
+    assert block_size(1, room(2**12, 1.0)) == 2**10  # of draws that all are offers, an eighth
+    assert block_size(2**26, room(5, 0.1)) == 2**26  # one kernel at least
 
 
 def slow_offers(block, seeds, total):

@@ -178,7 +178,7 @@ HOSTILE = [
     (put("values", value="initial"), "no coins"),
     (shape(1, 1, 512, 512), "too many for a file of its size"),
     (shape(1, 1, 2**12, 2**13), "too many for a file of its size"),
-    (shape(2**13, 2**12), "damaged ticket"),
+    (shape(2**13, 2**12), "too many for a file of its size"),
     (shape(2**40, 2**40), "weights, more than"),
     (shape(24, 64, 3), "damaged ticket"),
     (put("parts", 0, "kept", value=1000), "do not keep as many weights as the header says"),

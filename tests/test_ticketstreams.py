@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import attrs
 import numpy as np
 import pytest
 import torch
+import torchvision
 
 from prunekit.ticketcontexts import FEATURES
 from prunekit.ticketstreams import STREAMS, Coins, Shapes, Truth, coded, decoded
@@ -196,7 +198,7 @@ def test_draws_cost_less_than_their_entropy_alone():
         (Coins(0.1, 117), [(512, 512, 3, 3)] * 5, 3_000_000, True),
         (Coins(0.1, 1040), [(512, 512, 3, 3)] * 11, 8_000_000, True),  # as ResNet-50 on ImageNet
         (Coins(0.1, 1040), [(512, 512, 3, 3)] * 11, 100_000, False),
-        (Coins(0.1, 1), [(2**26,)], 0, True),
+        (Coins(0.1, 1), [(2**26,)], 2**22, True),
         (Coins(0.1, 2**16), [], 0, False),
         (Coins(0.1, 2**40), [(1,)], 2**30, False),
         (Coins(0.1, 2**16 - 1), [(2**16,)], 0, False),  # 128 blocks of many events
@@ -204,8 +206,18 @@ def test_draws_cost_less_than_their_entropy_alone():
         (Coins(0.1, 1), [(1, 1, 2**60, 2**60)], 2**30, False),
         (Coins(0.1, 1), [(1, 1, 9, 9)] * 900, 0, False),
         (Coins(0.1, 300), [(2**25,)], 0, False),
-        (Coins(0.1, 300), [(2**25,)], 2**20, True),
+        (Coins(0.1, 300), [(2**25,)], 2**22, True),
+        (Coins(0.99, 2**15 - 1), [(1, 1, 128, 256)], 12_000, False),  # one kernel of 2^30 cells
+        (Coins(0.99, 63), [(2**13, 2**13)], 12_000, False),  # 4 10^9 offers
     ],
 )
 def test_a_file_may_ask_for_what_an_honest_one_of_its_size_needs(coins, shapes, size, bearable):
     assert coins.bearable(shapes, size) is bearable
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"])
+def test_every_network_of_the_imagenet_recipes_may_have_their_1040_events(name):
+    with torch.device("meta"):
+        model = getattr(torchvision.models, name)()
+    shapes = [tuple(p.shape) for p in model.parameters() if p.ndim > 1]
+    assert Coins(0.1, 1040).bearable(shapes, sum(map(math.prod, shapes)) // 8)
