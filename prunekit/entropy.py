@@ -9,8 +9,8 @@ after frequencies that sum to c_s, takes log2(2^16 / f_s) bits:
     x  ->  floor(x / f_s) * 2^16 + c_s + x mod f_s
 
 and a state that would leave its interval gives its low 32 bits away first. Symbol i goes to lane
-i mod lanes, so that numpy works on all lanes at once. Everything is integers: equal input, equal
-bytes, on any machine.
+i mod lanes, so that numpy works on all lanes at once. All that is decoded is integers, the same on
+any machine.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def of_elements(block: Block, seeds: Seeds, offers: Offers) -> tuple[Integers, I
     """The sign of each element's first draw, and features (n, F) relative to it."""
     first, last = offers.start[:-1], offers.start[1:] - 1
     sign = np.where(offers.word < 0, -1, 1)
-    own, each = sign[first], np.arange(block.count)
+    own, each = sign[first], np.arange(block.count, dtype=np.int64)
     score = block.words(seeds.scores, draws.SCORES, each) >> 25
     agreeing = np.add.reduceat(sign, first) * own
     events = len(seeds.coins) + 1
@@ -235,7 +235,8 @@ def of_offers(
     beginning = np.where((offers.word[first] < 0) == minus[element], 1, -1) * size(
         offers.word[first]
     )
-    score = (block.words(seeds.scores, draws.SCORES, np.arange(block.count)) >> 25)[element]
+    each = np.arange(block.count, dtype=np.int64)
+    score = (block.words(seeds.scores, draws.SCORES, each) >> 25)[element]
     near, agree = around(block, kept, minus)
     pull = sign * (offers.pull[pick] - sign * size(word) * offers.until[pick])
     return stacked([

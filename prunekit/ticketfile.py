@@ -62,9 +62,9 @@ class Ticket:
 
 
 def write(ticket: Ticket, path: str | Path) -> None:
-    """Write a ticket, atomically; the same ticket gives the same bytes."""
-    coded = [_by_tables(ticket), *_by_odds(ticket)]
-    header, tensors = min(coded, key=lambda each: sum(t.nbytes for t in each[1].values()))
+    """Write a ticket, atomically. Equal tickets give equal bytes; with odds, on one machine."""
+    forms = [_by_tables(ticket), *_by_odds(ticket)]
+    header, tensors = min(forms, key=lambda each: sum(t.nbytes for t in each[1].values()))
     tensors |= {STATE + name: tensor for name, tensor in ticket.state.items()}
     text = json.dumps(attrs.asdict(header), separators=(",", ":"))
     write_tensors(path, tensors, {"kind": KIND, "ticket": text})
@@ -135,7 +135,7 @@ def opened(path: str | Path) -> tuple[dict[str, Tensor], Header]:
         if given["version"] != VERSION:
             raise StorageError(
                 f"{path} is a ticket of version {given['version']!r}, this prunekit reads "
-                f"{VERSION}; install a newer one"
+                f"{VERSION}; install the one that wrote it, or save it again"
             )
         if "masks" not in tensors:
             raise ValueError("it has no masks")

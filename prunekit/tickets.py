@@ -69,7 +69,7 @@ def load(
 def info(path: str | Path) -> dict[str, Any]:
     """What a ticket says, and how its bytes are spent; builds nothing.
 
-    `mask_bits` is bits a weight, with `mask_entropy` the least that each layer's density allows;
+    `mask_bits` is bits a weight, with `mask_entropy` that of each layer's density;
     `value_bits` is bits a kept weight.
     """
     tensors, header = ticketfile.opened(path)
