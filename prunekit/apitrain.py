@@ -83,7 +83,8 @@ def learn(
     Afterwards the model holds weight * mask; biases, norms and whatever else it has stay as they
     were and are not trained. scorer: one that learns; sampler, allocation and
     density (in (0, 1)) are those it suggests unless given. init: the law from which `reinit`
-    redraws pruned weights. data, test, device, options: as in `train`.
+    redraws pruned weights. data, test, device, options: as in `train`. Where it fails or is
+    interrupted, the model holds its weights unpruned, redrawn ones as they were by then.
     Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
     """
     scorer = component_from("scorer", scorer, Plugins())
@@ -110,7 +111,12 @@ def learn(
         law = law_of(inner, init, seed)
         owner = LearnedScores(network, scorer, sampler, budget, reinit, law, seed)
         owner.also_differentiate(needed)
-        history = _trained(model, owner, data, test, settings, seed, place)
+        try:
+            history = _trained(model, owner, data, test, settings, seed, place)
+        except BaseException:  # an interrupt too
+            owner.freeze(None)
+            network.mask(None)
+            raise
     masks = Masks(network.masks or {})
     check_alike(model, {"the learned masks": masks.digest()})
     return masks, history
@@ -137,7 +143,7 @@ def _prepared(
     for name in options.keys() - set(known):
         raise SpecError(f"a training has no option {name!r}; it has {', '.join(known)}")
     here = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    place = pick_device(device) if device else here
+    place = pick_device(device) if device is not None else here
     settings = filled(Train(epochs=epochs, **options), "train", {})
     check_wrapped(model, place, settings)
     move(model, place, settings)

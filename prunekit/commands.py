@@ -184,6 +184,8 @@ def save_ticket(given: argparse.Namespace) -> int:
 def load_ticket(given: argparse.Namespace) -> int:
     from prunekit import report, ticketforms
 
+    if Path(given.out).resolve() == Path(given.ticket).resolve():
+        raise SpecError(f"--out {given.out} is the ticket itself; choose another file")
     options = {"arch": given.arch, "device": given.device, "most_weights": given.most_weights}
     with report.waiting("rebuilding the network"):
         getattr(ticketforms, TICKET_FORMS[given.to])(given.ticket, given.out, **options)

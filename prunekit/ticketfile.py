@@ -62,7 +62,7 @@ class Ticket:
 
 
 def write(ticket: Ticket, path: str | Path) -> None:
-    """Write a ticket, atomically. Equal tickets give equal bytes; with odds, on one machine."""
+    """Write a ticket, atomically. Equal tickets give equal bytes, but for odds fitted twice."""
     forms = [_by_tables(ticket), *_by_odds(ticket)]
     header, tensors = min(forms, key=lambda each: sum(t.nbytes for t in each[1].values()))
     tensors |= {STATE + name: tensor for name, tensor in ticket.state.items()}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 import prunekit
 from prunekit import SpecError
@@ -47,3 +47,16 @@ def test_what_cannot_be_learned_from_is_refused(
 def test_a_training_refuses_an_option_that_it_has_not() -> None:
     with pytest.raises(SpecError, match="a training has no option 'epoch'"):
         prunekit.train(nn.Linear(4, 2), None, PAIRS, epoch=3)
+
+
+@pytest.mark.parametrize("signs", [True, False], ids=["signs", "floats"])
+def test_a_failed_learning_leaves_the_weights_unpruned(signs: bool) -> None:
+    model = nn.Linear(4, 2)
+    if signs:
+        nn.init.constant_(model.weight, 0.5)
+    before = model.weight.detach().clone()
+    late = TensorDataset(torch.randn(8, 4), torch.tensor([0] * 7 + [5]))
+    with pytest.raises(IndexError, match="5 is out of bounds"):
+        prunekit.learn(model, "edge-popup", DataLoader(late, 4))
+    assert torch.equal(model.weight, before)
+    assert torch.count_nonzero(before) == 8

@@ -7,6 +7,7 @@ import torch
 import prunekit
 from prunekit import export, ticketfile, ticketforms, tickets
 from prunekit.build import apply_init
+from prunekit.cli import main
 from prunekit.errors import SpecError, StorageError
 from prunekit.network import Network
 from prunekit.shipping import ticket_of
@@ -67,3 +68,10 @@ def test_onnx_computes_what_the_ticket_s_network_computes(ticket, tmp_path):
     x = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0))
     (found,) = program.run(None, {program.input_names[0]: x.numpy()})
     torch.testing.assert_close(torch.from_numpy(found), tickets.load(ticket)(x).detach())
+
+
+def test_a_ticket_is_not_overwritten_by_what_is_made_of_it(ticket, capsys):
+    before = ticket.read_bytes()
+    assert main(["ticket", "load", str(ticket), "--out", str(ticket)]) == 2
+    assert "is the ticket itself; choose another file" in capsys.readouterr().err
+    assert ticket.read_bytes() == before
