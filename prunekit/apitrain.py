@@ -111,15 +111,22 @@ def learn(
         law = law_of(inner, init, seed)
         owner = LearnedScores(network, scorer, sampler, budget, reinit, law, seed)
         owner.also_differentiate(needed)
-        try:
+        with unpruned_by_errors(owner):
             history = _trained(model, owner, data, test, settings, seed, place)
-        except BaseException:  # an interrupt too
-            owner.freeze(None)
-            network.mask(None)
-            raise
     masks = Masks(network.masks or {})
     check_alike(model, {"the learned masks": masks.digest()})
     return masks, history
+
+
+@contextmanager
+def unpruned_by_errors(owner: LearnedScores) -> Iterator[None]:
+    """After an error or an interrupt the network holds all of its weights."""
+    try:
+        yield
+    except BaseException:
+        owner.freeze(None)
+        owner.network.mask(None)
+        raise
 
 
 @contextmanager
