@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import tarfile
 import tempfile
 import urllib.request
@@ -55,7 +56,20 @@ def unpack(archive: IO[bytes], folder: Path, keep: str) -> None:
         tempfile.TemporaryDirectory(dir=folder.parent) as place,
         tarfile.open(fileobj=archive) as members,
     ):
-        wanted = [member for member in members if re.match(keep, member.name)]
-        members.extractall(place, wanted, filter="data")
+        for member in members:
+            if member.isfile() and re.match(keep, member.name):
+                unpack_file(members, member, Path(place).resolve())
         (top,) = Path(place).iterdir()
         top.rename(folder)
+
+
+def unpack_file(members: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
+    """Write one file below `place`; ValueError where its name leads out of it."""
+    path = (place / member.name).resolve()
+    if not path.is_relative_to(place):
+        raise ValueError(f"{member.name} is outside the destination")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = members.extractfile(member)
+    assert content is not None  # it is a file
+    with content, path.open("wb") as file:
+        shutil.copyfileobj(content, file)
