@@ -38,7 +38,7 @@ SAMPLE = 1 << 20  # bits from which odds are fitted, about
 MOST_EVENTS = 2**16
 FREE_CELLS, CELLS_PER_BYTE = 2**30, 2**14
 FREE_STEPS, BYTES_PER_STEP = 2**16, 2
-"""What a file may ask for: as much as ResNet-50 after ImageNet's 1,040 events needs, a byte."""
+"""What a file may ask for, and more for each byte: ImageNet's 1,040 events fit in."""
 
 
 @attrs.frozen
@@ -117,11 +117,13 @@ class Truth:
 
 def coded(given: Shapes, truth: Truth) -> dict[str, tuple[bytes, Odds]] | None:
     """Each stream and its odds; None where a weight stands at a draw that no coin offered it."""
-    fitted = [sample.fit(len(given.names)) for sample in _sampled(given, truth)]
-    writers = [_Writer(each) for each in fitted]
-    for block, offers in given.offered(given.blocks()):
-        if not _code(block, given.seeds, offers, truth, writers):
-            return None
+    try:
+        fitted = [sample.fit(len(given.names)) for sample in _sampled(given, truth)]
+        writers = [_Writer(each) for each in fitted]
+        for block, offers in given.offered(given.blocks()):
+            _code(block, given.seeds, offers, truth, writers)
+    except NeverOffered:
+        return None
     streams = [entropy.encode_bits(writer.parts) for writer in writers]
     return dict(zip(STREAMS, zip(streams, fitted)))
 
@@ -152,19 +154,17 @@ def decoded(
 
 def _code(
     block: Block, seeds: Seeds, offers: Offers, truth: Truth, coders: Sequence[Coder]
-) -> bool:
-    """Give the bits of a block to the coders; False where a draw number was never offered."""
+) -> None:
+    """Give the bits of a block to the coders; NeverOffered for a draw number that no coin gave."""
     kept, minus, numbers = truth.in_block(block, seeds)
     code_masks(block, seeds, offers, (coders[0], coders[1]), (kept, minus))
-    try:
-        found = code_draws(block, seeds, offers, kept, minus, coders[2], numbers)
-    except NeverOffered:
-        return False
-    return bool((found == numbers).all())
+    found = code_draws(block, seeds, offers, kept, minus, coders[2], numbers)
+    if (found != numbers).any():
+        raise NeverOffered(f"a kept weight of {block.name} stands at a draw that no coin offered")
 
 
 def _sampled(given: Shapes, truth: Truth) -> list[_Sample]:
-    """Some bits of every stream, from two blocks of each parameter at least."""
+    """Some bits of every stream, from a few blocks of each parameter."""
     by_group: dict[int, list[Block]] = {}
     for block in given.blocks():
         by_group.setdefault(block.group, []).append(block)
