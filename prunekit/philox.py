@@ -28,8 +28,9 @@ ROUNDS = 10
 CONSTANT = 2
 """Rounds in which half of the words are still the same for all blocks of one draw."""
 MASK = 0xFFFFFFFF
-BLOCKS = 16_384
-"""Blocks that are computed at once: their arrays stay in a core's second-level cache."""
+BLOCKS = 32_768
+"""Blocks that are computed at once: NumPy's calls cost little beside them, and cores' caches hold
+their arrays."""
 
 _PRODUCTS = np.array(MULTIPLIERS, np.uint64).reshape(2, 1)
 _FACTORS = (_PRODUCTS, _PRODUCTS[::-1].copy())
@@ -56,11 +57,20 @@ def round_keys(key: tuple[int, int]) -> Iterator[tuple[int, int]]:
         yield key[0] + number * WEYL[0] & MASK, key[1] + number * WEYL[1] & MASK
 
 
-def blocks(address: Address, index: Words, draw: int | npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+def room(size: int = BLOCKS) -> Words:
+    """Memory in which `blocks` may compute `size` blocks; who calls it often gives it each time."""
+    return np.empty((4, 2, size), np.uint64)
+
+
+def blocks(
+    address: Address, index: Words, draw: int | npt.NDArray[Any], within: Words | None = None
+) -> npt.NDArray[np.int32]:
     """The words of the blocks `index`, int32 (len(index), 4): the bits of unsigned words.
 
-    draw: below 2^32, one for all blocks or one for each.
+    draw: below 2^32, one for all blocks or one for each. within: a `room` for as many blocks; the
+    words lie in it, until it is given again.
     """
+    count = len(index)
     keys = np.array([*round_keys(address.key)], np.uint64)
     counter = (
         index,
@@ -70,9 +80,9 @@ def blocks(address: Address, index: Words, draw: int | npt.NDArray[Any]) -> npt.
     )
     for first, second in keys[:CONSTANT]:
         counter = one_round(*counter, first, second)
-    even, odd = np.empty((2, 2, len(index)), np.uint64)
+    within = room(count) if within is None else within
+    even, odd, product = within[:3, :, :count]
     even[0], odd[0], even[1], odd[1] = counter
-    product = np.empty_like(even)
     for number, pair in enumerate(keys[CONSTANT:, :, None]):
         # The rows change places in every round; that of word 0 takes the first key.
         swapped = number % 2
@@ -84,9 +94,9 @@ def blocks(address: Address, index: Words, draw: int | npt.NDArray[Any]) -> npt.
             np.bitwise_and(product, _LOW, out=product)
             odd, product = product, odd
     np.left_shift(product, _HALF, out=product)
-    packed = np.empty((len(index), 2), "<u8")
+    packed = within[3].reshape(-1)[: 2 * count].reshape(count, 2)
     np.bitwise_or(even, product, out=packed.T)
-    return packed.view("<i4")
+    return packed.astype("<u8", copy=False).view("<i4")
 
 
 def one_round(c0: Any, c1: Any, c2: Any, c3: Any, first: Any, second: Any) -> tuple[Any, ...]:
