@@ -11,7 +11,6 @@ import attrs
 import torch
 import torch.nn.functional as F
 import torch.nn.utils.prune
-from learned_steps import dense_steps, learned_steps
 from straightforward_scores import straightforward_grasp, straightforward_snip
 from straightforward_synflow import straightforward_synflow
 from torch import Tensor, nn
@@ -173,15 +172,6 @@ def redraw(model: str = "resnet18", rate: float = 0.1) -> Case:
     return Case(ours, theirs, "torch.rand, torch.where")
 
 
-def learned(batch_size: int, init: str) -> Case:
-    """Targets: 1.04 times the dense step at batch 32, 1.12 times at batch 8."""
-    return Case(
-        lambda: learned_steps(network("resnet18"), batch_size, init),
-        lambda: dense_steps(network("resnet18"), batch_size),
-        "dense steps, same loop",
-    )
-
-
 def command(*arguments: str) -> Callable[[], Call]:
     return lambda: (
         lambda: subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
@@ -214,10 +204,6 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "grasp": lambda: scorer("grasp", straightforward_grasp),
     "dense-step": lambda: step("resnet20", 1.0, "plain torch"),
     "masked-step": lambda: step("resnet20", 0.1, "torch.nn.utils.prune"),
-    "edge-popup-step-8": lambda: learned(8, "kaiming-uniform"),
-    "edge-popup-step-32": lambda: learned(32, "kaiming-uniform"),
-    "edge-popup-signs-step-8": lambda: learned(8, "signed-constant"),
-    "edge-popup-signs-step-32": lambda: learned(32, "signed-constant"),
     "draw-weights": drawn_weights,
     "redraw": redraw,
     "convolution-norm": convolution_norm,

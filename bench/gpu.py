@@ -37,12 +37,12 @@ def net(model: str = "resnet18") -> nn.Module:
 
 def popup(batch: int, init: str, **given: object) -> Sides:
     ours = learned_steps(net(), batch, init, GPU, **given)
-    return ours, "dense step, same loop", dense_steps(net(), batch, GPU, **given), STEPS[GPU.type]
+    return ours, "dense step, same loop", dense_steps(net(), batch, GPU, **given), STEPS
 
 
 def recorded(batch: int) -> Sides:
     ours = dense_steps(net(), batch, GPU, cuda_graph=True, **BF16)
-    return ours, "not recorded", dense_steps(net(), batch, GPU, **BF16), STEPS[GPU.type]
+    return ours, "not recorded", dense_steps(net(), batch, GPU, **BF16), STEPS
 
 
 def redraw(init: str, rate: float = 0.1) -> Sides:

@@ -17,7 +17,7 @@ from prunekit.network import Network
 from prunekit.sampling import Budget
 from prunekit.training import Owner, Training, move
 
-STEPS = {"cpu": 20, "cuda": 100}
+STEPS = 100
 """In an epoch, whose end is part of what is measured: it masks and counts."""
 SHAPE, CLASSES = (3, 32, 32), 10
 CPU = torch.device("cpu")
@@ -43,31 +43,29 @@ class Noise:
         return iter(self.pairs[start:])
 
 
-def steps(
-    net: nn.Module,
-    owner: Owner,
-    batch: int,
-    device: torch.device = CPU,
-    epochs: int = 2,
-    **given: Any,
-) -> Callable[[], dict[str, float]]:
-    """The last epoch of a training whose others are done: all is warm.
-
-    given: other options of `prunekit.Train`.
-    """
+def training(
+    net: nn.Module, owner: Owner, noise: Noise, device: torch.device, epochs: int, **given: Any
+) -> Training:
+    """given: other options of `prunekit.Train`."""
     options = prunekit.Train(
-        epochs=epochs, batch_size=batch, lr=0.1, momentum=0.9, nesterov=False, weight_decay=1e-4,
-        schedule="constant", **given,
+        epochs=epochs, batch_size=len(noise.pairs[0][1]), lr=0.1, momentum=0.9, nesterov=False,
+        weight_decay=1e-4, schedule="constant", **given,
     )  # fmt: skip
-    noise = Noise.of(batch, device, STEPS[device.type])
-    training = Training(net, owner, noise, options, epochs, 0, "bench", device)
+    return Training(net, owner, noise, options, epochs, 0, "bench", device)
+
+
+def steps(
+    net: nn.Module, owner: Owner, batch: int, device: torch.device, epochs: int = 2, **given: Any
+) -> Callable[[], dict[str, float]]:
+    """The last epoch of a training whose others are done: all is warm."""
+    run = training(net, owner, Noise.of(batch, device, STEPS), device, epochs, **given)
     for _ in range(epochs - 1):
-        training.run_epoch(lambda: None)
-    return lambda: training.run_epoch(lambda: None)
+        run.run_epoch(lambda: None)
+    return lambda: run.run_epoch(lambda: None)
 
 
 def dense_steps(
-    net: nn.Module, batch: int, device: torch.device = CPU, **given: Any
+    net: nn.Module, batch: int, device: torch.device, **given: Any
 ) -> Callable[[], dict[str, float]]:
     move(net, device, prunekit.Train(**given))
     return steps(net, MaskedWeights.of(net, {}, device), batch, device, **given)
@@ -91,6 +89,6 @@ def learned_scores(
 
 
 def learned_steps(
-    net: nn.Module, batch: int, init: str, device: torch.device = CPU, **given: Any
+    net: nn.Module, batch: int, init: str, device: torch.device, **given: Any
 ) -> Callable[[], dict[str, float]]:
     return steps(net, learned_scores(net, init, "none", device, **given), batch, device, **given)

@@ -19,8 +19,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from steps import MALLOC
+
 ROOT = Path(__file__).parents[1]
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000"}
 KEEPS_BLOCKS = "-step"  # part of the names of these cases
 SIDES = ("ours", "theirs")
 
