@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from prunekit.accuracy import EpochBatches, evaluate
 from prunekit.api import components_of
 from prunekit.build import law_of
 from prunekit.data import Batches, Data
@@ -28,7 +29,7 @@ from prunekit.rounds import describe
 from prunekit.sampling import Allocation, Budget
 from prunekit.spec import Train
 from prunekit.structure import component_from
-from prunekit.training import EpochBatches, Owner, Training, evaluate, move, pick_device
+from prunekit.training import Owner, Training, move, pick_device
 
 History = list[dict[str, float]]
 
@@ -178,6 +179,7 @@ def _trained(
 
     def tried(part: Any, split: str) -> Tried:
         batches = epoch_batches(part, split, settings.batch_size or 1, place, seed)
+        check_some(batches)
         return Tried(batches, unwrapped(model), settings.amp)
 
     batches = tried(data, "train")
@@ -197,6 +199,18 @@ def _trained(
             line |= {f"test.{key}": value for key, value in result.items()}
         history.append({"epoch": training.epoch, **line})
     return history
+
+
+def check_some(batches: EpochBatches) -> None:
+    """SpecError where an epoch has no batch, or does not say how many it has."""
+    try:
+        count = len(batches)
+    except TypeError:
+        raise SpecError(
+            "an epoch's number of batches must be known; give the IterableDataset a __len__"
+        ) from None
+    if not count:
+        raise SpecError("the data give no batch; with drop_last an epoch needs a whole one")
 
 
 @attrs.frozen(eq=False)

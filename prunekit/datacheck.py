@@ -10,12 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunekit.accuracy import IGNORED, EpochBatches, autocast
 from prunekit.errors import PrunekitError, SpecError
 from prunekit.scoring import check_labels, scoring_mode
-from prunekit.training import EpochBatches, autocast
-
-IGNORED = -100
-"""The label that `F.cross_entropy` leaves out."""
 
 
 @attrs.define(eq=False)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from prunekit.accuracy import evaluate
 from prunekit.data import Batches, Data, Split
 from prunekit.resolve import acts, learns, reads
 from prunekit.scored import scored_batches
-from prunekit.training import evaluate
 
 if TYPE_CHECKING:
     from prunekit.job import Job

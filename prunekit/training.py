@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunekit.accuracy import EpochBatches, Pairs, as_logits, autocast, no_tally, tally
 from prunekit.draws import fold
 from prunekit.errors import NumericalError, SpecError, StorageError
 from prunekit.optimizing import lay_out, learning_rate, make_optimizer
 from prunekit.recorded import Recording
 from prunekit.rounds import Pruning
 from prunekit.spec import Train
-
-Pairs = Iterator[tuple[Tensor, Tensor]]
 
 LOOK_EVERY = 100  # steps between looks at the loss: a look waits for the device
 
@@ -47,14 +46,6 @@ class Owner(Protocol):
     def load_state(self, tensors: Mapping[str, Tensor]) -> None: ...
 
 
-class EpochBatches(Protocol):
-    """Batches as a pure function of the epoch: `epoch(e, start)` yields (x, y) from `start` on."""
-
-    def __len__(self) -> int: ...
-
-    def epoch(self, epoch: int, start: int = 0) -> Pairs: ...
-
-
 @attrs.define(eq=False)
 class Training:
     """One training of what `owner` owns in `model`, resumable at any step.
@@ -72,7 +63,7 @@ class Training:
     phase: str
     device: torch.device
     step: int = 0
-    totals: Tensor = attrs.field(init=False)  # loss sum, correct, examples of this epoch; float64
+    totals: Tensor = attrs.field(init=False)  # the tally of this epoch
     bad_step: Tensor = attrs.field(init=False)  # first step with a non-finite loss, or -1
     optimizer: torch.optim.Optimizer = attrs.field(init=False)
     scaler: torch.amp.GradScaler = attrs.field(init=False)
@@ -85,8 +76,7 @@ class Training:
         kind = self.device.type
         self.scaler = torch.amp.GradScaler(kind, enabled=self.options.amp == "fp16")
         self.forward = torch.compile(self.model) if self.options.compile else self.model
-        self.totals = torch.zeros(3, dtype=torch.float32 if kind == "mps" else torch.float64)
-        self.totals = self.totals.to(self.device)
+        self.totals = no_tally(self.device)
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=self.device)
 
     @property
@@ -120,10 +110,10 @@ class Training:
                 if self.step % self.steps_per_epoch:
                     after_step()
         self.look()
-        loss, correct, examples = self.totals.tolist()
+        loss, correct, counted = self.totals.tolist()
         self.totals.zero_()
         self.owner.settle()
-        line = {"train.loss": loss / examples, "train.accuracy": correct / examples, "lr": lr}
+        line = {"train.loss": loss / counted, "train.accuracy": correct / counted, "lr": lr}
         return line | self.owner.metrics()
 
     def _one_step(self, group: list[tuple[Tensor, Tensor]]) -> float:
@@ -161,15 +151,13 @@ class Training:
     def _forward(self, x: Tensor, y: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
         """What is differentiated, the mean cross-entropy of one batch, and the logits."""
         with autocast(self.device, self.options.amp):
-            logits = self.forward(x)
+            logits = as_logits(self.forward(x))
             loss = F.cross_entropy(logits, y, label_smoothing=self.options.label_smoothing)
         return self.scaler.scale(loss * share), loss, logits
 
     def _count(self, loss: Tensor, logits: Tensor, y: Tensor) -> None:
         """Keep the epoch's totals."""
-        correct = (logits.argmax(1) == y).sum()
-        seen = torch.full_like(correct, len(y))
-        self.totals += torch.stack([loss * len(y), correct, seen]).to(self.totals)
+        self.totals += tally(logits, y, loss, mean=True).to(self.totals)
         bad = ~torch.isfinite(loss) & (self.bad_step < 0)
         self.bad_step.masked_fill_(bad, self.step)
 
@@ -236,11 +224,6 @@ def check_device(device: torch.device, options: Train) -> None:
         raise SpecError(f"train.cuda_graph needs a CUDA device, not {device}; leave it out")
 
 
-def autocast(device: torch.device, amp: str) -> torch.autocast:
-    dtype = torch.float16 if amp == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, dtype=dtype, enabled=amp != "none")
-
-
 def _groups(pairs: Pairs, size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Lists of `size` batches; the last may be shorter."""
     group: list[tuple[Tensor, Tensor]] = []
@@ -251,26 +234,6 @@ def _groups(pairs: Pairs, size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
             group = []
     if group:
         yield group
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module, batches: EpochBatches, device: torch.device, amp: str = "none"
-) -> dict[str, float]:
-    """Mean cross-entropy in nats and accuracy in 0-1 over one pass, in eval mode."""
-    training = model.training
-    model.eval()
-    totals = torch.zeros(3, dtype=torch.float32 if device.type == "mps" else torch.float64)
-    totals = totals.to(device)
-    for x, y in batches.epoch(0):
-        with autocast(device, amp):
-            logits = model(x)
-        loss = F.cross_entropy(logits.float(), y, reduction="sum")
-        correct = (logits.argmax(1) == y).sum()
-        totals += torch.stack([loss, correct, torch.full_like(correct, len(y))]).to(totals)
-    model.train(training)
-    loss_sum, correct_sum, examples = totals.tolist()
-    return {"loss": loss_sum / examples, "accuracy": correct_sum / examples}
 
 
 def pick_device(text: str) -> torch.device:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import prunekit
 from prunekit import SpecError
@@ -47,6 +48,25 @@ def test_what_cannot_be_learned_from_is_refused(
 def test_a_training_refuses_an_option_that_it_has_not() -> None:
     with pytest.raises(SpecError, match="a training has no option 'epoch'"):
         prunekit.train(nn.Linear(4, 2), None, PAIRS, epoch=3)
+
+
+class Endless(IterableDataset):
+    def __iter__(self) -> Iterator[Any]:
+        return iter(PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("loader", "message"),
+    [
+        (DataLoader(PAIRS, 16, drop_last=True), "the data give no batch; with drop_last"),
+        (DataLoader(Endless(), 4), "number of batches must be known; give the IterableDataset"),
+    ],
+)
+def test_an_epoch_has_a_known_number_of_batches(loader: Any, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        prunekit.train(nn.Linear(4, 2), None, loader)
+    with pytest.raises(SpecError, match=message):
+        prunekit.train(nn.Linear(4, 2), None, PAIRS, test=loader)
 
 
 @pytest.mark.parametrize("signs", [True, False], ids=["signs", "floats"])

@@ -11,7 +11,7 @@ from prunekit import NumericalError, SpecError, Train
 from prunekit.masked import MaskedWeights
 from prunekit.optimizing import learning_rate
 from prunekit.resolve import filled
-from prunekit.training import Training, evaluate, move, pick_device
+from prunekit.training import Training, move, pick_device
 
 CPU = torch.device("cpu")
 
@@ -214,17 +214,6 @@ def test_a_loss_that_is_not_finite_names_step_and_rate_and_what_to_try() -> None
     with pytest.raises(NumericalError, match=r"step 1 \(final\).*rate 0.05.*train.lr") as caught:
         training.run_epoch(lambda: None)
     assert caught.value.exit_code == 6
-
-
-def test_accuracy_and_loss_are_those_of_the_whole_split() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
-    batches = FixedBatches((6, 4))
-    x, y = (torch.cat(parts) for parts in zip(*batches.pairs))
-    result = evaluate(model, batches, CPU)
-    logits = model(x)
-    assert result["accuracy"] == pytest.approx((logits.argmax(1) == y).double().mean().item())
-    assert result["loss"] == pytest.approx(nn.functional.cross_entropy(logits, y).item(), rel=1e-6)
-    assert model.training
 
 
 def test_a_device_that_is_not_there_is_refused_in_one_line() -> None:
