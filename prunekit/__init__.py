@@ -84,6 +84,7 @@ _HOMES = {
     "prunekit.spec": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
     "prunekit.weighted": ("draw_with_replacement", "draw_without_replacement"),
 }
+_PACKAGES = ("testing", "theory", "tickets")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
@@ -96,10 +97,13 @@ __all__ = [
     "option",
     "positive",
     *_HOME,
+    *_PACKAGES,
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"prunekit.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'prunekit' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

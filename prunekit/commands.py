@@ -29,7 +29,7 @@ TICKET_FORMS: Mapping[str, str] = {
     "onnx": "to_onnx",
     "sparse-csr": "to_sparse_csr",
 }
-"""Format of `prunekit ticket load --to` -> the function of prunekit.ticketforms that writes it."""
+"""Format of `prunekit ticket load --to` -> the function of prunekit.tickets that writes it."""
 
 
 def run(given: argparse.Namespace, others: Sequence[str]) -> int:
@@ -182,13 +182,13 @@ def save_ticket(given: argparse.Namespace) -> int:
 
 
 def load_ticket(given: argparse.Namespace) -> int:
-    from prunekit import report, ticketforms
+    from prunekit import report, tickets
 
     if Path(given.out).resolve() == Path(given.ticket).resolve():
         raise SpecError(f"--out {given.out} is the ticket itself; choose another file")
     options = {"arch": given.arch, "device": given.device, "most_weights": given.most_weights}
     with report.waiting("rebuilding the network"):
-        getattr(ticketforms, TICKET_FORMS[given.to])(given.ticket, given.out, **options)
+        getattr(tickets, TICKET_FORMS[given.to])(given.ticket, given.out, **options)
     report.print_lines([f"wrote {given.out}"])
     return 0
 

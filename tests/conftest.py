@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from prunekit import tickets
-from tests.tinytickets import redrawn_run
+from tests.tickets.tinytickets import redrawn_run
 
 hypothesis.settings.register_profile("prunekit", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("prunekit")

@@ -17,8 +17,8 @@ from prunekit.report import print_plan, show
 from prunekit.resolve import resolve
 from prunekit.runfolder import RunFolder
 from prunekit.runs import load, plan
-from prunekit.shipping import ticket_of_run
 from prunekit.tensorfile import read_tensors
+from prunekit.tickets.shipping import ticket_of_run
 from tests.tinyruns import FUSE, learned_spec, plugins, run_tiny
 
 WEIGHTS = ["1.weight", "6.weight", "8.weight"]

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunekit import tickets
 from prunekit.errors import StorageError
 from prunekit.plugins import Plugins
-from prunekit.rebuild import installed
 from prunekit.tensorfile import read_tensors, write_bytes, write_tensors
+from prunekit.tickets.described import info
+from prunekit.tickets.loading import load
+from prunekit.tickets.rebuilding import installed
 
 ENDINGS = ROWS, COLUMNS, VALUES = ".crow_indices", ".col_indices", ".values"
 
@@ -24,7 +25,7 @@ def to_state_dict(ticket: str | Path, out: str | Path, **options: Any) -> None:
 
     options: those of `tickets.load`, here and below.
     """
-    write_tensors(out, tickets.load(ticket, **options).state_dict(), {"kind": "state-dict"})
+    write_tensors(out, load(ticket, **options).state_dict(), {"kind": "state-dict"})
 
 
 def to_onnx(ticket: str | Path, out: str | Path, **options: Any) -> None:
@@ -35,11 +36,11 @@ def to_onnx(ticket: str | Path, out: str | Path, **options: Any) -> None:
     from prunekit.export import onnx_bytes, refuse_tokens, require_onnx
 
     require_onnx()
-    said, arch = tickets.info(ticket), options.get("arch")
+    said, arch = info(ticket), options.get("arch")
     if arch is None and said["arch"]:
         arch = installed("arch", said["arch"], options.get("plugins") or Plugins())
     refuse_tokens(arch)
-    model = tickets.load(ticket, **options).cpu()
+    model = load(ticket, **options).cpu()
     write_bytes(out, onnx_bytes(model, torch.zeros(2, *said["input_shape"])))
 
 
@@ -51,7 +52,7 @@ def to_sparse_csr(ticket: str | Path, out: str | Path, **options: Any) -> None:
     """
     tensors: dict[str, Tensor] = {}
     shapes: dict[str, list[int]] = {}
-    for name, value in sparse_state(tickets.load(ticket, **options)).items():
+    for name, value in sparse_state(load(ticket, **options)).items():
         if value.layout == torch.sparse_csr:
             tensors[name + ROWS] = value.crow_indices().int()
             tensors[name + COLUMNS] = value.col_indices().int()

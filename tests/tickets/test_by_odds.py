@@ -11,9 +11,9 @@ import pytest
 import torch
 import torchvision
 
-from prunekit.ticketcontexts import FEATURES
-from prunekit.ticketstreams import STREAMS, Coins, Shapes, Truth, coded, decoded
-from tests.simulated import COINS, iterand
+from prunekit.tickets.by_odds import STREAMS, Coins, Shapes, Truth, coded, decoded
+from prunekit.tickets.contexts import FEATURES
+from tests.tickets.simulated import COINS, iterand
 
 SHAPES = (24, 16, 3, 3), (60, 70), (20, 10, 5)
 

@@ -7,9 +7,9 @@ import json
 import attrs
 import pytest
 
-from prunekit.ticketheader import Header, Part, header_from
-from prunekit.ticketstreams import Coins
-from tests.tinytickets import header
+from prunekit.tickets.by_odds import Coins
+from prunekit.tickets.header import Header, Part, header_from
+from tests.tickets.tinytickets import header
 
 PARTS = Part("a", (4, 5, 3, 3), 70), Part("b", (10, 20), 200), Part("c", (0, 3), 0)
 

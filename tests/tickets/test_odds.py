@@ -11,10 +11,10 @@ import pytest
 import torch
 from hypothesis import example, given
 
-from prunekit import odds
-from prunekit.entropy import WHOLE
-from prunekit.odds import HIDDEN, MOST, ONE, ROWS, SHARES, STEP, Odds, fit, sizes
-from prunekit.ticketcontexts import FEATURES
+from prunekit.tickets import odds
+from prunekit.tickets.contexts import FEATURES
+from prunekit.tickets.odds import HIDDEN, MOST, ONE, ROWS, SHARES, STEP, Odds, fit, sizes
+from prunekit.tickets.rans import WHOLE
 
 LARGEST, SMALLEST = 2**15 - 1, -(2**15)
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from prunekit import bernoulli, draws
-from prunekit.entropy import Integers
-from prunekit.odds import ONE
+from prunekit.tickets.odds import ONE
+from prunekit.tickets.rans import Integers
 
 FEATURES = {"masks": 20, "signs": 20, "draws": 20}
 """How many features each kind of bit has."""

@@ -12,10 +12,10 @@ import prunekit
 from prunekit import tickets
 from prunekit.cli import main
 from prunekit.errors import SpecError, StorageError
-from prunekit.rebuild import state_sha256
 from prunekit.tensorfile import read_tensors
 from prunekit.testing import imports_made_by
-from tests.tinytickets import assert_bits, masked_state, run_of
+from prunekit.tickets.rebuilding import state_sha256
+from tests.tickets.tinytickets import assert_bits, masked_state, run_of
 
 
 def test_a_ticket_gives_the_network_of_the_run_bit_by_bit(redrawn, ticket):
@@ -53,7 +53,7 @@ import sys, torch
 torch.set_num_threads(2)
 torch.manual_seed(7)
 from prunekit import tickets
-from prunekit.rebuild import state_sha256
+from prunekit.tickets.rebuilding import state_sha256
 print(state_sha256(tickets.load(sys.argv[1])))
 trains = {f"prunekit.{name}" for name in ("training", "runs", "job", "learned", "data", "rounds")}
 assert not trains & set(sys.modules), trains & set(sys.modules)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
-from prunekit import entropy
-from prunekit.entropy import Integers
+from prunekit.tickets import rans
+from prunekit.tickets.rans import Integers
 
 TABLE = 4096  # symbols in a table of draw numbers, at most
 
@@ -22,14 +22,14 @@ def bits_table(ones: int, count: int) -> Integers:
     """The table of `count` bits of which `ones` are 1; ValueError when that cannot be."""
     if not 0 <= ones <= count:
         raise ValueError(f"{ones} ones in {count} bits")
-    return entropy.frequencies(np.array([count - ones, ones] if count else [1, 0]))
+    return rans.frequencies(np.array([count - ones, ones] if count else [1, 0]))
 
 
 def coded_bits(parts: Sequence[Integers]) -> bytes:
     """Bool arrays, one for each parameter, as bytes: coded, or packed where that is smaller."""
     ones = [int(np.count_nonzero(part)) for part in parts]
     tables = [bits_table(one, len(part)) for one, part in zip(ones, parts)]
-    coded = entropy.encode([(part.view(np.uint8), table) for part, table in zip(parts, tables)])
+    coded = rans.encode([(part.view(np.uint8), table) for part, table in zip(parts, tables)])
     packed = np.packbits(np.concatenate(parts)).tobytes() if parts else b""
     return b"c" + coded if len(coded) < len(packed) else b"p" + packed
 
@@ -41,7 +41,7 @@ def decoded_bits(content: bytes, sizes: Sequence[tuple[int, int]]) -> list[Integ
     """
     tables = [(count, bits_table(ones, count)) for ones, count in sizes]
     if content[:1] == b"c":
-        parts = [part.astype(bool) for part in entropy.decode(content[1:], tables)]
+        parts = [part.astype(bool) for part in rans.decode(content[1:], tables)]
     else:
         parts = _unpacked(content, [count for _, count in sizes])
     found = [int(np.count_nonzero(part)) for part in parts]
@@ -87,12 +87,12 @@ def coded_numbers(parts: Sequence[Integers]) -> Numbers:
     counts = np.array([np.bincount(part, minlength=size) for part in symbols]).reshape(-1, size)
     one = _table(counts.sum(0))[None]
     each = np.stack([_table(count) for count in counts]) if len(counts) else one
-    saved = sum(map(entropy.cost, counts, np.broadcast_to(one, each.shape))) - sum(
-        map(entropy.cost, counts, each)
+    saved = sum(map(rans.cost, counts, np.broadcast_to(one, each.shape))) - sum(
+        map(rans.cost, counts, each)
     )
     tables = each if saved > 16 * (each.size - one.size) else one
     spread = np.broadcast_to(tables, each.shape)
-    stream = entropy.encode(list(zip(symbols, spread)))
+    stream = rans.encode(list(zip(symbols, spread)))
     return Numbers(stream, _stored(tables), shift, _low_bits(parts, shift))
 
 
@@ -105,11 +105,11 @@ def decoded_numbers(numbers: Numbers, counts: Sequence[int]) -> list[Integers]:
     if tables.ndim != 2 or not 0 < tables.shape[1] <= TABLE or len(tables) not in (1, len(counts)):
         raise ValueError(f"no tables of {len(counts)} parameters: {tables.shape}")
     alone = (tables > 0).sum(1) == 1  # the one symbol there is; 2^16 has no room in 16 bits
-    tables[alone] = np.where(tables[alone] > 0, entropy.WHOLE, 0)
-    if (tables.sum(1) != entropy.WHOLE).any():
+    tables[alone] = np.where(tables[alone] > 0, rans.WHOLE, 0)
+    if (tables.sum(1) != rans.WHOLE).any():
         raise ValueError("a table of draw numbers does not sum to 2^16")
     spread = np.broadcast_to(tables, (len(counts), tables.shape[1]))
-    parts = entropy.decode(numbers.stream, list(zip(counts, spread)))
+    parts = rans.decode(numbers.stream, list(zip(counts, spread)))
     expected = (sum(counts) * numbers.shift + 7) // 8
     if not 0 <= numbers.shift <= 20 or len(numbers.low) != expected:
         raise ValueError(f"{len(numbers.low)} bytes for the {numbers.shift} low bits")
@@ -119,11 +119,11 @@ def decoded_numbers(numbers: Numbers, counts: Sequence[int]) -> list[Integers]:
 
 def _table(counts: Integers) -> Integers:
     """The table of these counts; that of symbol 0 where nothing is counted."""
-    return entropy.frequencies(counts if counts.any() else np.eye(1, len(counts), dtype=int)[0])
+    return rans.frequencies(counts if counts.any() else np.eye(1, len(counts), dtype=int)[0])
 
 
 def _stored(tables: Integers) -> Integers:
-    return np.minimum(tables, entropy.WHOLE - 1).astype(np.uint16)
+    return np.minimum(tables, rans.WHOLE - 1).astype(np.uint16)
 
 
 def _unpacked_low(numbers: Numbers, count: int) -> Integers:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from prunekit import entropy
-from prunekit.ticketcodes import coded_bits, coded_numbers, decoded_bits, decoded_numbers
+from prunekit.tickets import rans
+from prunekit.tickets.by_tables import coded_bits, coded_numbers, decoded_bits, decoded_numbers
 
 RNG = np.random.default_rng(0)
 
@@ -28,7 +28,7 @@ def test_bits_come_back(parts):
 
 def test_few_ones_are_coded_and_even_bits_are_packed():
     rare, even = RNG.random(20_000) < 0.05, RNG.random(20_000) < 0.5
-    assert len(coded_bits([rare])) < 1.03 * entropy.entropy(np.bincount(rare)) / 8
+    assert len(coded_bits([rare])) < 1.03 * rans.entropy(np.bincount(rare)) / 8
     assert len(coded_bits([even])) == 1 + 2500
     for part in (rare, even):
         assert (decoded_bits(coded_bits([part]), sizes([part]))[0] == part).all()
@@ -73,7 +73,7 @@ def test_numbers_that_are_spread_alike_share_a_table():
 
 def test_draw_numbers_cost_within_five_percent_of_their_empirical_entropy():
     numbers = np.minimum(RNG.geometric(0.05, 400_000) - 1, 117)
-    least = entropy.entropy(np.bincount(numbers)) / 8
+    least = rans.entropy(np.bincount(numbers)) / 8
     assert coded_numbers([numbers]).size < 1.02 * least
 
 

@@ -12,17 +12,18 @@ import pytest
 import torch
 
 import prunekit
-from prunekit import shipping, ticketfile, tickets
+from prunekit import tickets
 from prunekit.cli import main
 from prunekit.errors import StorageError
 from prunekit.network import maskable_layers
-from prunekit.rebuild import drawn
 from prunekit.tensorfile import write_tensors
-from prunekit.ticketfile import KIND, ODDS, STATE
-from prunekit.ticketstreams import STREAMS, Coins, Truth, coded
-from tests.simulated import COINS, iterand
-from tests.test_ticketfile import cut, put, rewritten
-from tests.tinytickets import CLASSES, SHAPE, assert_bits, header, large_run, masked_state
+from prunekit.tickets import file, shipping
+from prunekit.tickets.by_odds import STREAMS, Coins, Truth, coded
+from prunekit.tickets.file import KIND, ODDS, STATE
+from prunekit.tickets.rebuilding import drawn
+from tests.tickets.simulated import COINS, iterand
+from tests.tickets.test_file import cut, put, rewritten
+from tests.tickets.tinytickets import CLASSES, SHAPE, assert_bits, header, large_run, masked_state
 
 
 def simulated(arch, name, shape, coins):
@@ -56,7 +57,7 @@ def large():
 @pytest.fixture(scope="module")
 def written(large, tmp_path_factory):
     path = tmp_path_factory.mktemp("large") / "ticket"
-    ticketfile.write(large[0], path)
+    file.write(large[0], path)
     return path
 
 
@@ -69,7 +70,7 @@ def small(tmp_path_factory):
     arch = {"name": "mlp", "hidden": [24]}
     ticket, state = simulated(prunekit.component("arch", "mlp", hidden=(24,)), arch, SHAPE, COINS)
     found = coded(ticket.header.streams, Truth.of(ticket.masks, ticket.extra))
-    tensors = {name: ticketfile._bytes(stream) for name, (stream, _) in found.items()}
+    tensors = {name: file._bytes(stream) for name, (stream, _) in found.items()}
     tensors |= {name + ODDS: torch.from_numpy(odds.flat) for name, (_, odds) in found.items()}
     tensors |= {STATE + name: tensor for name, tensor in ticket.state.items()}
     path = tmp_path_factory.mktemp("small") / "ticket"
@@ -79,28 +80,28 @@ def small(tmp_path_factory):
 
 
 def test_a_large_redrawn_network_is_coded_with_odds_and_loads_to_its_bits(large, written):
-    tensors, said = ticketfile.opened(written)
+    tensors, said = file.opened(written)
     assert said.coins == COINS
-    assert said.total >= ticketfile.LEAST
+    assert said.total >= file.LEAST
     assert {*STREAMS, *(name + ODDS for name in STREAMS)} <= tensors.keys()
     assert_bits(tickets.load(written).state_dict(), large[1])
 
 
 def test_odds_take_fewer_bytes_than_tables_and_say_the_same(large, written, tmp_path):
     ticket, path = large[0], tmp_path / "tables"
-    ticketfile.write(attrs.evolve(ticket, header=attrs.evolve(ticket.header, coins=None)), path)
-    tensors, said = ticketfile.opened(path)
+    file.write(attrs.evolve(ticket, header=attrs.evolve(ticket.header, coins=None)), path)
+    tensors, said = file.opened(path)
     assert said.coins is None
     assert "draws.tables" in tensors
     assert written.stat().st_size < 0.9 * path.stat().st_size
-    one, other = ticketfile.read(written), ticketfile.read(path)
+    one, other = file.read(written), file.read(path)
     for a, b in zip(one.masks + one.extra, other.masks + other.extra, strict=True):
         assert a.dtype == b.dtype
         assert (a == b).all()
 
 
 def test_the_bytes_of_odds_are_counted(written):
-    said, (tensors, _) = tickets.info(written), ticketfile.opened(written)
+    said, (tensors, _) = tickets.info(written), file.opened(written)
     assert said["mask_bytes"] == tensors["masks"].nbytes + tensors["masks.odds"].nbytes
     total = sum(tensor.nbytes for tensor in tensors.values())
     assert said["mask_bytes"] + said["value_bytes"] + said["state_bytes"] == total
@@ -110,31 +111,31 @@ def test_draws_that_no_coin_gave_are_coded_by_tables(large, tmp_path):
     """As where a reinitializer has rates, but throws other coins."""
     ticket = large[0]
     extra = [*ticket.extra[:-1], COINS.events - ticket.extra[-1]]
-    ticketfile.write(attrs.evolve(ticket, extra=extra), tmp_path / "other")
-    assert ticketfile.opened(tmp_path / "other")[1].coins is None
-    assert (ticketfile.read(tmp_path / "other").extra[-1] == extra[-1]).all()
+    file.write(attrs.evolve(ticket, extra=extra), tmp_path / "other")
+    assert file.opened(tmp_path / "other")[1].coins is None
+    assert (file.read(tmp_path / "other").extra[-1] == extra[-1]).all()
 
 
 def test_more_events_than_a_file_may_ask_for_are_coded_by_tables(large, tmp_path):
     ticket = large[0]
     more = attrs.evolve(ticket.header, coins=Coins(COINS.rate, 2**16))
-    ticketfile.write(attrs.evolve(ticket, header=more), tmp_path / "more")
-    assert ticketfile.opened(tmp_path / "more")[1].coins is None
+    file.write(attrs.evolve(ticket, header=more), tmp_path / "more")
+    assert file.opened(tmp_path / "more")[1].coins is None
 
 
 def test_a_run_of_a_large_network_is_shipped_with_odds(tmp_path):
     folder, path = large_run(tmp_path / "run"), tmp_path / "ticket"
     tickets.save(folder, path)
-    _, said = ticketfile.opened(path)
+    _, said = file.opened(path)
     assert (said.values, said.total, said.coins) == ("draws", 270_400, Coins(0.5, 11))
     assert_bits(tickets.load(path).state_dict(), masked_state(folder))
 
 
 def test_a_small_network_is_coded_by_tables(small, tmp_path):
-    ticket = ticketfile.read(small)
+    ticket = file.read(small)
     assert ticket.header.coins == COINS
-    ticketfile.write(ticket, tmp_path / "ticket")
-    tensors, said = ticketfile.opened(tmp_path / "ticket")
+    file.write(ticket, tmp_path / "ticket")
+    tensors, said = file.opened(tmp_path / "ticket")
     assert (said.values, said.coins) == ("draws", None)
     assert "draws.tables" in tensors
 

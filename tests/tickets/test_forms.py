@@ -5,26 +5,27 @@ import pytest
 import torch
 
 import prunekit
-from prunekit import export, ticketfile, ticketforms, tickets
+from prunekit import export, tickets
 from prunekit.build import apply_init
 from prunekit.cli import main
 from prunekit.errors import SpecError, StorageError
 from prunekit.network import Network
-from prunekit.shipping import ticket_of
 from prunekit.tensorfile import read_tensors, write_tensors
-from tests.tinytickets import CLASSES, SHAPE, assert_bits, header
+from prunekit.tickets import file, forms
+from prunekit.tickets.shipping import ticket_of
+from tests.tickets.tinytickets import CLASSES, SHAPE, assert_bits, header
 
 
 def test_a_dense_state_dict_is_that_of_the_network(ticket, tmp_path):
-    ticketforms.to_state_dict(ticket, tmp_path / "state")
+    forms.to_state_dict(ticket, tmp_path / "state")
     tensors, _ = read_tensors(tmp_path / "state", foreign=True)
     expected = tickets.load(ticket).state_dict()
     assert_bits({name: tensors[name] for name in expected}, expected)
 
 
 def test_linear_weights_come_as_sparse_rows_that_compute_the_same(ticket, tmp_path):
-    ticketforms.to_sparse_csr(ticket, tmp_path / "sparse")
-    state = ticketforms.read_sparse_csr(tmp_path / "sparse")
+    forms.to_sparse_csr(ticket, tmp_path / "sparse")
+    state = forms.read_sparse_csr(tmp_path / "sparse")
     dense = tickets.load(ticket).state_dict()
     name = next(name for name, value in dense.items() if value.ndim == 2)
     assert state[name].layout == torch.sparse_csr
@@ -35,13 +36,13 @@ def test_linear_weights_come_as_sparse_rows_that_compute_the_same(ticket, tmp_pa
 
 
 def test_damaged_sparse_rows_are_refused(ticket, tmp_path):
-    ticketforms.to_sparse_csr(ticket, tmp_path / "sparse")
+    forms.to_sparse_csr(ticket, tmp_path / "sparse")
     tensors, meta = read_tensors(tmp_path / "sparse")
-    name = next(name for name in tensors if name.endswith(ticketforms.COLUMNS))
+    name = next(name for name in tensors if name.endswith(forms.COLUMNS))
     tensors[name][0] = 10**6
     write_tensors(tmp_path / "bad", tensors, meta)
     with pytest.raises(StorageError, match="holds no sparse state dict"):
-        ticketforms.read_sparse_csr(tmp_path / "bad")
+        forms.read_sparse_csr(tmp_path / "bad")
 
 
 def test_onnx_of_a_network_of_tokens_is_refused_in_one_line(tmp_path, monkeypatch):
@@ -54,16 +55,16 @@ def test_onnx_of_a_network_of_tokens_is_refused_in_one_line(tmp_path, monkeypatc
     said = attrs.evolve(header("uniform"), arch={"name": "text", **options}, input_shape=(5,))
     state = {name: value.clone() for name, value in model.state_dict().items()}
     path = tmp_path / "ticket"
-    ticketfile.write(ticket_of(model, said, init, state, masks, {}), path)
+    file.write(ticket_of(model, said, init, state, masks, {}), path)
     with pytest.raises(SpecError, match="this network takes tokens"):
-        ticketforms.to_onnx(path, tmp_path / "model.onnx")
+        forms.to_onnx(path, tmp_path / "model.onnx")
 
 
 def test_onnx_computes_what_the_ticket_s_network_computes(ticket, tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     reference = pytest.importorskip("onnx.reference")
-    ticketforms.to_onnx(ticket, tmp_path / "model.onnx")
+    forms.to_onnx(ticket, tmp_path / "model.onnx")
     program = reference.ReferenceEvaluator(onnx.load(tmp_path / "model.onnx"))
     x = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0))
     (found,) = program.run(None, {program.input_names[0]: x.numpy()})

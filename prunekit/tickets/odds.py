@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from prunekit.entropy import WHOLE, Integers
+from prunekit.tickets.rans import WHOLE, Integers
 
 ONE, STEP = 64, 256
 """What stands for 1 in a feature, and in a weight."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import prunekit
-from prunekit import ticketheader
 from prunekit.runs import run
 from prunekit.spec import Prune, Spec, Train
 from prunekit.tensorfile import read_tensors
+from prunekit.tickets import header as ticketheader
 
 SHAPE, CLASSES = (1, 8, 8), 10
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 
-from prunekit.entropy import (
+from prunekit.tickets.rans import (
     STEPS,
     WHOLE,
     Reader,

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 import prunekit
-from prunekit import shipping, ticketfile
 from prunekit.errors import StorageError
 from prunekit.network import maskable_layers
-from prunekit.rebuild import drawn, fill, no_larger_than, own_state, state_sha256
-from tests.tinytickets import header
+from prunekit.tickets import file, shipping
+from prunekit.tickets.rebuilding import drawn, fill, no_larger_than, own_state, state_sha256
+from tests.tickets.tinytickets import header
 
 INIT = prunekit.component("init", "kaiming-uniform")
 
@@ -55,8 +55,8 @@ def shipped(model, masked, path):
     """The ticket of a model, written and read."""
     state, masks = as_drawn(model, masked)
     made = shipping.ticket_of(model, header("kaiming-uniform"), INIT, state, masks, {})
-    ticketfile.write(made, path)
-    return ticketfile.read(path)
+    file.write(made, path)
+    return file.read(path)
 
 
 @pytest.mark.parametrize("kind", [Tied, Normed])

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from prunekit.draws import words_at
-from prunekit.entropy import Integers
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
 from prunekit.network import Layer, owned_parameters
 from prunekit.plugins import Plugins
 from prunekit.structure import build_options, component_from
 from prunekit.tensorfile import digest
-from prunekit.ticketfile import Ticket
-from prunekit.ticketheader import Header, Part
+from prunekit.tickets.file import Ticket
+from prunekit.tickets.header import Header, Part
+from prunekit.tickets.rans import Integers
 
 CHUNK = 1 << 22  # weights drawn at once: words take 8 bytes each
 

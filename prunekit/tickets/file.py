@@ -17,18 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunekit.entropy import Integers
 from prunekit.errors import StorageError
 from prunekit.tensorfile import read_tensors, write_tensors
-from prunekit.ticketcodes import (
+from prunekit.tickets.by_odds import STREAMS, Truth, coded, decoded
+from prunekit.tickets.by_tables import (
     Numbers,
     coded_bits,
     coded_numbers,
     decoded_bits,
     decoded_numbers,
 )
-from prunekit.ticketheader import VERSION, Header, header_from
-from prunekit.ticketstreams import STREAMS, Truth, coded, decoded
+from prunekit.tickets.header import VERSION, Header, header_from
+from prunekit.tickets.rans import Integers
 
 KIND = "prunekit ticket"
 STATE, ODDS = "state.", ".odds"

@@ -7,15 +7,16 @@ import pytest
 import torch
 
 import prunekit
-from prunekit import shipping, ticketfile, tickets
-from prunekit.entropy import entropy
+from prunekit import tickets
 from prunekit.errors import SpecError
 from prunekit.network import maskable_layers
-from prunekit.rebuild import drawn, fill, state_sha256
 from prunekit.spec import Train
 from prunekit.tensorfile import read_tensors
-from prunekit.ticketstreams import Coins
-from tests.tinytickets import CLASSES, SHAPE, header, masked_state, run_of
+from prunekit.tickets import file, shipping
+from prunekit.tickets.by_odds import Coins
+from prunekit.tickets.rans import entropy
+from prunekit.tickets.rebuilding import drawn, fill, state_sha256
+from tests.tickets.tinytickets import CLASSES, SHAPE, header, masked_state, run_of
 
 
 def test_trained_weights_are_refused_and_counted(tmp_path):
@@ -80,8 +81,8 @@ def ticket_size(model, init_name, events, path):
     init = prunekit.component("init", init_name)
     state, masks, draws = synthetic(model, init, events)
     made = shipping.ticket_of(model, header(init_name), init, state, masks, draws)
-    ticketfile.write(made, path)
-    found = ticketfile.read(path)
+    file.write(made, path)
+    found = file.read(path)
     fill(model, found, init)
     assert state_sha256(model) == made.header.sha256
     return path.stat().st_size, [masks, draws]

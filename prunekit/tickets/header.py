@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
-from prunekit.ticketstreams import Coins, Shapes
+from prunekit.tickets.by_odds import Coins, Shapes
 
 VERSION = 2
 

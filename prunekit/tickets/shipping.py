@@ -11,24 +11,35 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunekit import entropy
 from prunekit.draws import words_at
-from prunekit.entropy import Integers
 from prunekit.errors import SpecError
 from prunekit.masks import Masks
 from prunekit.network import Layer, maskable_layers, owned_parameters
 from prunekit.plugins import Plugins
-from prunekit.rebuild import bare, drawn, fill, own_state, state_sha256
 from prunekit.resolve import pretrained, resolve
 from prunekit.runfolder import RunFolder
 from prunekit.spec import Spec
 from prunekit.structure import component_table, load_spec
 from prunekit.tensorfile import read_tensors
-from prunekit.ticketfile import Ticket
-from prunekit.ticketheader import Header, Part, Values
-from prunekit.ticketstreams import Coins
+from prunekit.tickets import file, rans
+from prunekit.tickets.by_odds import Coins
+from prunekit.tickets.described import info
+from prunekit.tickets.file import Ticket
+from prunekit.tickets.header import Header, Part, Values
+from prunekit.tickets.rans import Integers
+from prunekit.tickets.rebuilding import bare, drawn, fill, own_state, state_sha256
 
 Tensors = Mapping[str, Tensor]
+
+
+def save(run: str | Path, path: str | Path, *, plugins: Plugins | None = None) -> dict[str, Any]:
+    """Write the ticket of a finished run; returns what `info` says of it.
+
+    Every kept weight is compared with its draw first: SpecError where one differs, as after
+    training of weights, and for weights that no seed gives (`init default`, pretrained).
+    """
+    file.write(ticket_of_run(Path(run), plugins or Plugins()), path)
+    return info(path)
 
 
 def ticket_of_run(path: Path, plugins: Plugins) -> Ticket:
@@ -195,7 +206,7 @@ def has_one_magnitude(layer: Layer, init: Any) -> bool:
 
 def _bits(parts: list[Integers]) -> float:
     counts = [np.bincount(part.astype(np.int64)) for part in parts if len(part)]
-    return sum(entropy.entropy(count) for count in counts)
+    return sum(rans.entropy(count) for count in counts)
 
 
 def _kept_draws(mask: Integers, draw: Tensor | None) -> Integers:

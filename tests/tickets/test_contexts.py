@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from prunekit import bernoulli_positions, draws
-from prunekit.odds import ONE
-from prunekit.ticketcontexts import (
+from prunekit.tickets.by_odds import Coins
+from prunekit.tickets.contexts import (
     CELLS,
     FEATURES,
     Block,
@@ -26,8 +26,8 @@ from prunekit.ticketcontexts import (
     size,
     stacked,
 )
-from prunekit.ticketstreams import Coins
-from tests.simulated import COINS, Recorder, alone, kernels
+from prunekit.tickets.odds import ONE
+from tests.tickets.simulated import COINS, Recorder, alone, kernels
 
 SHAPES = {
     "conv": ((512, 512, 3, 3), (3, 3)),

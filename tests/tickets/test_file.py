@@ -8,11 +8,13 @@ import pytest
 import torch
 
 import prunekit
-from prunekit import ticketfile, ticketheader, tickets
+from prunekit import tickets
 from prunekit.cli import main
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
 from prunekit.tensorfile import read_tensors, write_tensors
-from tests.tinytickets import run_of
+from prunekit.tickets import file
+from prunekit.tickets import header as ticketheader
+from tests.tickets.tinytickets import run_of
 
 
 def rewritten(ticket, path, change):
@@ -20,7 +22,7 @@ def rewritten(ticket, path, change):
     tensors, meta = read_tensors(ticket)
     given = json.loads(meta["ticket"])
     change(given, tensors)
-    write_tensors(path, tensors, {"kind": ticketfile.KIND, "ticket": json.dumps(given)})
+    write_tensors(path, tensors, {"kind": file.KIND, "ticket": json.dumps(given)})
     return path
 
 
@@ -105,7 +107,7 @@ def test_a_hostile_ticket_is_one_line(change, error, message, ticket, tmp_path, 
 def test_a_number_that_a_type_cannot_hold_is_one_line(value, tmp_path):
     arch = prunekit.component("arch", "cifar", model="resnet20", width=0.1)
     tickets.save(run_of(tmp_path / "run", arch=arch), tmp_path / "ticket")
-    constants = ticketfile.opened(tmp_path / "ticket")[1].constants
+    constants = file.opened(tmp_path / "ticket")[1].constants
     name = next(key for key in constants if key.endswith("num_batches_tracked"))
     path = rewritten(tmp_path / "ticket", tmp_path / "bad", put("constants", name, value=value))
     with pytest.raises(StorageError, match=r"which torch\.int64 cannot hold; get or make"):
@@ -158,7 +160,7 @@ def test_other_safetensors_files_are_no_tickets(redrawn, tmp_path):
 
 def test_deeply_nested_json_is_refused(ticket, tmp_path):
     tensors, _ = read_tensors(ticket)
-    text = {"kind": ticketfile.KIND, "ticket": "[" * 100_000}
+    text = {"kind": file.KIND, "ticket": "[" * 100_000}
     write_tensors(tmp_path / "deep", tensors, text)
     with pytest.raises(StorageError, match="damaged ticket"):
         tickets.load(tmp_path / "deep")
@@ -205,6 +207,6 @@ def test_flips_behind_a_right_checksum_are_found_out(ticket, tmp_path):
 
 
 def test_a_header_says_what_it_was_given(ticket):
-    _, first = ticketfile.opened(ticket)
+    _, first = file.opened(ticket)
     again = ticketheader.header_from(json.loads(json.dumps(attrs.asdict(first))))
     assert again == first

@@ -14,11 +14,9 @@ from itertools import zip_longest
 import attrs
 import numpy as np
 
-from prunekit import entropy, odds
 from prunekit.draws import fold
-from prunekit.entropy import Integers, Reader
-from prunekit.odds import Odds
-from prunekit.ticketcontexts import (
+from prunekit.tickets import odds, rans
+from prunekit.tickets.contexts import (
     CELLS,
     FEATURES,
     Block,
@@ -32,6 +30,8 @@ from prunekit.ticketcontexts import (
     code_masks,
     room,
 )
+from prunekit.tickets.odds import Odds
+from prunekit.tickets.rans import Integers, Reader
 
 STREAMS = "masks", "signs", "draws"
 SAMPLE = 1 << 20  # bits from which odds are fitted, about
@@ -124,7 +124,7 @@ def coded(given: Shapes, truth: Truth) -> dict[str, tuple[bytes, Odds]] | None:
             _code(block, given.seeds, offers, truth, writers)
     except NeverOffered:
         return None
-    streams = [entropy.encode_bits(writer.parts) for writer in writers]
+    streams = [rans.encode_bits(writer.parts) for writer in writers]
     return dict(zip(STREAMS, zip(streams, fitted)))
 
 
