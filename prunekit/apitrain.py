@@ -16,6 +16,7 @@ from prunekit.api import components_of
 from prunekit.build import law_of
 from prunekit.data import Batches, Data
 from prunekit.datacheck import Tried
+from prunekit.devices import pick_device
 from prunekit.draws import fold
 from prunekit.errors import SpecError
 from prunekit.learned import LearnedScores
@@ -29,7 +30,7 @@ from prunekit.rounds import describe
 from prunekit.sampling import Allocation, Budget
 from prunekit.spec import Train
 from prunekit.structure import component_from
-from prunekit.training import Owner, Training, move, pick_device
+from prunekit.training import Owner, Training, move
 
 History = list[dict[str, float]]
 

@@ -184,8 +184,6 @@ def save_ticket(given: argparse.Namespace) -> int:
 def load_ticket(given: argparse.Namespace) -> int:
     from prunekit import report, tickets
 
-    if Path(given.out).resolve() == Path(given.ticket).resolve():
-        raise SpecError(f"--out {given.out} is the ticket itself; choose another file")
     options = {"arch": given.arch, "device": given.device, "most_weights": given.most_weights}
     with report.waiting("rebuilding the network"):
         getattr(tickets, TICKET_FORMS[given.to])(given.ticket, given.out, **options)
@@ -197,7 +195,9 @@ def ticket_info(given: argparse.Namespace) -> int:
     from prunekit import report, tickets
 
     said = tickets.info(given.ticket)
+    densities = said.pop("densities")
     report.print_lines([f"{key} {_said(value)}" for key, value in said.items()])
+    report.print_lines([f"density of {name} {value:.5g}" for name, value in densities.items()])
     return 0
 
 

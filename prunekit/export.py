@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError
+from prunekit.runfolder import RunFolder
 from prunekit.runs import load
 from prunekit.tensorfile import write_bytes, write_tensors
 
@@ -32,6 +33,7 @@ def bake(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
 def to_state_dict(folder: str | Path, out: str | Path) -> None:
     """Write the model's state_dict, pruned weights zero, as safetensors with plain keys."""
     model, masks, _ = load(folder)
+    RunFolder(Path(folder)).refuse_own(out)
     write_tensors(out, bake(model, masks).state_dict(), {"kind": "state-dict"})
 
 
@@ -43,6 +45,7 @@ def to_torch_prune(folder: str | Path, out: str | Path) -> None:
     parameter. Tied weights: the name under which the mask is stored is the pruned one.
     """
     model, masks, _ = load(folder)
+    RunFolder(Path(folder)).refuse_own(out)
     write_tensors(out, pruned_keys(bake(model, masks), masks), {"kind": "torch-nn-prune"})
 
 
@@ -65,6 +68,7 @@ def to_onnx(folder: str | Path, out: str | Path) -> None:
     """
     require_onnx()
     model, masks, spec = load(folder)
+    RunFolder(Path(folder)).refuse_own(out)
     refuse_tokens(spec.arch)
     shape = json.loads((Path(folder) / "summary.json").read_text())["input_shape"]
     write_bytes(out, onnx_bytes(bake(model, masks).eval(), torch.zeros(2, *shape)))

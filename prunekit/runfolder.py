@@ -87,6 +87,15 @@ class RunFolder:
         if not self.holds_run():
             raise SpecError(f"{self.path} holds no run (no spec.toml); give the folder of a run")
 
+    def refuse_own(self, out: str | Path) -> None:
+        """SpecError where `out` is a file that the run itself keeps."""
+        own = {
+            self.spec, self.components, self.metrics, self.masks, self.model,
+            self.scale, self.draws, self.layers, self.summary,
+        }  # fmt: skip
+        if Path(out).resolve() in {path.resolve() for path in own}:
+            raise SpecError(f"{out} is a file of the run itself; choose another --out")
+
     def require_empty(self) -> None:
         """SpecError when the folder holds a run or anything else, StorageError for a file."""
         if self.path.exists() and not self.path.is_dir():

@@ -19,6 +19,7 @@ from torch import nn
 from prunekit.archfile import FileArchitecture
 from prunekit.build import Built, build_model, law_of
 from prunekit.data import Data, prepare
+from prunekit.devices import pick_device
 from prunekit.errors import OutOfMemoryError, PluginError, SpecError, StorageError
 from prunekit.flops import count_flops
 from prunekit.job import Job
@@ -35,7 +36,7 @@ from prunekit.spec import COMPONENTS, Spec
 from prunekit.structure import load_spec, to_toml
 from prunekit.summary import finish, has_batch_norm, layer_rows
 from prunekit.tensorfile import read_tensors, write_bytes
-from prunekit.training import check_device, move, pick_device
+from prunekit.training import check_device, move
 
 
 @attrs.frozen

@@ -92,6 +92,8 @@ def summarize(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "flops.effective": None if flops is None else effective(flops, densities),
         "input_shape": list(job.data.input_shape),
         "classes": job.data.classes,
+        "mean": list(job.data.mean),
+        "std": list(job.data.std),
         "masks_sha256": masks.digest(),
         **published(job.spec),
     }

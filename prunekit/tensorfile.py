@@ -108,6 +108,8 @@ def read_tensors(
     `foreign=True` takes files without prunekit's checksum. Raises StorageError when the file is
     missing, damaged, or no safetensors; nothing in it is ever executed.
     """
+    if not Path(path).is_file():  # a pipe would be waited for
+        raise StorageError(f"cannot read {path}: there is no such file; give a safetensors file")
     try:
         with safe_open(str(path), framework="pt") as file:
             meta = dict(json.loads((file.metadata() or {}).get(TEXT, "{}")))

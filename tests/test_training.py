@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from prunekit import NumericalError, SpecError, Train
+from prunekit.devices import pick_device
 from prunekit.masked import MaskedWeights
 from prunekit.optimizing import learning_rate
 from prunekit.resolve import filled
-from prunekit.training import Training, move, pick_device
+from prunekit.training import Training, move
 
 CPU = torch.device("cpu")
 

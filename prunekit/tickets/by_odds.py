@@ -6,67 +6,37 @@ Of the real ticket for which this was made (ResNet-18, IteRand, Kaiming uniform)
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 
 import attrs
 import numpy as np
+import torch
+from torch import Tensor
 
-from prunekit.draws import fold
 from prunekit.tickets import odds, rans
+from prunekit.tickets.coins import Coins, Seeds
+from prunekit.tickets.content import Ticket, content, stored
 from prunekit.tickets.contexts import (
-    CELLS,
     FEATURES,
     Block,
     Coder,
     NeverOffered,
     Offers,
-    Seeds,
-    block_size,
     blocks,
     code_draws,
     code_masks,
-    room,
 )
+from prunekit.tickets.header import Header
 from prunekit.tickets.odds import Odds
 from prunekit.tickets.rans import Integers, Reader
 
 STREAMS = "masks", "signs", "draws"
+ODDS = ".odds"
+LEAST = 2**18
+"""Weights of a network for which odds are worth their time."""
 SAMPLE = 1 << 20  # bits from which odds are fitted, about
-MOST_EVENTS = 2**16
-FREE_CELLS, CELLS_PER_BYTE = 2**30, 2**14
-FREE_STEPS, BYTES_PER_STEP = 2**16, 2
-"""What a file may ask for, and more for each byte: ImageNet's 1,040 events fit in."""
-
-
-@attrs.frozen
-class Coins:
-    """That every pruned weight was redrawn with probability `rate` in events 1 to `events`."""
-
-    rate: float
-    events: int
-
-    def bearable(self, shapes: Sequence[Sequence[int]], size: int) -> bool:
-        """Whether an honest file of `size` bytes may ask for so much.
-
-        A weight takes a cell for each event; a block of them one step for each event and each place
-        in a kernel, all kernels at once, and must have room for a kernel.
-        """
-        each, cells, steps, roomy = room(self.events, self.rate), 0, 0, True
-        for shape in shapes:
-            kernel, total = max(math.prod(shape[2:]), 1), math.prod(shape)
-            roomy &= kernel * each <= CELLS
-            cells += total * each
-            steps += -(-total // block_size(kernel, each)) * (kernel + self.events)
-        roomy &= cells <= FREE_CELLS + CELLS_PER_BYTE * size
-        roomy &= steps <= FREE_STEPS + size // BYTES_PER_STEP
-        return roomy and self.events < MOST_EVENTS
-
-    def seeds(self, seed: int) -> Seeds:
-        events = tuple(fold(seed, "reinit", event) for event in range(1, self.events + 1))
-        return Seeds(seed, fold(seed, "initial scores"), events, self.rate)
 
 
 @attrs.frozen(eq=False)
@@ -113,6 +83,49 @@ class Truth:
         where = np.flatnonzero(kept)
         minus[where] = block.words(seeds.init, "init", where, numbers) < 0
         return kept, minus, numbers
+
+
+def written(ticket: Ticket, coins: Coins | None) -> Iterator[tuple[Header, dict[str, Tensor]]]:
+    """A ticket's header and bits with odds: nothing where no coins are known, or none would pay."""
+    header = attrs.evolve(ticket.header, coins=coins)
+    if header.values != "draws" or coins is None or header.total < LEAST:
+        return
+    shapes = [part.shape for part in header.parts]
+    if not coins.bearable(shapes, header.total // 8):
+        return
+    numbers = [told for told in ticket.told if told is not None]
+    found = coded(shapes_of(header), Truth.of(ticket.masks, numbers))
+    if found is None:
+        return
+    tensors = {name: stored(stream) for name, (stream, _) in found.items()}
+    tensors |= {name + ODDS: torch.from_numpy(o.flat) for name, (_, o) in found.items()}
+    if coins.bearable(shapes, sum(tensor.nbytes for tensor in tensors.values())):
+        yield header, tensors
+
+
+def names() -> set[str]:
+    """The tensors that `written` gives."""
+    return {*STREAMS, *(name + ODDS for name in STREAMS)}
+
+
+def read(
+    header: Header, tensors: Mapping[str, Tensor]
+) -> tuple[list[Integers], list[Integers | None]]:
+    """`Ticket.masks` and `Ticket.told`; ValueError for what `written` did not give."""
+    streams = [content(tensors, name) for name in STREAMS]
+    fitted = [tensors[name + ODDS].numpy() for name in STREAMS]
+    masks, numbers = decoded(shapes_of(header), streams, fitted)
+    if [int(np.count_nonzero(mask)) for mask in masks] != [part.kept for part in header.parts]:
+        raise ValueError("the masks do not keep as many weights as the header says")
+    return masks, [*numbers]
+
+
+def shapes_of(header: Header) -> Shapes:
+    """What the streams of a header's coins are about."""
+    assert header.coins is not None
+    parts = header.parts
+    seeds = header.coins.seeds(header.origin.seed)
+    return Shapes([part.name for part in parts], [part.shape for part in parts], seeds)
 
 
 def coded(given: Shapes, truth: Truth) -> dict[str, tuple[bytes, Odds]] | None:

@@ -1,4 +1,4 @@
-"""The integers of a ticket as bytes: bits of masks and signs, and draw numbers.
+"""Masks, signs and draw numbers of a ticket as bytes, coded with tables of their frequencies.
 
 All parameters share one stream, each with its own table. What the tables cannot make smaller is
 packed, eight bits a byte, the first in the highest bit.
@@ -7,15 +7,61 @@ packed, eight bits a byte, the first in the highest bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
+import torch
+from torch import Tensor
 
 from prunekit.tickets import rans
+from prunekit.tickets.content import Ticket, content, stored
+from prunekit.tickets.header import Header
 from prunekit.tickets.rans import Integers
 
 TABLE = 4096  # symbols in a table of draw numbers, at most
+
+
+NAMES: Mapping[str, set[str]] = {
+    "initial": {"masks"},
+    "signs": {"masks", "signs"},
+    "draws": {"masks", "draws", "draws.low", "draws.tables"},
+}
+"""The tensors that `written` gives, by `Header.values`."""
+
+
+def written(ticket: Ticket) -> tuple[Header, dict[str, Tensor]]:
+    """A ticket's header and bits."""
+    header = ticket.header
+    told = [each for each in ticket.told if each is not None]
+    tensors = {"masks": stored(coded_bits(ticket.masks))}
+    if header.values == "signs":
+        tensors["signs"] = stored(coded_bits(told))
+    if header.values == "draws":
+        numbers = coded_numbers(told)
+        tensors["draws"], tensors["draws.low"] = stored(numbers.stream), stored(numbers.low)
+        tensors["draws.tables"] = torch.from_numpy(numbers.tables)
+        header = attrs.evolve(header, shift=numbers.shift)
+    return header, tensors
+
+
+def read(
+    header: Header, tensors: Mapping[str, Tensor]
+) -> tuple[list[Integers], list[Integers | None]]:
+    """`Ticket.masks` and `Ticket.told`; ValueError for what `written` did not give."""
+    parts = header.parts
+    masks = decoded_bits(content(tensors, "masks"), [(part.kept, part.total) for part in parts])
+    if header.values == "initial":
+        return masks, [None] * len(parts)
+    if header.values == "signs":
+        sizes = [(part.turned, part.kept) for part in parts]
+        return masks, [*decoded_bits(content(tensors, "signs"), sizes)]
+    tables = tensors["draws.tables"]
+    if tables.dtype != torch.uint16:
+        raise ValueError("the tables of the draw numbers are no uint16")
+    stream, low = content(tensors, "draws"), content(tensors, "draws.low")
+    numbers = Numbers(stream, tables.numpy(), header.shift, low)
+    return masks, [*decoded_numbers(numbers, [part.kept for part in parts])]
 
 
 def bits_table(ones: int, count: int) -> Integers:

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 
 from prunekit import bernoulli, draws
+from prunekit.tickets.coins import Seeds, block_size, room
 from prunekit.tickets.odds import ONE
 from prunekit.tickets.rans import Integers
 
 FEATURES = {"masks": 20, "signs": 20, "draws": 20}
 """How many features each kind of bit has."""
-CELLS = 1 << 25  # weights of a block times draws that each may stand at, and 8 times its offers
-LEAST_EACH = 64  # cells of a weight: what its features take where draws are few
 
 
 class NeverOffered(ValueError):
@@ -34,16 +33,6 @@ class Coder(Protocol):
     """The bits of these features and group; a writer is given them as `truth`, a reader is not."""
 
     def __call__(self, features: Integers, group: int, truth: Integers | None) -> Integers: ...
-
-
-@attrs.frozen
-class Seeds:
-    """Where words come from. coins: the seed of each event, from event 1 on; rate: r."""
-
-    init: int
-    scores: int
-    coins: tuple[int, ...]
-    rate: float
 
 
 @attrs.frozen
@@ -74,16 +63,6 @@ def blocks(
         size = block_size(kernel, room(events, rate))
         for begin in range(0, total, size):
             yield Block(group, name, begin, min(size, total - begin), kernel // width, width)
-
-
-def room(events: int, rate: float) -> int:
-    """Cells that are kept for one element."""
-    return max(events + 1, math.ceil(8 * rate * events), LEAST_EACH)
-
-
-def block_size(kernel: int, each: int) -> int:
-    """Elements of a block: as many whole kernels as CELLS has room for, at least one."""
-    return max(1, CELLS // each // kernel) * kernel
 
 
 @attrs.frozen(eq=False)

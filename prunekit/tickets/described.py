@@ -7,40 +7,52 @@ from typing import Any
 
 import numpy as np
 
-from prunekit.tickets import file
+from prunekit.tickets import by_odds, file
 from prunekit.tickets.rans import entropy
 
 
 def info(path: str | Path) -> dict[str, Any]:
     """What a ticket says, and how its bytes are spent; builds nothing.
 
-    `mask_bits` is bits a weight, with `mask_entropy` that of each layer's density;
-    `value_bits` is bits a kept weight.
+    `arch` is None where the reader must give it. An input is (x - mean) / std of each channel.
+    `mask_bits` is bits a weight, with `mask_entropy` that of each layer's density; `value_bits` is
+    bits a kept weight. `coded` is "odds" or "tables"; with odds `events` and `rate` are those of
+    the redraws. `densities` is by parameter. The bytes that end in `_bytes` sum to `bytes`.
     """
-    tensors, header = file.opened(path)
-    spent = {name: tensor.nbytes for name, tensor in tensors.items()}
-    state = sum(size for name, size in spent.items() if name.startswith(file.STATE))
-    masks = sum(spent.get(name, 0) for name in file.MASKS)
+    opened = file.opened(path)
+    header, origin, coins = opened.header, opened.header.origin, opened.header.coins
+    spent = {name: tensor.nbytes for name, tensor in opened.bits.items()}
+    fitted = sum(size for name, size in spent.items() if name.endswith(by_odds.ODDS))
+    values = sum(spent.values()) - fitted - spent["masks"]
+    state = sum(tensor.nbytes for tensor in opened.state.values())
     least = sum(
         entropy(np.array([part.kept, part.total - part.kept], np.float64)) for part in header.parts
     )
+    weights, kept = max(header.total, 1), max(header.kept, 1)
     return {
-        "arch": header.arch,
-        "input_shape": list(header.input_shape),
-        "classes": header.classes,
-        "norm": header.norm,
-        "init": header.init,
-        "seed": header.seed,
+        "version": header.version,
+        "arch": origin.arch,
+        "input_shape": list(origin.input_shape),
+        "mean": list(origin.mean),
+        "std": list(origin.std),
+        "classes": origin.classes,
+        "init": origin.init,
+        "seed": origin.seed,
         "weights": header.total,
         "kept": header.kept,
-        "density": header.kept / max(header.total, 1),
+        "density": header.kept / weights,
         "values": header.values,
-        "bytes": Path(path).stat().st_size,
-        "mask_bytes": masks,
-        "value_bytes": sum(spent.values()) - masks - state,
+        "coded": "odds" if coins else "tables",
+        **({"events": coins.events, "rate": coins.rate} if coins else {}),
+        "bytes": opened.size,
+        "mask_bytes": spent["masks"],
+        "value_bytes": values,
+        "odds_bytes": fitted,
         "state_bytes": state,
-        "mask_bits": 8 * masks / max(header.total, 1),
-        "mask_entropy": least / max(header.total, 1),
-        "value_bits": 8 * (sum(spent.values()) - masks - state) / max(header.kept, 1),
+        "header_bytes": opened.size - spent["masks"] - values - fitted - state,
+        "mask_bits": 8 * spent["masks"] / weights,
+        "mask_entropy": least / weights,
+        "value_bits": 8 * values / kept,
         "sha256": header.sha256,
+        "densities": {part.name: part.kept / max(part.total, 1) for part in header.parts},
     }

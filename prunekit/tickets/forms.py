@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunekit.errors import StorageError
+from prunekit.errors import SpecError, StorageError
 from prunekit.plugins import Plugins
 from prunekit.tensorfile import read_tensors, write_bytes, write_tensors
+from prunekit.tickets.building import installed
 from prunekit.tickets.described import info
 from prunekit.tickets.loading import load
-from prunekit.tickets.rebuilding import installed
 
 ENDINGS = ROWS, COLUMNS, VALUES = ".crow_indices", ".col_indices", ".values"
 
@@ -23,8 +23,9 @@ ENDINGS = ROWS, COLUMNS, VALUES = ".crow_indices", ".col_indices", ".values"
 def to_state_dict(ticket: str | Path, out: str | Path, **options: Any) -> None:
     """Write the state_dict, pruned weights 0, as safetensors with plain keys.
 
-    options: those of `tickets.load`, here and below.
+    options: those of `tickets.load`, here and below. Raises SpecError for `out` that is `ticket`.
     """
+    refuse_same(ticket, out)
     write_tensors(out, load(ticket, **options).state_dict(), {"kind": "state-dict"})
 
 
@@ -36,6 +37,7 @@ def to_onnx(ticket: str | Path, out: str | Path, **options: Any) -> None:
     from prunekit.export import onnx_bytes, refuse_tokens, require_onnx
 
     require_onnx()
+    refuse_same(ticket, out)
     said, arch = info(ticket), options.get("arch")
     if arch is None and said["arch"]:
         arch = installed("arch", said["arch"], options.get("plugins") or Plugins())
@@ -50,6 +52,7 @@ def to_sparse_csr(ticket: str | Path, out: str | Path, **options: Any) -> None:
     `fc.weight` becomes `fc.weight.crow_indices`, `.col_indices` (int32) and `.values`, the three
     arrays of torch.sparse_csr; all else stays dense. `read_sparse_csr` puts them together.
     """
+    refuse_same(ticket, out)
     tensors: dict[str, Tensor] = {}
     shapes: dict[str, list[int]] = {}
     for name, value in sparse_state(load(ticket, **options)).items():
@@ -63,8 +66,17 @@ def to_sparse_csr(ticket: str | Path, out: str | Path, **options: Any) -> None:
     write_tensors(out, tensors, {"kind": "sparse-csr", "shapes": json.dumps(shapes)})
 
 
+def refuse_same(ticket: str | Path, out: str | Path) -> None:
+    """SpecError where what is written would take the ticket's place."""
+    if Path(out).resolve() == Path(ticket).resolve():
+        raise SpecError(f"--out {out} is the ticket itself; choose another file")
+
+
 def read_sparse_csr(path: str | Path) -> dict[str, Tensor]:
-    """The state dict that `to_sparse_csr` wrote; StorageError when the file is damaged."""
+    """The state dict that `to_sparse_csr` wrote; StorageError when the file is damaged.
+
+    `load_state_dict` copies dense tensors only: give it `.to_dense()` of the sparse ones.
+    """
     tensors, meta = read_tensors(path)
     try:
         with _no_beta_warning():

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
-from prunekit.tickets.by_odds import Coins, Shapes
+from prunekit.tickets.coins import Coins
 
 VERSION = 2
+MOST_INPUTS = 2**27
+"""Numbers of one input, at most; a video of 64 frames of 512 x 512 pixels has 2^26."""
+MOST_NUMBERS = 2**48
 
 Values = Literal["initial", "draws", "signs"]
 """Where kept weights come from: draw 0, the draw numbers, or draw 0 with some signs turned."""
@@ -31,32 +34,38 @@ class Part:
 
 
 @attrs.frozen
-class Header:
-    """What a ticket says in words. arch None: a file of its own, which the reader must give.
+class Origin:
+    """What a network was before it was pruned.
 
-    coins: how pruned weights were redrawn, where that is known; in a file, where it was used.
+    arch None: a file of its own, which the reader must give. mean, std: the network takes
+    (x - mean) / std of each channel; empty where its inputs are no images.
     """
 
     arch: dict[str, Any] | None
     input_shape: tuple[int, ...]
     classes: int
-    norm: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     init: dict[str, Any]
     seed: int
+
+
+@attrs.frozen
+class Header:
+    """What a ticket says in words.
+
+    constants: what is one number throughout, by name. shift: see `by_tables.Numbers`. coins: how
+    pruned weights were redrawn, where masks and draws have odds from them.
+    """
+
+    origin: Origin
     values: Values
     parts: tuple[Part, ...]
     constants: dict[str, float]
-    sha256: str
+    sha256: str = ""
     shift: int = 0
     coins: Coins | None = None
     version: int = VERSION
-
-    @property
-    def streams(self) -> Shapes:
-        """What the streams of `coins` are about."""
-        assert self.coins is not None
-        names, shapes = [p.name for p in self.parts], [p.shape for p in self.parts]
-        return Shapes(names, shapes, self.coins.seeds(self.seed))
 
     @property
     def total(self) -> int:
@@ -70,35 +79,60 @@ class Header:
 
 def header_from(given: Mapping[str, Any]) -> Header:
     """The header that a JSON object describes; a PrunekitError or ValueError where it is none."""
-    parts = tuple(
-        Part(_text(p["name"]), _shape(p["shape"]), _count(p["kept"]), _count(p["turned"]))
-        for p in given["parts"]
-    )
+    _keys(given, Header)
+    parts = tuple(map(_part, given["parts"]))
     if len({part.name for part in parts}) < len(parts):
         raise ValueError("a parameter is named twice")
-    for part in parts:
-        if not part.turned <= part.kept <= part.total:
-            raise ValueError(f"{part.name} keeps {part.kept} of {part.total} weights")
-    if given["values"] not in ("initial", "draws", "signs"):
+    if sum(part.total for part in parts) >= MOST_NUMBERS:
+        raise ValueError("no network has so many weights")
+    if given["values"] not in get_args(Values):
         raise ValueError(f"unknown values {given['values']!r:.40}")
-    constants = {_text(name): _number(value) for name, value in dict(given["constants"]).items()}
     return Header(
-        arch=None if given["arch"] is None else _component(given["arch"]),
-        input_shape=_shape(given["input_shape"]),
-        classes=_count(given["classes"]),
-        norm=_text(given["norm"]),
-        init=_component(given["init"]),
-        seed=_count(given["seed"]),
+        origin=_origin(given["origin"]),
         values=given["values"],
         parts=parts,
-        constants=constants,
+        constants={_text(name): _number(value) for name, value in dict(given["constants"]).items()},
         sha256=_text(given["sha256"]),
         shift=_count(given["shift"]),
         coins=None if given["coins"] is None else _coins(given["coins"], given["values"]),
     )
 
 
+def _origin(given: Any) -> Origin:
+    _keys(given, Origin)
+    shape = _shape(given["input_shape"])
+    if math.prod(shape) > MOST_INPUTS:
+        raise ValueError(f"no input has so many numbers: {shape}")
+    return Origin(
+        arch=None if given["arch"] is None else _component(given["arch"]),
+        input_shape=shape,
+        classes=_count(given["classes"]),
+        mean=tuple(map(_number, given["mean"])),
+        std=tuple(map(_number, given["std"])),
+        init=_component(given["init"]),
+        seed=_count(given["seed"]),
+    )
+
+
+def _part(given: Any) -> Part:
+    _keys(given, Part)
+    part = Part(
+        _text(given["name"]), _shape(given["shape"]), _count(given["kept"]), _count(given["turned"])
+    )
+    if not part.turned <= part.kept <= part.total:
+        raise ValueError(f"{part.name} keeps {part.kept} of {part.total} weights")
+    return part
+
+
+def _keys(given: Any, wanted: type[attrs.AttrsInstance]) -> None:
+    """ValueError unless `given` has the fields of a class and nothing else."""
+    names = {field.name for field in attrs.fields(wanted)}
+    if not isinstance(given, dict) or given.keys() != names:
+        raise ValueError(f"a {wanted.__name__.lower()} says {', '.join(sorted(names))} and no more")
+
+
 def _coins(given: Any, values: str) -> Coins:
+    _keys(given, Coins)
     rate, events = _number(given["rate"]), _count(given["events"])
     if values != "draws" or not 0 <= rate <= 1:
         raise ValueError(f"no coins: {given!r:.80}")
@@ -107,9 +141,19 @@ def _coins(given: Any, values: str) -> Coins:
 
 def _component(given: Any) -> dict[str, Any]:
     """A name and its options; lists are tuples, as options have them."""
-    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+    if not isinstance(given, dict) or "name" not in given:
         raise ValueError("a component has no name")
-    return {_text(key): tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+    _text(given["name"])
+    return {_text(key): _option(value) for key, value in given.items()}
+
+
+def _option(given: Any) -> Any:
+    """A value that an option may have, as short as options are."""
+    if isinstance(given, list) and len(given) <= 1000:
+        return tuple(map(_option, given))
+    if given is None or isinstance(given, bool):
+        return given
+    return _text(given) if isinstance(given, str) else _number(given)
 
 
 def _text(given: Any) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.draws import words_at
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, StorageError
 from prunekit.masks import Masks
 from prunekit.network import Layer, maskable_layers, owned_parameters
 from prunekit.plugins import Plugins
@@ -22,54 +22,64 @@ from prunekit.spec import Spec
 from prunekit.structure import component_table, load_spec
 from prunekit.tensorfile import read_tensors
 from prunekit.tickets import file, rans
-from prunekit.tickets.by_odds import Coins
+from prunekit.tickets.building import bare, plain_defaults
+from prunekit.tickets.coins import Coins
+from prunekit.tickets.content import Ticket
 from prunekit.tickets.described import info
-from prunekit.tickets.file import Ticket
-from prunekit.tickets.header import Header, Part, Values
+from prunekit.tickets.header import Header, Origin, Part, Values
 from prunekit.tickets.rans import Integers
-from prunekit.tickets.rebuilding import bare, drawn, fill, own_state, state_sha256
+from prunekit.tickets.rebuilding import drawn, fill, own_state, state_sha256
 
 Tensors = Mapping[str, Tensor]
 
 
+@plain_defaults()
 def save(run: str | Path, path: str | Path, *, plugins: Plugins | None = None) -> dict[str, Any]:
     """Write the ticket of a finished run; returns what `info` says of it.
 
     Every kept weight is compared with its draw first: SpecError where one differs, as after
-    training of weights, and for weights that no seed gives (`init default`, pretrained).
+    training of weights, for weights that no seed gives (`init default`, pretrained), and for a
+    path that is another file of the run.
     """
-    file.write(ticket_of_run(Path(run), plugins or Plugins()), path)
+    folder, plugins = RunFolder(Path(run)), plugins or Plugins()
+    folder.refuse_own(path)
+    ticket, coins = ticket_of_run(folder, plugins)
+    file.write(ticket, path, coins)
     return info(path)
 
 
-def ticket_of_run(path: Path, plugins: Plugins) -> Ticket:
-    """The ticket of a finished run; SpecError where its weights are not what the seed gives."""
-    folder = RunFolder(path)
+def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | None]:
+    """The ticket of a finished run, and how it was redrawn where that is known.
+
+    Raises SpecError where its weights are not what the seed gives.
+    """
     folder.require_run()
     if not folder.summary.is_file():
-        raise SpecError(f"{path} is not finished; continue it with `prunekit resume {path}`")
+        raise SpecError(
+            f"{folder.path} is not finished; continue it with `prunekit resume {folder.path}`"
+        )
     spec = resolve(load_spec(folder.spec, plugins), plugins)
     refuse_unshippable(spec, folder, plugins)
     summary = folder.read_summary()
     arch = component_table("arch", spec.arch, plugins)
-    header = Header(
+    origin = Origin(
         arch=None if ":" in arch["name"] else arch,
         input_shape=tuple(summary["input_shape"]),
         classes=int(summary["classes"]),
-        norm=str(spec.norm),
+        mean=tuple(summary.get("mean", ())),  # runs of prunekit 0.1.0 did not write it
+        std=tuple(summary.get("std", ())),
         init=component_table("init", spec.init, plugins),
         seed=spec.seed,
-        values="initial",
-        parts=(),
-        constants={},
-        sha256="",
     )
-    model = bare(header, spec.arch, plugins, int(summary["parameters"]))
     state, _ = read_tensors(folder.model)
     draws = read_tensors(folder.draws)[0] if folder.draws.is_file() else {}
     masks = Masks.load(folder.masks)
-    header = attrs.evolve(header, coins=coins_of(spec.reinit, masks, draws))
-    return ticket_of(model, header, spec.init, state, masks, draws)
+    if missing := sorted(masks.keys() - state.keys()):
+        raise StorageError(f"{folder.model} has no {missing[0]}, which {folder.masks} masks")
+    model = bare(origin, spec.arch, plugins, int(summary["parameters"]), lambda model: None).eval()
+    return ticket_of(model, origin, spec.init, state, masks, draws), coins_of(
+        spec.reinit, masks, draws
+    )
 
 
 def coins_of(reinit: Any, masks: Tensors, draws: Tensors) -> Coins | None:
@@ -99,23 +109,22 @@ def refuse_unshippable(spec: Spec, folder: RunFolder, plugins: Plugins) -> None:
 
 @torch.no_grad()
 def ticket_of(
-    model: nn.Module, header: Header, init: Any, state: Tensors, masks: Tensors, draws: Tensors
+    model: nn.Module, origin: Origin, init: Any, state: Tensors, masks: Tensors, draws: Tensors
 ) -> Ticket:
     """A ticket from the tensors of a run. `model` is of its architecture and is filled.
 
-    header: all but values, parts, constants and sha256; its coins: what may have been. state: a
-    state_dict. masks: bool, by parameter. draws: int, by parameter, {} where nothing was redrawn.
-    Raises SpecError where a kept weight is not at its drawn value, bit by bit.
+    state: a state_dict. masks: bool, by parameter. draws: int, by parameter, {} where nothing was
+    redrawn. Raises SpecError where a kept weight is not at its drawn value, bit by bit.
     """
     layers = {found[0]: Layer(*found) for found in owned_parameters(model)}
     kept = {name: mask.reshape(-1).numpy() for name, mask in masks.items()}
     for name in masks:
-        refuse_trained(layers[name], init, header.seed, state[name], masks[name], draws.get(name))
+        refuse_trained(layers[name], init, origin.seed, state[name], masks[name], draws.get(name))
     for name, layer in maskable_layers(model).items():
-        if name not in masks and stands_as_drawn(layer, init, header.seed, state[name]):
+        if name not in masks and stands_as_drawn(layer, init, origin.seed, state[name]):
             kept[name] = np.ones(layer.parameter.numel(), bool)
     numbers = [_kept_draws(kept[name], draws.get(name)) for name in kept]
-    values, extra, turned = kept_values(layers, init, header.seed, state, kept, numbers)
+    values, told, turned = kept_values(layers, init, origin.seed, state, kept, numbers)
     parts = tuple(
         Part(name, tuple(state[name].shape), int(np.count_nonzero(mask)), turned.get(name, 0))
         for name, mask in kept.items()
@@ -123,9 +132,8 @@ def ticket_of(
     rest = {name: state[name] for name in own_state(model) if name not in kept}
     constants = {name: tensor.flatten()[0].item() for name, tensor in rest.items() if _even(tensor)}
     filled = {name: tensor for name, tensor in rest.items() if name not in constants}
-    header = attrs.evolve(header, values=values, parts=parts, constants=constants)
-    ticket = Ticket(header, list(kept.values()), extra, filled)
-    return _proven(ticket, model, init, state, masks)
+    header = Header(origin, values, parts, constants)
+    return _proven(Ticket(header, list(kept.values()), told, filled), model, init, state, masks)
 
 
 def _proven(ticket: Ticket, model: nn.Module, init: Any, state: Tensors, masks: Tensors) -> Ticket:
@@ -145,29 +153,31 @@ def refuse_trained(
     layer: Layer, init: Any, seed: int, weight: Tensor, mask: Tensor, draw: Tensor | None
 ) -> None:
     """SpecError unless every kept weight of one parameter has the bits of its draw."""
-    elements = torch.nonzero(mask.reshape(-1))[:, 0]
-    numbers = 0 if draw is None else draw.reshape(-1)[elements].long()
-    values = drawn(layer, init, seed, elements, numbers)
-    found = weight.reshape(-1)[elements]
-    if found.dtype != torch.float32:
-        raise SpecError(f"{layer.name} is {found.dtype}; tickets are of float32 weights")
-    moved = int(torch.count_nonzero(found.view(torch.int32) != values.view(torch.int32)))
-    if moved:
+    if weight.dtype != torch.float32:
+        raise SpecError(f"{layer.name} is {weight.dtype}; tickets are of float32 weights")
+    gone = moved(layer, init, seed, weight, mask, draw)
+    if gone:
         raise SpecError(
-            f"{moved:,} of {len(found):,} kept weights of {layer.name} are not at their drawn "
+            f"{gone:,} of {int(mask.sum()):,} kept weights of {layer.name} are not at their drawn "
             "values; a ticket needs a run that learned scores over frozen random weights; for "
             "others use `prunekit export`"
         )
 
 
+def moved(
+    layer: Layer, init: Any, seed: int, weight: Tensor, mask: Tensor, draw: Tensor | None
+) -> int:
+    """How many kept weights (float32) of one parameter have other bits than their draw."""
+    elements = torch.nonzero(mask.reshape(-1))[:, 0]
+    numbers = 0 if draw is None else draw.reshape(-1)[elements].long()
+    values, found = drawn(layer, init, seed, elements, numbers), weight.reshape(-1)[elements]
+    return int(torch.count_nonzero(found.view(torch.int32) != values.view(torch.int32)))
+
+
 def stands_as_drawn(layer: Layer, init: Any, seed: int, weight: Tensor) -> bool:
     """Whether a parameter without a mask still has the initial values of all its weights."""
     everything = torch.ones(weight.shape, dtype=torch.bool)
-    try:
-        refuse_trained(layer, init, seed, weight, everything, None)
-    except SpecError:
-        return False
-    return True
+    return weight.dtype == torch.float32 and not moved(layer, init, seed, weight, everything, None)
 
 
 def kept_values(
@@ -177,24 +187,24 @@ def kept_values(
     state: Tensors,
     kept: Mapping[str, Integers],
     numbers: list[Integers],
-) -> tuple[Values, list[Integers], dict[str, int]]:
-    """How the kept weights are told: (values, one array a parameter, signs turned of each).
+) -> tuple[Values, list[Integers | None], dict[str, int]]:
+    """How the kept weights are told: (values, `Ticket.told`, signs turned of each).
 
     Draw numbers, unless all are 0. Where a law has one magnitude, a sign says as much as a draw
     number, and the shorter of both is taken.
     """
     if not any(part.any() for part in numbers):
-        return "initial", [], {}
+        return "initial", [None] * len(numbers), {}
     if not all(has_one_magnitude(layers[name], init) for name in kept):
-        return "draws", numbers, {}
+        return "draws", [*numbers], {}
     signs = []
     for name, mask in kept.items():
         elements = torch.from_numpy(np.flatnonzero(mask))
         first = drawn(layers[name], init, seed, elements, 0)
         signs.append((first.signbit() != state[name].reshape(-1)[elements].signbit()).numpy())
     if _bits(signs) >= _bits(numbers):
-        return "draws", numbers, {}
-    return "signs", signs, {name: int(part.sum()) for name, part in zip(kept, signs)}
+        return "draws", [*numbers], {}
+    return "signs", [*signs], {name: int(part.sum()) for name, part in zip(kept, signs)}
 
 
 def has_one_magnitude(layer: Layer, init: Any) -> bool:

@@ -9,19 +9,16 @@ import pytest
 import torch
 
 from prunekit import bernoulli_positions, draws
-from prunekit.tickets.by_odds import Coins
+from prunekit.tickets.coins import CELLS, Coins, block_size, room
 from prunekit.tickets.contexts import (
-    CELLS,
     FEATURES,
     Block,
     NeverOffered,
     Offers,
     around,
-    block_size,
     blocks,
     code_draws,
     code_masks,
-    room,
     root,
     size,
     stacked,

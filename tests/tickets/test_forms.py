@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import attrs
 import pytest
 import torch
 
@@ -13,7 +12,7 @@ from prunekit.network import Network
 from prunekit.tensorfile import read_tensors, write_tensors
 from prunekit.tickets import file, forms
 from prunekit.tickets.shipping import ticket_of
-from tests.tickets.tinytickets import CLASSES, SHAPE, assert_bits, header
+from tests.tickets.tinytickets import CLASSES, SHAPE, assert_bits, origin
 
 
 def test_a_dense_state_dict_is_that_of_the_network(ticket, tmp_path):
@@ -52,7 +51,7 @@ def test_onnx_of_a_network_of_tokens_is_refused_in_one_line(tmp_path, monkeypatc
     init = prunekit.component("init", "uniform")
     apply_init(model, init, 1)
     masks = {name: w > 0 for name, w in Network.of(model).weights.items()}
-    said = attrs.evolve(header("uniform"), arch={"name": "text", **options}, input_shape=(5,))
+    said = origin("uniform", arch={"name": "text", **options}, input_shape=(5,))
     state = {name: value.clone() for name, value in model.state_dict().items()}
     path = tmp_path / "ticket"
     file.write(ticket_of(model, said, init, state, masks, {}), path)
@@ -75,4 +74,7 @@ def test_a_ticket_is_not_overwritten_by_what_is_made_of_it(ticket, capsys):
     before = ticket.read_bytes()
     assert main(["ticket", "load", str(ticket), "--out", str(ticket)]) == 2
     assert "is the ticket itself; choose another file" in capsys.readouterr().err
+    for write in (tickets.to_state_dict, tickets.to_sparse_csr, tickets.to_onnx):
+        with pytest.raises(SpecError, match="is the ticket itself"):
+            write(ticket, ticket)
     assert ticket.read_bytes() == before

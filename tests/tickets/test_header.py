@@ -7,9 +7,10 @@ import json
 import attrs
 import pytest
 
-from prunekit.tickets.by_odds import Coins
+from prunekit.tickets.by_odds import shapes_of
+from prunekit.tickets.coins import Coins
 from prunekit.tickets.header import Header, Part, header_from
-from tests.tickets.tinytickets import header
+from tests.tickets.tinytickets import origin
 
 PARTS = Part("a", (4, 5, 3, 3), 70), Part("b", (10, 20), 200), Part("c", (0, 3), 0)
 
@@ -17,7 +18,7 @@ PARTS = Part("a", (4, 5, 3, 3), 70), Part("b", (10, 20), 200), Part("c", (0, 3),
 def full(**changes):
     """A header that says something everywhere."""
     given = {"parts": PARTS, "constants": {"bn.bias": 0.1}, "values": "draws", "sha256": "ab"}
-    return attrs.evolve(header("kaiming-uniform"), **given | changes)
+    return Header(**{"origin": origin("kaiming-uniform")} | given | changes)
 
 
 def as_read(said):
@@ -31,7 +32,8 @@ def as_read(said):
         full(coins=Coins(0.1, 117)),
         full(coins=Coins(1, 0), shift=3),
         full(coins=Coins(5e-324, 2**32 - 1)),
-        full(arch=None, values="signs", parts=(Part("a", (2, 2), 3, 2),), seed=2**64 - 1),
+        full(values="signs", parts=(Part("a", (2, 2), 3, 2),)),
+        full(origin=origin("uniform", seed=2**64 - 1, arch=None, mean=(0.5, 1), std=(1.0, 2))),
     ],
 )
 def test_a_header_comes_back_from_json(said):
@@ -45,11 +47,11 @@ def test_weights_are_counted():
 
 
 def test_streams_are_of_the_parts_and_the_events_of_the_coins():
-    said = full(coins=Coins(0.1, 5), seed=9)
-    assert said.streams.names == ["a", "b", "c"]
-    assert said.streams.shapes == [(4, 5, 3, 3), (10, 20), (0, 3)]
-    assert said.streams.seeds == Coins(0.1, 5).seeds(9)
-    assert (said.streams.seeds.init, len(said.streams.seeds.coins)) == (9, 5)
+    given = shapes_of(full(coins=Coins(0.1, 5), origin=origin("kaiming-uniform", seed=9)))
+    assert given.names == ["a", "b", "c"]
+    assert given.shapes == [(4, 5, 3, 3), (10, 20), (0, 3)]
+    assert given.seeds == Coins(0.1, 5).seeds(9)
+    assert (given.seeds.init, len(given.seeds.coins)) == (9, 5)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_other_coins_are_refused(coins, values, message):
 
 @pytest.mark.parametrize("coins", [3, "x", [], [0.1, 2], {"rate": 0.1}, {"events": 2}, {}])
 def test_what_is_no_coins_at_all_is_refused(coins):
-    with pytest.raises((TypeError, KeyError)):
+    with pytest.raises(ValueError, match="a coins says events, rate and no more"):
         header_from(as_read(full()) | {"coins": coins})
 
 
@@ -92,3 +94,48 @@ def test_a_parameter_has_one_part():
     given["parts"].append(given["parts"][0])
     with pytest.raises(ValueError, match="a parameter is named twice"):
         header_from(given)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ((), "a header says"),
+        (("origin",), "a origin says"),
+        (("parts", 0), "a part says"),
+    ],
+)
+def test_what_is_unknown_or_missing_is_refused(keys, message):
+    for change in (lambda there: there.update(junk=1), lambda there: there.popitem()):
+        given = as_read(full())
+        there = given
+        for key in keys:
+            there = there[key]
+        change(there)
+        with pytest.raises(ValueError, match=message):
+            header_from(given)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"), [((3, 64, 512, 512), True), ((3, 11584, 11584), False), ((), True)]
+)
+def test_an_input_has_no_more_numbers_than_a_long_video(shape, fits):
+    given = as_read(full(origin=origin("kaiming-uniform", input_shape=shape)))
+    if fits:
+        assert header_from(given).origin.input_shape == shape
+    else:
+        with pytest.raises(ValueError, match="no input has so many numbers"):
+            header_from(given)
+
+
+@pytest.mark.parametrize("value", ["x" * 2000, "a\nb", [["x" * 2000]], {"a": 1}, float("nan")])
+def test_options_are_short_and_plain(value):
+    given = as_read(full())
+    given["origin"]["arch"]["model"] = value
+    with pytest.raises(ValueError, match=r"no (name|number)"):
+        header_from(given)
+
+
+def test_no_network_has_more_weights_than_can_be_counted():
+    many = tuple(Part(str(number), (2**24, 2**23), 0) for number in range(2))
+    with pytest.raises(ValueError, match="so many weights"):
+        header_from(as_read(full(parts=many)))

@@ -10,8 +10,8 @@ import prunekit
 from prunekit.errors import StorageError
 from prunekit.network import maskable_layers
 from prunekit.tickets import file, shipping
-from prunekit.tickets.rebuilding import drawn, fill, no_larger_than, own_state, state_sha256
-from tests.tickets.tinytickets import header
+from prunekit.tickets.rebuilding import check_fit, drawn, fill, own_state, state_sha256
+from tests.tickets.tinytickets import origin
 
 INIT = prunekit.component("init", "kaiming-uniform")
 
@@ -54,7 +54,7 @@ def as_drawn(model, masked):
 def shipped(model, masked, path):
     """The ticket of a model, written and read."""
     state, masks = as_drawn(model, masked)
-    made = shipping.ticket_of(model, header("kaiming-uniform"), INIT, state, masks, {})
+    made = shipping.ticket_of(model, origin("kaiming-uniform"), INIT, state, masks, {})
     file.write(made, path)
     return file.read(path)
 
@@ -109,13 +109,16 @@ def test_weights_that_no_mask_covers_and_that_were_trained_are_stored(tmp_path):
     model, other = Tied(), Tied()
     state, masks = as_drawn(model, ["embedding.weight"])
     state["lstm.weight_hh_l0"] += 0.5
-    made = shipping.ticket_of(model, header("kaiming-uniform"), INIT, state, masks, {})
+    made = shipping.ticket_of(model, origin("kaiming-uniform"), INIT, state, masks, {})
     assert "lstm.weight_hh_l0" in made.state
     fill(other, made, INIT)
     assert torch.equal(other.lstm.weight_hh_l0, state["lstm.weight_hh_l0"])
 
 
-def test_endless_small_modules_are_stopped():
-    with pytest.raises(StorageError, match="many more"), no_larger_than(10):
-        nn.ModuleList([nn.Linear(1, 1) for _ in range(10**6)])
-    nn.Linear(10, 10)  # and nothing is counted afterwards
+def test_a_tensor_is_a_part_or_a_state_or_a_number_and_not_two_of_these(tmp_path):
+    model = Normed()
+    ticket = shipped(model, ["convolution.weight"], tmp_path / "ticket")
+    check_fit(model, ticket.header, ticket.state, given=False)
+    twice = ticket.state | {"norm.weight": model.norm.weight.detach()}
+    with pytest.raises(StorageError, match=r"has 'norm\.weight' twice; get or make it again"):
+        check_fit(model, ticket.header, twice, given=False)

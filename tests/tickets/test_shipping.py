@@ -8,15 +8,15 @@ import torch
 
 import prunekit
 from prunekit import tickets
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, StorageError
 from prunekit.network import maskable_layers
 from prunekit.spec import Train
-from prunekit.tensorfile import read_tensors
+from prunekit.tensorfile import read_tensors, write_tensors
 from prunekit.tickets import file, shipping
-from prunekit.tickets.by_odds import Coins
+from prunekit.tickets.coins import Coins
 from prunekit.tickets.rans import entropy
 from prunekit.tickets.rebuilding import drawn, fill, state_sha256
-from tests.tickets.tinytickets import CLASSES, SHAPE, header, masked_state, run_of
+from tests.tickets.tinytickets import CLASSES, SHAPE, masked_state, origin, run_of
 
 
 def test_trained_weights_are_refused_and_counted(tmp_path):
@@ -37,7 +37,7 @@ def test_one_weight_that_moved_by_one_bit_is_found(redrawn):
     model = prunekit.component("arch", "mlp", hidden=(24,)).build(SHAPE, CLASSES)
     init = prunekit.component("init", "signed-constant")
     with pytest.raises(SpecError, match=rf"1 of [\d,]+ kept weights of {name} are not"):
-        shipping.ticket_of(model, header("signed-constant", seed=3), init, state, masks, draws)
+        shipping.ticket_of(model, origin("signed-constant", seed=3), init, state, masks, draws)
 
 
 def test_the_default_init_cannot_be_shipped(tmp_path):
@@ -49,6 +49,29 @@ def test_the_default_init_cannot_be_shipped(tmp_path):
 def test_a_folder_without_a_finished_run_is_refused(tmp_path):
     with pytest.raises(SpecError, match="holds no run"):
         tickets.save(tmp_path, tmp_path / "ticket")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "spec.toml", "masks.safetensors"])
+def test_a_ticket_takes_no_file_of_its_run_away(name, redrawn):
+    before = (redrawn / name).read_bytes()
+    with pytest.raises(SpecError, match="is a file of the run itself; choose another --out"):
+        tickets.save(redrawn, redrawn / ".." / redrawn.name / name)
+    assert (redrawn / name).read_bytes() == before
+
+
+def test_a_model_that_lacks_a_masked_weight_is_refused(tmp_path):
+    folder = run_of(tmp_path / "run")
+    state, meta = read_tensors(folder / "model.safetensors")
+    name = next(iter(prunekit.Masks.load(folder / "masks.safetensors")))
+    write_tensors(folder / "model.safetensors", {k: v for k, v in state.items() if k != name}, meta)
+    with pytest.raises(StorageError, match=f"has no {name}, which"):
+        tickets.save(folder, tmp_path / "ticket")
+
+
+def test_a_ticket_says_how_its_inputs_are_normalised(redrawn, ticket):
+    data = prunekit.component("dataset", "digits").load()
+    said = tickets.info(ticket)
+    assert (tuple(said["mean"]), tuple(said["std"])) == (data.mean, data.std)
 
 
 def test_equal_tickets_are_equal_bytes(redrawn, tmp_path):
@@ -80,7 +103,7 @@ def ticket_size(model, init_name, events, path):
     """Bytes of the ticket of a synthetic run, after it has been read and built again."""
     init = prunekit.component("init", init_name)
     state, masks, draws = synthetic(model, init, events)
-    made = shipping.ticket_of(model, header(init_name), init, state, masks, draws)
+    made = shipping.ticket_of(model, origin(init_name), init, state, masks, draws)
     file.write(made, path)
     found = file.read(path)
     fill(model, found, init)

@@ -114,7 +114,7 @@ def test_a_ticket_names_no_file_and_the_reader_must_give_it(own):
 
 def test_another_network_than_the_ticket_s_is_refused(own):
     for module in (nn.Linear(64, 10), nn.Sequential(nn.Flatten(), nn.Linear(64, 12, bias=False))):
-        with pytest.raises(StorageError, match=r"the ticket (has nothing for|is for another)"):
+        with pytest.raises(StorageError, match=r"ticket (has no|is for an).* give the arch"):
             tickets.load(own[0], arch=module)
     wide = nn.Sequential(nn.Flatten(), nn.Linear(64, 13), nn.ReLU(), nn.Linear(13, 10))
     with pytest.raises(StorageError, match=r"'1\.weight' is .* \(12, 64\), .* \(13, 64\)"):

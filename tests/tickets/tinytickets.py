@@ -6,7 +6,7 @@ import prunekit
 from prunekit.runs import run
 from prunekit.spec import Prune, Spec, Train
 from prunekit.tensorfile import read_tensors
-from prunekit.tickets import header as ticketheader
+from prunekit.tickets.header import Origin
 
 SHAPE, CLASSES = (1, 8, 8), 10
 
@@ -56,16 +56,15 @@ def large_run(folder):
     return run_of(folder, arch=arch, init=init, reinit=reinit, train=Train(epochs=1, lr=30.0))
 
 
-def header(init, seed=1):
-    return ticketheader.Header(
-        arch={"name": "cifar", "model": "resnet18"},
-        input_shape=(3, 32, 32),
-        classes=10,
-        norm="non-affine",
-        init={"name": init},
-        seed=seed,
-        values="initial",
-        parts=(),
-        constants={},
-        sha256="",
-    )
+def origin(init, seed=1, **changes):
+    """Of a ResNet-18."""
+    given = {
+        "arch": {"name": "cifar", "model": "resnet18"},
+        "input_shape": (3, 32, 32),
+        "classes": 10,
+        "mean": (),
+        "std": (),
+        "init": {"name": init},
+        "seed": seed,
+    }
+    return Origin(**given | changes)

@@ -1,0 +1,39 @@
+"""What a ticket holds in memory, and bytes as tensors of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunekit.tickets.header import Header
+from prunekit.tickets.rans import Integers
+
+
+@attrs.frozen(eq=False)
+class Ticket:
+    """A network as a seed and bits.
+
+    masks: flat bool, one for each part. told: for each part, of its kept weights in order, the
+    draw numbers (int64) or whether the sign is turned (bool); None for values "initial". state:
+    what is not rebuilt, by name.
+    """
+
+    header: Header
+    masks: list[Integers]
+    told: list[Integers | None]
+    state: dict[str, Tensor]
+
+
+def stored(content: bytes) -> Tensor:
+    return torch.from_numpy(np.frombuffer(content, np.uint8).copy())
+
+
+def content(tensors: Mapping[str, Tensor], name: str) -> bytes:
+    """The bytes that were stored under a name; ValueError for other tensors."""
+    if tensors[name].dtype != torch.uint8 or tensors[name].ndim != 1:
+        raise ValueError(f"{name} holds no bytes")
+    return tensors[name].numpy().tobytes()

@@ -1,0 +1,98 @@
+"""What a ticket names is built small and plain, or refused before it takes memory."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+import torch
+from torch import nn
+
+import prunekit
+from prunekit import tickets
+from prunekit.errors import SpecError, StorageError
+from prunekit.plugins import Plugins
+from prunekit.tickets.building import bare, no_larger_than, plain_defaults
+from tests.tickets.test_file import put, rewritten
+from tests.tickets.tinytickets import assert_bits, origin
+
+
+def test_endless_small_modules_are_stopped():
+    with pytest.raises(StorageError, match="many more"), no_larger_than(10):
+        nn.ModuleList([nn.Linear(1, 1) for _ in range(10**6)])
+    nn.Linear(10, 10)  # and nothing is counted afterwards
+
+
+def test_a_large_tensor_of_the_architecture_is_never_made(ticket, tmp_path):
+    """A vision transformer's position embedding grows with its inputs: here to 1.6 GB."""
+
+    def change(given, tensors):
+        put("origin", "arch", value={"name": "torchvision", "model": "vit_b_16"})(given, tensors)
+        put("origin", "input_shape", value=[3, 6400, 6400])(given, tensors)
+
+    path = rewritten(ticket, tmp_path / "ticket", change)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(StorageError, match="its architecture many more"):
+        tickets.load(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def test_a_network_that_looks_at_its_values_is_built_without_a_rehearsal():
+    class Looks:
+        def build(self, input_shape, classes):
+            assert float(torch.ones(1)) == 1
+            return nn.Linear(2, classes)
+
+    seen = []
+    given = origin("uniform", arch=None)
+    model = bare(given, Looks(), Plugins(), 30, seen.append)
+    assert seen == [model]
+    assert model.weight.device.type == "cpu"
+
+
+def test_a_network_of_a_plugin_is_seen_without_memory_first():
+    seen = []
+    arch = {"name": "mlp", "hidden": (4,)}
+    model = bare(origin("uniform", arch=arch), None, Plugins(), 30, seen.append)
+    assert [next(each.parameters()).device.type for each in seen] == ["meta", "cpu"]
+    assert seen[1] is model
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_ticket_gives_its_bits_under_other_defaults_of_torch(dtype, ticket):
+    expected = tickets.load(ticket).state_dict()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device("meta"):
+            assert_bits(tickets.load(ticket).state_dict(), expected)
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_the_defaults_come_back_after_an_error():
+    torch.set_default_dtype(torch.float64)
+    try:
+        with plain_defaults():
+            assert torch.empty(1).dtype == torch.float32
+        with pytest.raises(KeyError), plain_defaults():
+            {}["x"]
+        assert torch.empty(1).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("device", ["foo", "meta", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_one_line(device, ticket):
+    with pytest.raises(SpecError, match="device"):
+        tickets.load(ticket, device=device)
+
+
+def test_a_refused_ticket_leaves_the_reader_s_module_as_it_was(ticket, tmp_path):
+    path = rewritten(ticket, tmp_path / "ticket", put("origin", "seed", value=4))
+    model = prunekit.component("arch", "mlp", hidden=(24,)).build((1, 8, 8), 10).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(StorageError, match="gives other bits"):
+        tickets.load(path, arch=model)
+    assert_bits(model.state_dict(), before)
+    assert model.training
