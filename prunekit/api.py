@@ -17,7 +17,7 @@ from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins
 from prunekit.ranks import unwrapped
-from prunekit.resolve import acts, allocates, filled, learns, reads
+from prunekit.resolve import PERIOD, acts, allocates, filled, learns, reads
 from prunekit.rounds import Method, Pruning, describe, prune_round, redraw_pruned
 from prunekit.sampling import Allocation
 from prunekit.schedule import densities as densities_of
@@ -98,6 +98,9 @@ def prune(
     suggestions fill density and allocation, and in several rounds min_per_layer, where left out.
     Raises SpecError for arguments that do not fit together; a pruning that fails is undone.
     """
+    reinit = component_from("reinit", reinit, Plugins())
+    if getattr(reinit, "period", None) is not None:  # not yet filled, so it was given
+        raise SpecError(f"reinit.period = {reinit.period!r} cannot act: {PERIOD}")
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )

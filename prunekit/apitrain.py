@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from prunekit.accuracy import EpochBatches, evaluate
@@ -22,10 +23,10 @@ from prunekit.errors import SpecError
 from prunekit.learned import LearnedScores
 from prunekit.masked import MaskedWeights
 from prunekit.masks import Masks
-from prunekit.network import Network
+from prunekit.network import Network, refuse_lazy
 from prunekit.plugins import Plugins
 from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, unwrapped
-from prunekit.resolve import allocates, filled, learns
+from prunekit.resolve import allocates, check_some_kept, filled, learns
 from prunekit.rounds import describe
 from prunekit.sampling import Allocation, Budget
 from prunekit.spec import Train
@@ -33,6 +34,9 @@ from prunekit.structure import component_from
 from prunekit.training import Owner, Training, move
 
 History = list[dict[str, float]]
+
+OF_RUNS = ("bn_recalibrate", "checkpoint_every")
+"""Options of `Train` that a whole run acts on, and a training alone does not."""
 
 
 def train(
@@ -108,6 +112,7 @@ def learn(
     network = Network.of(inner, include, exclude)
     needed = awaited(model, network.effective)
     allocation = allocation or suggested.get("prune.allocation", "global")
+    check_some_kept(share, network.total)
     budget = Budget(round(share * network.total), allocation, densities, density=share)
     with flags_restored(inner):
         law = law_of(inner, init, seed)
@@ -148,8 +153,11 @@ def _prepared(
     """The settings of a training, and the device that the model now is on."""
     if not isinstance(model, nn.Module):
         raise SpecError(f"model must be an nn.Module: {type(model).__name__}")
-    known = [field.name for field in attrs.fields(Train)]
-    for name in options.keys() - set(known):
+    refuse_lazy(model)
+    known = [field.name for field in attrs.fields(Train) if field.name not in OF_RUNS]
+    for name in sorted(options.keys() - set(known)):
+        if name in OF_RUNS:
+            raise SpecError(f"{name} acts in prunekit.run only; leave it out")
         raise SpecError(f"a training has no option {name!r}; it has {', '.join(known)}")
     here = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     place = pick_device(device) if device is not None else here
@@ -172,7 +180,7 @@ def _trained(
 
     Under DistributedDataParallel the ranks differ in the chance of dropout and augmentation only.
     """
-    if not isinstance(data, DataLoader) and model is not unwrapped(model):
+    if not isinstance(data, DataLoader) and isinstance(model, DistributedDataParallel):
         raise SpecError(
             "the ranks of DistributedDataParallel share the examples out; give a DataLoader with "
             "a DistributedSampler"

@@ -107,7 +107,9 @@ def cannot_take(example: Tensor, reason: str) -> str:
         text = "x".join(map(str, example.shape[1:]))
         return f"{text} inputs ({reason}); set data.size"
     ids = int(example.max()) + 1
-    return f"tokens below {ids} ({reason}); choose an --arch for so many kinds of tokens"
+    return (
+        f"tokens below {ids} ({reason}); give an --arch of so many, as by --arch.vocabulary {ids}"
+    )
 
 
 @torch.no_grad()

@@ -68,7 +68,7 @@ class Job:
     @property
     def learned(self) -> bool:
         """Whether the training learns scores, and with them the masks."""
-        return learns(self.spec.scorer) and self.spec.prune.density != 1
+        return learns(self.spec.scorer)
 
     @property
     def masks(self) -> Masks:
@@ -224,6 +224,8 @@ class Job:
             self.resumed = None
         elif self.spec.rounds.rewind == "step" and self.pruning.round:  # weights of that step
             training.step = goal
+        if training.done:  # no epoch will settle it
+            training.owner.settle()
         while not training.done:
             started = time.perf_counter()
             line = training.run_epoch(self.after_step)
@@ -234,7 +236,6 @@ class Job:
                 | {"epoch_seconds": time.perf_counter() - started}
             )
             self.after_step(epoch_end=True)
-        training.owner.settle()  # also where there was no epoch to do it
         training.owner.finish(self.pruning)
         self.training = None
 

@@ -18,8 +18,9 @@ from prunekit.draws import fold, generator
 from prunekit.errors import NumericalError, SpecError
 from prunekit.network import Network, put
 from prunekit.resolve import SCALED, acts, scales
-from prunekit.rounds import Pruning, check_masks
+from prunekit.rounds import Pruning, check_masks, describe
 from prunekit.sampling import Budget
+from prunekit.scorecheck import check_learned
 from prunekit.signs import Floats, Signs
 
 
@@ -64,6 +65,7 @@ class LearnedScores:
         for parameter in network.effective.values():
             parameter.requires_grad_(True)
         initial = self.scorer.initial(network, generator(self.seed, "initial scores"))
+        check_learned(self.scorer, initial, network, describe(self.scorer))
         self.scores = {
             name: nn.Parameter(torch.empty_like(weight).copy_(initial[name]))
             for name, weight in network.weights.items()

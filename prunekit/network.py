@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from prunekit.errors import SpecError
 
@@ -38,8 +39,8 @@ class Layer:
         """
         if self.parameter.ndim < 2:
             raise SpecError(
-                f"{self.name} has shape {tuple(self.shape)} and so no fan-in; leave it out of "
-                "prune.include, or choose --init uniform"
+                f"{self.name} has shape {tuple(self.shape)} and so no fan-in, which its scores or "
+                "its init need; leave it out of prune.include, or choose others"
             )
         return math.prod(self.shape[1:])
 
@@ -55,6 +56,7 @@ def maskable_layers(
     name in `include` also adds a parameter that the rule leaves out. Tied weights appear once.
     Raises SpecError when nothing is left or a pattern matches nothing.
     """
+    refuse_lazy(model)
     include, exclude = tuple(include or ()), tuple(exclude or ())
     found, seen = {}, []
     for name, module_name, module, parameter in owned_parameters(model):
@@ -69,6 +71,13 @@ def maskable_layers(
     if not found:
         raise SpecError("no maskable weight is left; loosen prune.include and prune.exclude")
     return found
+
+
+def refuse_lazy(model: nn.Module) -> None:
+    """SpecError for a parameter without a shape, as torch's lazy modules have them."""
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise SpecError(f"{name} has no shape yet; run one batch through the model first")
 
 
 def owned_parameters(model: nn.Module) -> Iterator[tuple[str, str, nn.Module, nn.Parameter]]:

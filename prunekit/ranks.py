@@ -18,9 +18,9 @@ from prunekit.spec import Train
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The module inside DistributedDataParallel, in whose names is no "module."; or `model`."""
-    inner: nn.Module = model.module if isinstance(model, DistributedDataParallel) else model
-    return inner
+    """The module inside DistributedDataParallel and torch.compile, with its own names."""
+    inner: nn.Module = getattr(model, "_orig_mod", model)  # of torch.compile
+    return inner.module if isinstance(inner, DistributedDataParallel) else inner
 
 
 def rank_of(model: nn.Module) -> int:

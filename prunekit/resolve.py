@@ -120,6 +120,14 @@ def filled(part: Any, prefix: str, suggested: Mapping[str, Any]) -> Any:
     return attrs.evolve(part, **values) if values else part
 
 
+def check_some_kept(density: float, total: int) -> None:
+    """SpecError for a density of no weight."""
+    if round(density * total) < 1:
+        raise SpecError(
+            f"prune.density = {density} keeps none of {total:,} maskable weights; raise it"
+        )
+
+
 def learns(scorer: Any) -> bool:
     """Whether the scorer gives initial scores that the training loop optimises."""
     return hasattr(scorer, "initial")
@@ -209,6 +217,11 @@ IDLE: tuple[Idle, ...] = (
     ("train.gamma", lambda s: s.train.schedule != "step", "set train.schedule = step"),
 )
 
+WHOLE = (
+    "density 1 keeps every weight, so there is no mask to learn; choose a smaller density, or "
+    "--scorer magnitude for the dense baseline"
+)
+
 # A combination that does not make sense: when, why and what to choose instead.
 SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
     (
@@ -233,7 +246,8 @@ SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
         "a control would part the masks from the scale that this sampler gives the kept weights; "
         "use prune.control none, or a sampler form without a scale",
     ),
-    (lambda s: learns(s.scorer) and scales(s.sampler) and s.prune.density != 1, SCALED),
+    (lambda s: learns(s.scorer) and s.prune.density == 1, WHOLE),
+    (lambda s: learns(s.scorer) and scales(s.sampler), SCALED),
     (
         lambda s: (
             acts(s.reinit) and not learns(s.scorer) and s.rounds.count == 1 and s.prune.density != 1

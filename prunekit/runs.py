@@ -27,7 +27,7 @@ from prunekit.jobdata import measure, redraw_events
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins, source_hash
-from prunekit.resolve import acts, learns, located, resolve
+from prunekit.resolve import acts, check_some_kept, learns, located, resolve
 from prunekit.rounds import Pruning
 from prunekit.runfolder import RunFolder
 from prunekit.schedule import kept_counts
@@ -208,11 +208,8 @@ def _prepared(spec: Spec, folder: RunFolder, plugins: Plugins) -> Job:
 
 def refuse_idle_in(network: Network, spec: Spec) -> None:
     """SpecError for what cannot act in this network: a density of no weight, no batch norm."""
-    density, total = spec.prune.density, network.total
-    if density is not None and round(density * total) < 1:
-        raise SpecError(
-            f"prune.density = {density} keeps none of {total:,} maskable weights; raise it"
-        )
+    if spec.prune.density is not None:
+        check_some_kept(spec.prune.density, network.total)
     if spec.train.bn_recalibrate and not has_batch_norm(network.model):
         raise SpecError(
             f"train.bn_recalibrate = {spec.train.bn_recalibrate} cannot act: the network has no "

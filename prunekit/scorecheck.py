@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,6 +89,27 @@ def check_form(scores: Scores, network: Network, owner: str) -> None:
                 f"scorer {owner} returned shape {tuple(score.shape)} for {name}; "
                 f"expected {tuple(weight.shape)}"
             )
+
+
+def check_learned(scorer: Any, initial: Scores, network: Network, owner: str) -> None:
+    """Check what a scorer that learns starts with, and how it ranks.
+
+    Raises what `check_form` raises, NumericalError for initial scores that are not finite, and
+    PluginError for a rank through which no gradient passes or of another shape.
+    """
+    check_form(initial, network, owner)
+    for name, score in initial.items():
+        if not bool(score.isfinite().all()):
+            raise NumericalError(f"scorer {owner}: initial scores of {name} are not finite")
+        with torch.enable_grad():
+            ranked = scorer.rank(score.detach().clone().requires_grad_())
+        if not isinstance(ranked, Tensor) or ranked.shape != score.shape:
+            have = tuple(ranked.shape) if isinstance(ranked, Tensor) else type(ranked).__name__
+            raise PluginError(
+                f"scorer {owner}: rank gives {have} for {name}; expected {tuple(score.shape)}"
+            )
+        if not ranked.requires_grad:
+            raise PluginError(f"scorer {owner}: no gradient passes through rank; do not detach")
 
 
 def _not_finite(score: Tensor, network: Network, owner: str, name: str) -> str:

@@ -7,7 +7,6 @@ import importlib.util
 import pkgutil
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -64,13 +63,13 @@ def installed_sources() -> list[Source]:
 
 def file_of(module: str) -> Path | None:
     """The file of a module, found without importing it or its parents; None when there is none."""
-    path: Any = None
-    spec = None
-    parts = module.split(".")
-    for depth in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:depth]), path)
+    top, *below = module.split(".")
+    spec = importlib.util.find_spec(top)  # by every finder: editable installs bring their own
+    name = top
+    for part in below:
         if spec is None:
             return None
-        path = spec.submodule_search_locations
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations)
     origin = spec.origin if spec else None
     return Path(origin) if origin and Path(origin).is_file() else None

@@ -127,9 +127,14 @@ def build_options(cls: type, table: Mapping[str, Any], where: str, name: str = "
     try:
         return _CONVERTER.structure(table, cls)
     except cattrs.ClassValidationError as error:
-        raise SpecError(f"{where}.{_first_message(error)}") from None
+        raise SpecError(_placed(_first_message(error), where, fields)) from None
     except PrunekitError as error:
-        raise SpecError(f"{where}.{error}") from None
+        raise SpecError(_placed(str(error), where, fields)) from None
+
+
+def _placed(message: str, where: str, fields: Iterable[str]) -> str:
+    """A message with its place: "where.field ..." if it begins with a field, else "where: ..."."""
+    return f"{where}.{message}" if message.split()[0] in fields else f"{where}: {message}"
 
 
 def refuse_unknown(
@@ -140,7 +145,8 @@ def refuse_unknown(
     for key in table:
         if key.replace("-", "_") not in known:
             near = difflib.get_close_matches(key.replace("-", "_"), known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" On offer: {', '.join(known)}."
+            offer = f" On offer: {', '.join(known)}." if known else " It has no options."
+            hint = f" Did you mean {near[0]!r}?" if near else offer
             dotted = f"{where}.{key}" if where else key
             owner = f" of {name}" if name else ""
             raise SpecError(f"{dotted!r} is no key{owner}.{hint}")

@@ -45,6 +45,30 @@ def test_what_cannot_be_learned_from_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_a_density_of_no_weight_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"density = 0\.01 keeps none of 8 maskable weights"):
+        prunekit.learn(nn.Linear(4, 2), "edge-popup", PAIRS, density=0.01)
+
+
+def test_a_module_of_no_shape_yet_is_refused() -> None:
+    with pytest.raises(SpecError, match="weight has no shape yet; run one batch through the model"):
+        prunekit.learn(nn.LazyLinear(2), "edge-popup", PAIRS)
+
+
+def test_names_are_those_of_the_module_inside_torch_compile() -> None:
+    model = nn.Linear(4, 2)
+    masks, _ = prunekit.learn(torch.compile(model, backend="eager"), "edge-popup", PAIRS)
+    assert list(masks) == ["weight"]
+    assert torch.equal(model.weight != 0, masks["weight"])
+    prunekit.train(torch.compile(model, backend="eager"), masks, PAIRS)
+
+
+@pytest.mark.parametrize("option", ["bn_recalibrate", "checkpoint_every"])
+def test_an_option_of_whole_runs_is_refused(option: str) -> None:
+    with pytest.raises(SpecError, match=f"{option} acts in prunekit.run only; leave it out"):
+        prunekit.train(nn.Linear(4, 2), None, PAIRS, **{option: 1})
+
+
 def test_a_training_refuses_an_option_that_it_has_not() -> None:
     with pytest.raises(SpecError, match="a training has no option 'epoch'"):
         prunekit.train(nn.Linear(4, 2), None, PAIRS, epoch=3)

@@ -129,7 +129,8 @@ def test_a_control_follows_learning_and_keeps_every_layers_count(name: str, tmp_
     assert (first.digest() == second.digest()) == (name == "redraw")
     assert summary["masks_sha256"] == second.digest()
     assert_at_their_draws(tmp_path / "control")
-    assert ticket_of_run(tmp_path / "control", plugins()).header.init["name"] == "signed-constant"
+    ticket, _ = ticket_of_run(RunFolder(tmp_path / "control"), plugins())
+    assert ticket.header.origin.init["name"] == "signed-constant"
     weights = [
         read_tensors(tmp_path / d / "model.safetensors")[0]["8.weight"]
         for d in ("plain", "control")
@@ -158,13 +159,10 @@ def test_a_plan_counts_the_redraw_events_and_says_when_they_are_few(
         assert said == (events < 3)
 
 
-def test_density_one_trains_the_weights_and_no_score(tmp_path: Path) -> None:
-    summary = run(tmp_path, prune={"density": 1.0})
-    assert summary["density"] == 1
-    assert summary["redraws"] == 0
-    model, _, _ = load(tmp_path, plugins=plugins())
-    assert not any(torch.equal(model.get_parameter(n), w) for n, w in drawn(tmp_path).items())
-    assert not (tmp_path / "draws.safetensors").exists()
+def test_density_one_leaves_nothing_to_learn(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="density 1 keeps every weight, so there is no mask"):
+        run(tmp_path / "run", prune={"density": 1.0})
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_density_that_leaves_one_weight_runs(tmp_path: Path) -> None:

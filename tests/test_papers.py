@@ -69,7 +69,7 @@ def test_a_cell_names_its_metric_unless_that_is_the_accuracy():
         ({"maen": 0.7}, "'published.maen' is no key. Did you mean 'mean'?"),
         ({"mean": "0.7"}, "published.mean must be float: '0.7'"),
         ({"mean": 0.7}, "published.mean = 0.7 stands for nothing: give source and metric too"),
-        ({"source": "a paper", "n": 3}, "published.metric, std and n describe a mean"),
+        ({"source": "a paper", "n": 3}, "published: metric, std and n describe a mean"),
         ({**PAPER, "std": -0.1}, "published.std must be >= 0: -0.1"),
         ({**PAPER, "n": 0}, "published.n must be >= 1: 0"),
     ],

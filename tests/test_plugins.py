@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import types
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import attrs
@@ -232,6 +233,29 @@ def test_a_module_s_file_is_found_without_importing_its_package(site):
     assert file_of("parcel.inner") == site / "parcel" / "inner.py"
     assert file_of("parcel.missing") is None
     assert file_of("no_such_parcel.inner") is None
+
+
+def test_a_module_is_found_where_only_a_finder_of_its_own_knows_it(tmp_path, monkeypatch):
+    """As in an editable install, where sys.path does not lead to the package."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise SystemExit")
+    (folder / "inner.py").write_text("")
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name == "far_parcel":
+                places = [str(folder)]
+                return spec_from_file_location(
+                    name, folder / "__init__.py", submodule_search_locations=places
+                )
+            return None
+
+    monkeypatch.setattr("sys.meta_path", [*sys.meta_path, Finder])
+    assert file_of("far_parcel.inner") == folder / "inner.py"
+    assert file_of("far_parcel") == folder / "__init__.py"
+    assert file_of("far_parcel.missing") is None
 
 
 def test_the_source_hash_is_that_of_the_defining_file():

@@ -56,7 +56,8 @@ class Recipe:
     spec: Table
 
     def text(self) -> str:
-        seeds = " --seeds 3" if self.spec["dataset"] == "cifar10" else ""
+        n = self.spec.get("published", {}).get("n", 3 if self.spec["dataset"] == "cifar10" else 1)
+        seeds = f" --seeds {n}" if n > 1 else ""
         lines = [*self.says, f"prunekit run examples/iterand/{self.name}.toml{seeds}"]
         return "".join(f"# {line}\n" for line in lines) + "\n" + tomli_w.dumps(self.spec)
 

@@ -2,6 +2,7 @@
 
 conv2, conv4, conv6, conv8   Frankle & Carbin, ICLR 2019 (VGG-like, no batch norm, three linears)
 resnet18 ... resnet101       He et al., CVPR 2016, with the 3x3 stem for small images
+wide_resnet50_2              Zagoruyko & Komodakis, section 3: resnet50, blocks twice as wide inside
 resnet20, 32, 44, 56         He et al., section 4.2, with 1x1 convolutions as shortcuts (OpenLTH)
 vgg11, vgg16, vgg19          Simonyan & Zisserman, ICLR 2015, with batch norm and one linear layer
 wrn-DEPTH-K                  Zagoruyko & Komodakis, BMVC 2016, e.g. wrn-28-10, wrn-16-8
@@ -84,14 +85,21 @@ class Bottleneck(Block):
     """The block of ResNet-50 and deeper: 1x1, 3x3 (with the stride), 1x1 to 4 * width."""
 
     expansion = 4
+    inner = 1
 
     def make_branch(self, channels: int, width: int, stride: int) -> nn.Sequential:
-        out = width * self.expansion
+        out, width = width * self.expansion, width * self.inner
         return nn.Sequential(
             *(conv1x1(channels, width), nn.BatchNorm2d(width), nn.ReLU()),
             *(conv3x3(width, width, stride), nn.BatchNorm2d(width), nn.ReLU()),
             *(conv1x1(width, out), nn.BatchNorm2d(out)),
         )
+
+
+class WideBottleneck(Bottleneck):
+    """The same with 1x1 and 3x3 convolutions of twice as many channels."""
+
+    inner = 2
 
 
 class WideBlock(nn.Module):
@@ -213,6 +221,7 @@ RESNET_PLANS: Mapping[str, tuple[type[Block], tuple[int, ...]]] = {
     "resnet34": (Block, (3, 4, 6, 3)),
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
     "resnet101": (Bottleneck, (3, 4, 23, 3)),
+    "wide_resnet50_2": (WideBottleneck, (3, 4, 6, 3)),
 }
 WITH_BIAS: Mapping[str, Plan] = {
     **{f"conv{depth}": functools.partial(conv_net, depth) for depth in (2, 4, 6, 8)},
@@ -238,7 +247,7 @@ class Cifar:
     )
     bias: bool = prunekit.option(True, help="biases in the layers of conv* and vgg*")
     stem: Literal["small", "imagenet"] = prunekit.option(
-        "small", help="first layers of resnet18 to resnet101: 3x3, or 7x7 and a max-pool"
+        "small", help="first layers of resnet18 to wide_resnet50_2: 3x3, or 7x7 and a max-pool"
     )
 
     def __attrs_post_init__(self) -> None:

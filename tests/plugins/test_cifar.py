@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from prunekit_plugins.cifar import Cifar
+from prunekit_plugins.cifar import Block, Cifar
 
 from prunekit import PrunekitError, testing
 from prunekit.network import maskable_layers
@@ -59,6 +59,7 @@ def test_openlth_nets_have_the_published_counts(model: str, row: str) -> None:
     assert (maskable, total) == (GOLDEN[row]["prunable"], GOLDEN[row]["total"])
 
 
+WIDE = GOLDEN["WideResNet-50-2 ImageNet"]
 OTHERS: list[tuple[dict[str, Any], int, tuple[int, int, int]]] = [
     ({"model": "vgg19"}, 10, (20_024_000, 17, 20_040_522)),
     ({"model": "vgg19"}, 100, (20_070_080, 17, 20_086_692)),
@@ -73,6 +74,11 @@ OTHERS: list[tuple[dict[str, Any], int, tuple[int, int, int]]] = [
     ({"model": "resnet32", "width": 2.0}, 200, (1_879_904, 34, 1_885_032)),
     ({"model": "resnet18"}, 200, (11_261_632, 21, 11_271_432)),
     ({"model": "wrn-28-10"}, 10, (36_461_232, 29, 36_479_194)),
+    (
+        {"model": "wide_resnet50_2", "stem": "imagenet"},
+        1000,
+        (WIDE["maskable"], WIDE["n_maskable_layers"], WIDE["total_dense"]),
+    ),
 ]
 
 
@@ -95,6 +101,22 @@ def test_depth_counts_the_layers_that_are_no_shortcuts(model: str, depth: int) -
 def test_nets_take_images_of_any_size(model: str, shape: tuple[int, ...]) -> None:
     net = Cifar(model=model, width=0.125).build(shape, 7).eval()
     assert net(torch.randn(1, *shape)).shape == (1, 7)
+
+
+def test_half_the_width_of_a_wide_resnet_is_a_resnet_with_half_the_outputs() -> None:
+    """Widths 64 to 512 inside, as in ResNet-50, and 128 to 1024 outside."""
+    shapes = counted("wide_resnet50_2", 0.5), counted("resnet50", 1.0)
+    (inner, outer), (plain, wider) = shapes
+    assert inner == plain
+    assert [2 * width for width in outer] == wider
+
+
+def counted(model: str, width: float) -> tuple[list[int], list[int]]:
+    """Outputs of the 3x3 convolutions of the blocks, and of the 1x1 convolutions that end them."""
+    with torch.device("meta"):
+        net = Cifar(model=model, width=width).build((3, 32, 32), 10)
+    blocks = [module.branch for module in net.modules() if isinstance(module, Block)]
+    return [branch[3].out_channels for branch in blocks], [b[6].out_channels for b in blocks]
 
 
 def test_the_stem_of_a_resnet_is_not_scaled() -> None:
