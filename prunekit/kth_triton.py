@@ -97,7 +97,7 @@ def _one_pass(  # type: ignore[no-untyped-def]
             place = start + tl.arange(0, chunk)
             inside = place < size
             bits = tl.load(scores + place, mask=inside, other=0.0).to(tl.uint32, bitcast=True)
-            key = tl.where((bits >> 31) != 0, ~bits, bits | 0x80000000)
+            key = tl.where((bits >> 31) != 0, bits ^ 0xFFFFFFFF, bits | 0x80000000)
             if number > 0:
                 inside = inside & ((key >> (32 - 8 * number)) == prefix)
             digit = ((key >> (24 - 8 * number)) & 255).to(tl.int32)
@@ -114,7 +114,7 @@ def _one_pass(  # type: ignore[no-untyped-def]
 def _pick_found(table, counts, found, layers, passes: tl.constexpr):  # type: ignore[no-untyped-def]
     """The float of the whole key; the counts are 0 again."""
     key = _prefix(table, counts, layers, passes).to(tl.uint32, bitcast=True)
-    bits = tl.where((key >> 31) != 0, key & 0x7FFFFFFF, ~key)
+    bits = tl.where((key >> 31) != 0, key & 0x7FFFFFFF, key ^ 0xFFFFFFFF)
     tl.store(found + tl.program_id(1), bits.to(tl.float32, bitcast=True))
     for number in tl.static_range(passes):
         cells = counts + (number * layers + tl.program_id(1)) * 256 + tl.arange(0, 256)
