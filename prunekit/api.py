@@ -23,14 +23,17 @@ from prunekit.sampling import Allocation
 from prunekit.schedule import densities as densities_of
 from prunekit.schedule import kept_counts, rules_of_round
 from prunekit.scoring import compute_scores
+from prunekit.spec import COMPONENTS
 from prunekit.structure import component_from
 
 
 def component(kind: str, name: str, **options: Any) -> Any:
     """A component by kind ("scorer", "sampler", ...) and name, with its options.
 
-    Raises PluginError for an unknown name, SpecError for an unknown option or a wrong value.
+    Raises PluginError for an unknown name, SpecError for a wrong kind, option or value.
     """
+    if kind not in COMPONENTS:
+        raise SpecError(f"no component is of kind {kind!r}; kinds are {', '.join(COMPONENTS)}")
     return component_from(kind, {"name": name, **options}, Plugins())
 
 

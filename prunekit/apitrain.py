@@ -251,7 +251,9 @@ def epoch_batches(
         return Batches(examples, data, batch_size, device=device, seed=seed, shuffle=shuffle)
     if isinstance(data, DataLoader):
         return LoaderBatches(data, device)
-    indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data) > 0
+    indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if indexed and not len(data):
+        raise SpecError(f"data must have an example, and this {type(data).__name__} is empty")
     if not indexed or not isinstance(data[0], tuple | list) or len(data[0]) != 2:
         raise SpecError(
             f"data must be a Dataset of (input, label), a DataLoader or Data: {type(data).__name__}"

@@ -247,6 +247,10 @@ SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
         "use prune.control none, or a sampler form without a scale",
     ),
     (lambda s: learns(s.scorer) and s.prune.density == 1, WHOLE),
+    (
+        lambda s: learns(s.scorer) and s.train.epochs == 0,
+        "train.epochs = 0 learns no mask from the initial scores; choose at least 1",
+    ),
     (lambda s: learns(s.scorer) and scales(s.sampler), SCALED),
     (
         lambda s: (

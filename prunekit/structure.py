@@ -80,6 +80,8 @@ def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
     """A component from its name, from a table with `name` and options, or as it is."""
     if isinstance(value, str):
         value = {"name": value}
+    if value is None or isinstance(value, bool | int | float | bytes):
+        raise SpecError(f"{kind} must be a component, its name, or a table with it: {value!r}")
     if not isinstance(value, Mapping):
         return value
     options = dict(value)

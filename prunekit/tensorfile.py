@@ -53,6 +53,14 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         ) from None
 
 
+def require_folder_of(path: str | Path) -> None:
+    """StorageError unless `path` can be a file's: asked before the work whose result it will be."""
+    if Path(path).is_dir():
+        raise StorageError(f"cannot write {path}: it is a folder; name a file")
+    if not Path(path).parent.is_dir():
+        raise StorageError(f"cannot write {path}: there is no folder {Path(path).parent}; make it")
+
+
 def is_temporary(name: str) -> bool:
     """Whether a file's name is that of a half-written file, which a kill leaves behind."""
     return name.startswith(".") and TEMPORARY in name
@@ -109,7 +117,8 @@ def read_tensors(
     missing, damaged, or no safetensors; nothing in it is ever executed.
     """
     if not Path(path).is_file():  # a pipe would be waited for
-        raise StorageError(f"cannot read {path}: there is no such file; give a safetensors file")
+        what = "it is no file" if Path(path).exists() else "No such file"
+        raise StorageError(f"cannot read {path}: {what}; give a safetensors file")
     try:
         with safe_open(str(path), framework="pt") as file:
             meta = dict(json.loads((file.metadata() or {}).get(TEXT, "{}")))

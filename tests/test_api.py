@@ -241,3 +241,14 @@ def test_in_rounds_synflow_keeps_every_layer_alive_and_in_one_round_it_is_as_pub
         floors.append(min(layer.kept for layer in masks.per_layer()))
     assert floors[0] == 0
     assert floors[1] >= 1
+
+
+def test_a_component_is_of_a_known_kind():
+    with pytest.raises(SpecError, match="no component is of kind 'scorrer'; kinds are arch, "):
+        prunekit.component("scorrer", "snip")
+
+
+def test_a_period_cannot_act_between_rounds():
+    reinit = prunekit.component("reinit", "iterand", period=5)
+    with pytest.raises(SpecError, match=r"reinit\.period = 5 cannot act: inside training a fixed"):
+        prunekit.prune(nn.Linear(4, 2), "magnitude", reinit=reinit, density=0.5, rounds=2)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 import prunekit
 from prunekit import SpecError
@@ -35,6 +35,8 @@ PAIRS = TensorDataset(torch.randn(8, 4), torch.arange(8) % 2)
         (nn.Linear(4, 2), [1, 2], {}, "a DataLoader or Data: list"),
         (nn.Flatten(), PAIRS, {}, "no maskable weight is left"),
         (nn.Linear(4, 2), PAIRS, {"epochs": 0}, "epochs must be at least 1"),
+        (nn.Linear(4, 2), PAIRS, {"reinit": None}, "reinit must be a component, its name, or"),
+        (nn.Linear(4, 2), Subset(PAIRS, []), {}, "must have an example, and this Subset is empty"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(

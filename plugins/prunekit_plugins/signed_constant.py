@@ -1,7 +1,7 @@
 """signed-constant (SC): every weight is +c or -c, each with probability 1/2.
 
-Ramanujan, Wortsman, Kembhavi, Farhadi & Rastegari, CVPR 2020, https://arxiv.org/abs/1911.13299:
-the signed Kaiming constant,
+Ramanujan, Wortsman, Kembhavi, Farhadi & Rastegari, CVPR 2020, https://arxiv.org/abs/1911.13299.
+The signed Kaiming constant,
 
     c = sqrt(2 / fan_in),    scaled by density:  c = sqrt(2 / (fan_in * density))
 

@@ -51,7 +51,7 @@ class Opened:
         if header.total > most:
             raise StorageError(
                 f"{self.path} asks for {header.total:,} weights, more than {most:,}; if you trust "
-                "it, raise most_weights"
+                "it, raise --most-weights (most_weights)"
             )
         coins = header.coins
         if coins and not coins.bearable([part.shape for part in header.parts], self.size):

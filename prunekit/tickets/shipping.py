@@ -20,7 +20,7 @@ from prunekit.resolve import pretrained, resolve
 from prunekit.runfolder import RunFolder
 from prunekit.spec import Spec
 from prunekit.structure import component_table, load_spec
-from prunekit.tensorfile import read_tensors
+from prunekit.tensorfile import read_tensors, require_folder_of
 from prunekit.tickets import file, rans
 from prunekit.tickets.building import bare, plain_defaults
 from prunekit.tickets.coins import Coins
@@ -43,6 +43,7 @@ def save(run: str | Path, path: str | Path, *, plugins: Plugins | None = None) -
     """
     folder, plugins = RunFolder(Path(run)), plugins or Plugins()
     folder.refuse_own(path)
+    require_folder_of(path)
     ticket, coins = ticket_of_run(folder, plugins)
     file.write(ticket, path, coins)
     return info(path)

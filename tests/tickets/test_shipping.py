@@ -10,7 +10,6 @@ import prunekit
 from prunekit import tickets
 from prunekit.errors import SpecError, StorageError
 from prunekit.network import maskable_layers
-from prunekit.spec import Train
 from prunekit.tensorfile import read_tensors, write_tensors
 from prunekit.tickets import file, shipping
 from prunekit.tickets.coins import Coins
@@ -41,7 +40,7 @@ def test_one_weight_that_moved_by_one_bit_is_found(redrawn):
 
 
 def test_the_default_init_cannot_be_shipped(tmp_path):
-    folder = run_of(tmp_path / "run", init="default", train=Train(epochs=0))
+    folder = run_of(tmp_path / "run", init="default")
     with pytest.raises(SpecError, match="init default cannot be shipped as a seed"):
         tickets.save(folder, tmp_path / "ticket")
 
@@ -57,6 +56,17 @@ def test_a_ticket_takes_no_file_of_its_run_away(name, redrawn):
     with pytest.raises(SpecError, match="is a file of the run itself; choose another --out"):
         tickets.save(redrawn, redrawn / ".." / redrawn.name / name)
     assert (redrawn / name).read_bytes() == before
+
+
+def test_a_place_that_no_file_can_have_is_refused_before_the_work(redrawn, ticket, tmp_path):
+    for out, message in (
+        (tmp_path / "no" / "ticket", "there is no folder"),
+        (tmp_path, "a folder"),
+    ):
+        with pytest.raises(StorageError, match=message):
+            tickets.save(redrawn, out)
+        with pytest.raises(StorageError, match=message):
+            tickets.to_state_dict(ticket, out)
 
 
 def test_a_model_that_lacks_a_masked_weight_is_refused(tmp_path):
