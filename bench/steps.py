@@ -5,10 +5,11 @@
 ResNet-18 for 32x32 images; the numbers are batch sizes. Dense, edge-popup with Kaiming-uniform
 weights and edge-popup with signed constants train in turn in one process, short epochs of random
 images each, and every optimizer step is timed by itself (process CPU time); what the end of an
-epoch costs, when the masks are made and counted, stands in a column of its own. Shown are
-medians; the ratio is the median, with the quartiles, of each step's time over that of the dense
-step at the same place of the same turn. Large blocks are kept by malloc, else page faults drown
-a step.
+epoch costs, when the masks are made and counted, stands in a column of its own; so does what of a
+step goes into thresholds, masked weights and gradients of the scores, which scatters far less than
+the rest. Shown are medians; the ratio is the median, with the quartiles, of each step's time over
+that of the dense step at the same place of the same turn. Large blocks are kept by malloc, else
+page faults drown a step.
 """
 
 from __future__ import annotations
@@ -20,13 +21,37 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import attrs
 
 ROOT = Path(__file__).parents[1]
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000"}
 STEPS = 6  # an epoch
 
 
-def timed_epoch(training: object) -> tuple[list[float], float]:
+@attrs.define(eq=False)
+class Clocked:
+    """An owner whose part of each step is timed, in CPU seconds: masks before, gradients after."""
+
+    owner: Any
+    spent: list[float] = attrs.field(factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.owner, name)
+
+    def before_step(self, step: int) -> None:
+        start = time.process_time()
+        self.owner.before_step(step)
+        self.spent.append(time.process_time() - start)
+
+    def after_backward(self) -> None:
+        start = time.process_time()
+        self.owner.after_backward()
+        self.spent[-1] += time.process_time() - start
+
+
+def timed_epoch(training: Any) -> tuple[list[float], float]:
     """CPU seconds of each step of one epoch but the last, and of the end with that last step."""
     marks = [time.process_time()]
     training.run_epoch(lambda: marks.append(time.process_time()))
@@ -34,7 +59,7 @@ def timed_epoch(training: object) -> tuple[list[float], float]:
     return steps, end
 
 
-def sides(batch: int, epochs: int) -> dict[str, object]:
+def sides(batch: int, epochs: int) -> dict[str, Any]:
     """The trainings that take turns."""
     from cases import network
     from learned_steps import CPU, Noise, learned_scores, training
@@ -43,10 +68,10 @@ def sides(batch: int, epochs: int) -> dict[str, object]:
 
     noise, made = Noise.of(batch, CPU, STEPS), {}
     net = network("resnet18")
-    made["dense"] = training(net, MaskedWeights.of(net, {}, CPU), noise, CPU, epochs)
+    made["dense"] = training(net, Clocked(MaskedWeights.of(net, {}, CPU)), noise, CPU, epochs)
     for init in ("kaiming-uniform", "signed-constant"):
         net = network("resnet18")
-        made[init] = training(net, learned_scores(net, init), noise, CPU, epochs)
+        made[init] = training(net, Clocked(learned_scores(net, init)), noise, CPU, epochs)
     return made
 
 
@@ -66,7 +91,8 @@ def measure(batch: int, epochs: int, row: Callable[..., None]) -> None:
         ratios = [ours / dense for ours, dense in zip(steps, taken["dense"])]
         low, middle, high = statistics.quantiles(ratios, n=4)
         shown = f"{middle:.3f} ({low:.3f}-{high:.3f})" if name != "dense" else ""
-        milliseconds = [f"{1e3 * statistics.median(times):.1f}" for times in (steps, ends[name])]
+        columns = steps, turns[name].owner.spent, ends[name]
+        milliseconds = [f"{1e3 * statistics.median(times):.1f}" for times in columns]
         row(str(batch), name, *milliseconds, shown, str(len(steps)))
 
 
@@ -87,7 +113,8 @@ def main() -> None:
 
     torch.set_num_threads(given.threads)
     title = f"CPU time, {given.threads} thread(s), torch {torch.__version__}"
-    table = Table("batch", "weights", "step ms", "end ms", "ratio (quartiles)", "n", title=title)
+    columns = "batch", "weights", "step ms", "of it masks", "end ms", "ratio (quartiles)", "n"
+    table = Table(*columns, title=title)
     for batch in given.batches:
         measure(batch, given.epochs, table.add_row)
     Console(width=100).print(table)
