@@ -46,14 +46,15 @@ def no_tally(device: torch.device) -> Tensor:
     return torch.zeros(3, dtype=dtype).to(device)
 
 
-def tally(logits: Tensor, y: Tensor, loss: Tensor, mean: bool) -> Tensor:
-    """The tally of one batch. loss: cross-entropy, the mean or the sum over its labels.
+def add_batch(totals: Tensor, logits: Tensor, y: Tensor, loss: Tensor, mean: bool) -> None:
+    """Add one batch to a tally. loss: cross-entropy, the mean or the sum over its labels.
 
     Labels of -100 do not count, as in `F.cross_entropy`; y may have more axes than the batch's.
     """
-    counted = (y != IGNORED).sum()
-    correct = (logits.argmax(1) == y).sum()
-    return torch.stack([loss * counted if mean else loss, correct, counted])
+    counted, correct = (y != IGNORED).sum(), (logits.argmax(1) == y).sum()
+    loss = loss.to(totals.dtype)  # a sum over many pixels is too large for float16
+    parts = loss * counted if mean else loss, correct, counted
+    totals += torch.stack([part.to(totals.dtype) for part in parts])
 
 
 @torch.no_grad()
@@ -67,12 +68,14 @@ def evaluate(
     training = model.training
     model.eval()
     totals = no_tally(device)
-    for x, y in batches.epoch(0):
-        with autocast(device, amp):
-            logits = as_logits(model(x))
-        loss = F.cross_entropy(logits.float(), y, reduction="sum")
-        totals += tally(logits, y, loss, mean=False).to(totals)
-    model.train(training)
+    try:
+        for x, y in batches.epoch(0):
+            with autocast(device, amp):
+                logits = as_logits(model(x))
+            loss = F.cross_entropy(logits.float(), y, reduction="sum")
+            add_batch(totals, logits, y, loss, mean=False)
+    finally:
+        model.train(training)
     loss_sum, correct, counted = totals.tolist()
     if not counted:
         raise SpecError("there is nothing to evaluate: no batch has a label other than -100")

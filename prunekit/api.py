@@ -101,9 +101,7 @@ def prune(
     suggestions fill density and allocation, and in several rounds min_per_layer, where left out.
     Raises SpecError for arguments that do not fit together; a pruning that fails is undone.
     """
-    reinit = component_from("reinit", reinit, Plugins())
-    if getattr(reinit, "period", None) is not None:  # not yet filled, so it was given
-        raise SpecError(f"reinit.period = {reinit.period!r} cannot act: {PERIOD}")
+    reinit = without_period(reinit)
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
@@ -145,6 +143,14 @@ def unmasked_on_failure(network: Network) -> Iterator[None]:
     except BaseException:
         network.mask(None)
         raise
+
+
+def without_period(reinit: Any) -> Any:
+    """The component; SpecError for a period, which acts inside training only."""
+    reinit = component_from("reinit", reinit, Plugins())
+    if getattr(reinit, "period", None) is not None:  # not yet filled, so it was given
+        raise SpecError(f"reinit.period = {reinit.period!r} cannot act: {PERIOD}")
+    return reinit
 
 
 def components_of(**given: Any) -> tuple[list[Any], dict[str, Any]]:

@@ -25,7 +25,7 @@ from prunekit.masked import MaskedWeights
 from prunekit.masks import Masks
 from prunekit.network import Network, refuse_lazy
 from prunekit.plugins import Plugins
-from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, unwrapped
+from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, undistributed, unwrapped
 from prunekit.resolve import allocates, check_some_kept, filled, learns
 from prunekit.rounds import describe
 from prunekit.sampling import Allocation, Budget
@@ -188,10 +188,10 @@ def _trained(
 
     def tried(part: Any, split: str) -> Tried:
         batches = epoch_batches(part, split, settings.batch_size or 1, place, seed)
-        check_some(batches)
-        return Tried(batches, unwrapped(model), settings.amp)
+        return Tried(batches, undistributed(model), settings.amp)
 
     batches = tried(data, "train")
+    check_some(batches)
     if test is None and isinstance(data, Data):
         test = data
     tested = None if test is None else tried(test, "test")
@@ -204,7 +204,7 @@ def _trained(
     while not training.done:
         line = training.run_epoch(lambda: None)
         if tested is not None:
-            result = evaluate(unwrapped(model), tested, place, settings.amp)
+            result = evaluate(undistributed(model), tested, place, settings.amp)
             line |= {f"test.{key}": value for key, value in result.items()}
         history.append({"epoch": training.epoch, **line})
     return history

@@ -89,11 +89,13 @@ class RunFolder:
 
     def refuse_own(self, out: str | Path) -> None:
         """SpecError where `out` is a file that the run itself keeps."""
-        own = {
-            self.spec, self.components, self.metrics, self.masks, self.model,
-            self.scale, self.draws, self.layers, self.summary,
-        }  # fmt: skip
-        if Path(out).resolve() in {path.resolve() for path in own}:
+        own = (
+            self.spec, self.components, self.metrics, self.masks, self.model, self.scale,
+            self.draws, self.layers, self.summary, self.checkpoints, self.plots,
+        )  # fmt: skip
+        names = {LOCK, OWNER, *(path.name for path in own)}
+        place, whole = Path(out).resolve(), self.path.resolve()
+        if whole in place.parents and place.relative_to(whole).parts[0] in names:
             raise SpecError(f"{out} is a file of the run itself; choose another --out")
 
     def require_empty(self) -> None:

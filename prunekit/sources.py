@@ -64,7 +64,10 @@ def installed_sources() -> list[Source]:
 def file_of(module: str) -> Path | None:
     """The file of a module, found without importing it or its parents; None when there is none."""
     top, *below = module.split(".")
-    spec = importlib.util.find_spec(top)  # by every finder: editable installs bring their own
+    try:
+        spec = importlib.util.find_spec(top)  # by every finder: editable installs bring their own
+    except ValueError:  # __main__ and other modules without a spec
+        return None
     name = top
     for part in below:
         if spec is None:

@@ -136,7 +136,8 @@ def build_options(cls: type, table: Mapping[str, Any], where: str, name: str = "
 
 def _placed(message: str, where: str, fields: Iterable[str]) -> str:
     """A message with its place: "where.field ..." if it begins with a field, else "where: ..."."""
-    return f"{where}.{message}" if message.split()[0] in fields else f"{where}: {message}"
+    first = message.replace("=", " ").partition(" ")[0]
+    return f"{where}.{message}" if first in fields else f"{where}: {message}"
 
 
 def refuse_unknown(

@@ -116,10 +116,9 @@ def read_tensors(
     `foreign=True` takes files without prunekit's checksum. Raises StorageError when the file is
     missing, damaged, or no safetensors; nothing in it is ever executed.
     """
-    if not Path(path).is_file():  # a pipe would be waited for
-        what = "it is no file" if Path(path).exists() else "No such file"
-        raise StorageError(f"cannot read {path}: {what}; give a safetensors file")
     try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            raise OSError("it is no file" if Path(path).exists() else "No such file")
         with safe_open(str(path), framework="pt") as file:
             meta = dict(json.loads((file.metadata() or {}).get(TEXT, "{}")))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

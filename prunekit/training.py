@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunekit.accuracy import EpochBatches, Pairs, as_logits, autocast, no_tally, tally
+from prunekit.accuracy import IGNORED, EpochBatches, Pairs, add_batch, as_logits, autocast, no_tally
 from prunekit.draws import fold
 from prunekit.errors import NumericalError, SpecError, StorageError
 from prunekit.optimizing import lay_out, learning_rate, make_optimizer
@@ -123,9 +123,9 @@ class Training:
             settings["lr"] = lr
         self.owner.before_step(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        examples = sum(len(y) for _, y in group)
-        for x, y in group:
-            loss, logits = self._backward(x, y, len(y) / examples)
+        shares = shares_of([y for _, y in group])
+        for (x, y), share in zip(group, shares):
+            loss, logits = self._backward(x, y, share)
             self._count(loss, logits, y)
         self.owner.after_backward()
         self.scaler.unscale_(self.optimizer)
@@ -136,7 +136,7 @@ class Training:
         self.step += 1
         return lr
 
-    def _backward(self, x: Tensor, y: Tensor, share: float) -> tuple[Tensor, ...]:
+    def _backward(self, x: Tensor, y: Tensor, share: float | Tensor) -> tuple[Tensor, ...]:
         """Gradients of one batch, whose mean loss is this share of the step's; loss and logits."""
         if self.options.channels_last and x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
@@ -148,7 +148,9 @@ class Training:
         goal.backward()
         return loss.detach(), logits.detach()
 
-    def _forward(self, x: Tensor, y: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    def _forward(
+        self, x: Tensor, y: Tensor, share: float | Tensor = 1.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """What is differentiated, the mean cross-entropy of one batch, and the logits."""
         with autocast(self.device, self.options.amp):
             logits = as_logits(self.forward(x))
@@ -157,7 +159,7 @@ class Training:
 
     def _count(self, loss: Tensor, logits: Tensor, y: Tensor) -> None:
         """Keep the epoch's totals."""
-        self.totals += tally(logits, y, loss, mean=True).to(self.totals)
+        add_batch(self.totals, logits, y, loss, mean=True)
         bad = ~torch.isfinite(loss) & (self.bad_step < 0)
         self.bad_step.masked_fill_(bad, self.step)
 
@@ -222,6 +224,14 @@ def check_device(device: torch.device, options: Train) -> None:
     """SpecError for a recorded graph where none can be."""
     if options.cuda_graph and device.type != "cuda":
         raise SpecError(f"train.cuda_graph needs a CUDA device, not {device}; leave it out")
+
+
+def shares_of(labels: list[Tensor]) -> list[float | Tensor]:
+    """Of the labels that count in a step, the share of each batch; nothing waits for the device."""
+    if len(labels) == 1:
+        return [1.0]
+    counted = torch.stack([(y != IGNORED).sum() for y in labels])
+    return [*(counted / counted.sum())]
 
 
 def _groups(pairs: Pairs, size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import prunekit
 from prunekit import SpecError
-from prunekit.accuracy import evaluate
+from prunekit.accuracy import add_batch, evaluate
 from prunekit.apitrain import LoaderBatches
 
 CPU = torch.device("cpu")
@@ -76,3 +76,20 @@ def test_a_model_that_gives_no_tensor_is_refused_in_one_line() -> None:
     ):
         with pytest.raises(SpecError, match=r"gives a tuple; wrap it .* \(batch, classes\)"):
             call()
+
+
+def test_a_step_of_several_batches_weighs_each_by_its_labels_that_count() -> None:
+    x, y = torch.randn(8, 3), torch.tensor([0, 1, 0, 1, -100, -100, -100, 1])
+    whole, parts = nn.Linear(3, 2), nn.Linear(3, 2)
+    parts.load_state_dict(whole.state_dict())
+    for model, size in ((whole, 8), (parts, 4)):
+        loader = DataLoader(TensorDataset(x, y), size)
+        prunekit.train(model, None, loader, accumulate=8 // size, lr=1.0, schedule="constant")
+    torch.testing.assert_close(parts.weight, whole.weight)
+
+
+def test_the_loss_of_many_pixels_is_no_infinity_in_half_precision() -> None:
+    totals = torch.zeros(3, dtype=torch.float64)
+    logits, y = torch.zeros(1, 2, 300, 300).half(), torch.zeros(1, 300, 300, dtype=torch.int64)
+    add_batch(totals, logits, y, torch.tensor(0.75).half(), mean=True)
+    assert totals.tolist() == [67_500, 90_000, 90_000]

@@ -91,8 +91,26 @@ class Endless(IterableDataset):
 def test_an_epoch_has_a_known_number_of_batches(loader: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         prunekit.train(nn.Linear(4, 2), None, loader)
-    with pytest.raises(SpecError, match=message):
-        prunekit.train(nn.Linear(4, 2), None, PAIRS, test=loader)
+
+
+def test_test_data_need_no_length() -> None:
+    history = prunekit.train(nn.Linear(4, 2), None, PAIRS, test=DataLoader(Endless(), 4))
+    assert 0 <= history[0]["test.accuracy"] <= 1
+
+
+def test_a_compiled_model_is_evaluated_compiled() -> None:
+    calls = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        def called(*given: Any) -> Any:
+            calls.append(torch.is_grad_enabled())
+            return graph.forward(*given)
+
+        return called
+
+    torch.compiler.reset()
+    prunekit.train(torch.compile(nn.Linear(4, 2), backend=backend), None, PAIRS, test=PAIRS)
+    assert False in calls
 
 
 @pytest.mark.parametrize("signs", [True, False], ids=["signs", "floats"])

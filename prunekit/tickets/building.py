@@ -8,7 +8,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
 from prunekit.plugins import Plugins
@@ -90,30 +93,41 @@ def rehearse(arch: Any, origin: Origin, size: int, check: Callable[[nn.Module], 
     try:
         with torch.device("meta"):
             model = built(arch, origin, size)
-    except PrunekitError:
+    except StorageError:
         raise
     except Exception:  # some networks look at values while they are built
         return
-    check(model)
+    if isinstance(model, nn.Module):
+        check(model)
 
 
 @contextlib.contextmanager
 def no_larger_than(size: int) -> Iterator[None]:
-    """Stop building a network as soon as it has clearly more than `size` parameters.
+    """Stop building a network as soon as it has clearly more than `size` numbers.
 
-    What a ticket holds as one number (biases, norms, tokens) may be as many again, and 2^24 more.
-    A parameter counts as 1,024 at least, so that endless small ones end too.
+    What a ticket holds as one number (biases, norms, tokens) or not at all (buffers that no state
+    has) may be as many again, and 2^24 more. A tensor counts as 1,024 at least, so that endless
+    small ones end too.
     """
     room, used = 2 * size + 2**24, 0
+    too_many = f"the ticket has {size:,} parameters, its architecture many more"
 
-    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+    def count(module: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
         nonlocal used
-        used += max(1024, 0 if parameter is None else parameter.numel())
+        used += max(1024, 0 if tensor is None else tensor.numel())
         if used > room:
-            raise StorageError(f"the ticket has {size:,} parameters, its architecture many more")
+            raise StorageError(too_many)
 
-    handle = register_module_parameter_registration_hook(count)
+    handles = (
+        register_module_parameter_registration_hook(count),
+        (register_module_buffer_registration_hook(count)),
+    )
     try:
         yield
+    except Exception:
+        if used > room:  # whatever the architecture made of it
+            raise StorageError(too_many) from None
+        raise
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

@@ -128,7 +128,9 @@ def _keys(given: Any, wanted: type[attrs.AttrsInstance]) -> None:
     """ValueError unless `given` has the fields of a class and nothing else."""
     names = {field.name for field in attrs.fields(wanted)}
     if not isinstance(given, dict) or given.keys() != names:
-        raise ValueError(f"a {wanted.__name__.lower()} says {', '.join(sorted(names))} and no more")
+        raise ValueError(
+            f"the {wanted.__name__.lower()} says {', '.join(sorted(names))} and no more"
+        )
 
 
 def _coins(given: Any, values: str) -> Coins:

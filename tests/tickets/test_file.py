@@ -14,7 +14,7 @@ from prunekit.cli import main
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
 from prunekit.tensorfile import read_tensors, write_tensors
 from prunekit.tickets import file
-from prunekit.tickets import header as ticketheader
+from prunekit.tickets.header import header_from
 from tests.tickets.tinytickets import run_of
 
 
@@ -73,7 +73,7 @@ HOSTILE = [
     (put("origin", "init", value={"name": "builtins:print"}), PluginError, "may name plugins only"),
     (put("origin", "init", value={"name": "kaiming-normal"}), StorageError, "gives other bits"),
     (put("sha256", value="a\nb"), StorageError, "no name"),
-    (put("junk", value=1), StorageError, "a header says"),
+    (put("junk", value=1), StorageError, "the header says"),
     (put("version", value="9" * 10**6), StorageError, "version '9{39}, this"),
     (put("origin", "arch", value={"name": "x" * 10**6}), StorageError, "no name"),
     (put("origin", "mean", value=["x"]), StorageError, "no number"),
@@ -235,5 +235,5 @@ def test_flips_behind_a_right_checksum_are_found_out(ticket, tmp_path):
 
 def test_a_header_says_what_it_was_given(ticket):
     first = file.opened(ticket).header
-    again = ticketheader.header_from(json.loads(json.dumps(attrs.asdict(first))))
+    again = header_from(json.loads(json.dumps(attrs.asdict(first))))
     assert again == first

@@ -77,7 +77,7 @@ def test_other_coins_are_refused(coins, values, message):
 
 @pytest.mark.parametrize("coins", [3, "x", [], [0.1, 2], {"rate": 0.1}, {"events": 2}, {}])
 def test_what_is_no_coins_at_all_is_refused(coins):
-    with pytest.raises(ValueError, match="a coins says events, rate and no more"):
+    with pytest.raises(ValueError, match="the coins says events, rate and no more"):
         header_from(as_read(full()) | {"coins": coins})
 
 
@@ -99,9 +99,9 @@ def test_a_parameter_has_one_part():
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ((), "a header says"),
-        (("origin",), "a origin says"),
-        (("parts", 0), "a part says"),
+        ((), "the header says"),
+        (("origin",), "the origin says"),
+        (("parts", 0), "the part says"),
     ],
 )
 def test_what_is_unknown_or_missing_is_refused(keys, message):
