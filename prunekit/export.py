@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError
+from prunekit.masks import Masks
 from prunekit.runfolder import RunFolder
 from prunekit.runs import load
+from prunekit.spec import Spec
 from prunekit.tensorfile import write_bytes, write_tensors
 
 
@@ -30,10 +32,17 @@ def bake(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
     return model
 
 
+def loaded(folder: str | Path, out: str | Path) -> tuple[nn.Module, Masks, Spec]:
+    """What `prunekit.load` gives; SpecError before that where `out` is a file of the run."""
+    run = RunFolder(Path(folder))
+    run.require_run()
+    run.refuse_own(out)
+    return load(folder)
+
+
 def to_state_dict(folder: str | Path, out: str | Path) -> None:
     """Write the model's state_dict, pruned weights zero, as safetensors with plain keys."""
-    model, masks, _ = load(folder)
-    RunFolder(Path(folder)).refuse_own(out)
+    model, masks, _ = loaded(folder, out)
     write_tensors(out, bake(model, masks).state_dict(), {"kind": "state-dict"})
 
 
@@ -44,8 +53,7 @@ def to_torch_prune(folder: str | Path, out: str | Path) -> None:
     model takes them by `load_state_dict` after `prune.identity(module, "weight")` on each masked
     parameter. Tied weights: the name under which the mask is stored is the pruned one.
     """
-    model, masks, _ = load(folder)
-    RunFolder(Path(folder)).refuse_own(out)
+    model, masks, _ = loaded(folder, out)
     write_tensors(out, pruned_keys(bake(model, masks), masks), {"kind": "torch-nn-prune"})
 
 
@@ -67,8 +75,7 @@ def to_onnx(folder: str | Path, out: str | Path) -> None:
     Raises SpecError when onnx or onnxscript is not installed, and for a network of tokens.
     """
     require_onnx()
-    model, masks, spec = load(folder)
-    RunFolder(Path(folder)).refuse_own(out)
+    model, masks, spec = loaded(folder, out)
     refuse_tokens(spec.arch)
     shape = json.loads((Path(folder) / "summary.json").read_text())["input_shape"]
     write_bytes(out, onnx_bytes(bake(model, masks).eval(), torch.zeros(2, *shape)))

@@ -2,7 +2,7 @@
 
 conv2, conv4, conv6, conv8   Frankle & Carbin, ICLR 2019 (VGG-like, no batch norm, three linears)
 resnet18 ... resnet101       He et al., CVPR 2016, with the 3x3 stem for small images
-wide_resnet50_2              Zagoruyko & Komodakis, section 3: resnet50, blocks twice as wide inside
+wide_resnet50_2              Zagoruyko & Komodakis: resnet50 with blocks twice as wide inside
 resnet20, 32, 44, 56         He et al., section 4.2, with 1x1 convolutions as shortcuts (OpenLTH)
 vgg11, vgg16, vgg19          Simonyan & Zisserman, ICLR 2015, with batch norm and one linear layer
 wrn-DEPTH-K                  Zagoruyko & Komodakis, BMVC 2016, e.g. wrn-28-10, wrn-16-8

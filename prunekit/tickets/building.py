@@ -120,7 +120,7 @@ def no_larger_than(size: int) -> Iterator[None]:
 
     handles = (
         register_module_parameter_registration_hook(count),
-        (register_module_buffer_registration_hook(count)),
+        register_module_buffer_registration_hook(count),
     )
     try:
         yield

@@ -106,13 +106,6 @@ def opened(path: str | Path) -> Opened:
         raise _damaged(path, error) from None
 
 
-def read(path: str | Path, most_weights: int | None = None) -> Ticket:
-    """The ticket in a file, decoded; raises what `opened`, `refuse_more_than` and `decoded` do."""
-    found = opened(path)
-    found.refuse_more_than(most_weights)
-    return found.decoded()
-
-
 def _listed(names: object) -> str:
     return ", ".join(sorted(names)) or "nothing"  # type: ignore[call-overload]
 

@@ -56,7 +56,7 @@ def shipped(model, masked, path):
     state, masks = as_drawn(model, masked)
     made = shipping.ticket_of(model, origin("kaiming-uniform"), INIT, state, masks, {})
     file.write(made, path)
-    return file.read(path)
+    return file.opened(path).decoded()
 
 
 @pytest.mark.parametrize("kind", [Tied, Normed])

@@ -115,7 +115,7 @@ def ticket_size(model, init_name, events, path):
     state, masks, draws = synthetic(model, init, events)
     made = shipping.ticket_of(model, origin(init_name), init, state, masks, draws)
     file.write(made, path)
-    found = file.read(path)
+    found = file.opened(path).decoded()
     fill(model, found, init)
     assert state_sha256(model) == made.header.sha256
     return path.stat().st_size, [masks, draws]
