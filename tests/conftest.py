@@ -1,10 +1,11 @@
-"""What every test shares: quiet plots, reproducible examples, and no GPU tests without a GPU."""
+"""What tests share: one thread, quiet plots, fixed examples, and no GPU tests without a GPU."""
 
 from __future__ import annotations
 
 import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny nets gain nothing from more; workers do
 
 import hypothesis
 import pytest
@@ -15,6 +16,12 @@ from tests.tickets.tinytickets import redrawn_run
 
 hypothesis.settings.register_profile("prunekit", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("prunekit")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many `-n auto` are: each takes a core and up to 2 GB."""
+    return min(os.cpu_count() or 1, 8)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

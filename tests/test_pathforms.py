@@ -17,6 +17,10 @@ def positive(function: Callable[..., Tensor], *args: Tensor) -> Tensor:
         return function(*(arg.clone() for arg in args))
 
 
+def name_of(function: Callable[..., Tensor]) -> str:
+    return getattr(function, "__name__", str(function))
+
+
 @pytest.mark.parametrize(
     "activation",
     [
@@ -24,7 +28,7 @@ def positive(function: Callable[..., Tensor], *args: Tensor) -> Tensor:
         F.softplus, torch.tanh, torch.tanh_, torch.Tensor.tanh, nn.GELU("tanh"), nn.PReLU(),
         nn.ReLU6(inplace=True), nn.SiLU(inplace=True), nn.Tanh(), nn.Hardswish(inplace=True),
     ],
-    ids=str,
+    ids=name_of,
 )  # fmt: skip
 def test_an_activation_becomes_relu(activation: Callable[..., Tensor]) -> None:
     assert torch.equal(positive(activation, 10 * X), F.relu(10 * X))
@@ -45,7 +49,7 @@ def test_outside_the_mode_nothing_changes() -> None:
         nn.Sigmoid(),
         torch.sigmoid_,
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_a_gate_is_open_where_anything_arrives(gate: Callable[..., Tensor]) -> None:
     assert positive(gate, X).tolist() == [[0, 0, 1], [1, 1, 0]]
