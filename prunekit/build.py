@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -194,17 +193,16 @@ def fresh_values(
 ) -> Tensor:
     """Draw `number` of a layer's weights, float32: the whole, or (int64 indices) some, 1-d.
 
-    An init with `values` gets the words of (seed, "init", name, element, number), on the layer's
-    device; for any other, `rng` decides.
+    An init with a `quantile` gets the words of (seed, "init", name, element, number), on the
+    layer's device; for any other, `rng` decides.
     """
-    if not callable(getattr(init, "values", None)):
+    if not callable(getattr(init, "quantile", None)):
         values = init.draw(layer, rng)
         return values if elements is None else values.reshape(-1)[elements.to(values.device)]
+    values = init.quantile(layer)
     if elements is not None:
-        return init.values(layer, draws.words_at(seed, "init", layer.name, elements, number))
+        return values(draws.words_at(seed, "init", layer.name, elements, number))
     out = torch.empty(layer.shape, device=layer.parameter.device)
-    known = callable(getattr(init, "quantile", None))
-    values = init.quantile(layer) if known else functools.partial(init.values, layer)
     return draws.fill(out, values, seed, "init", layer.name, number)
 
 

@@ -22,7 +22,7 @@ A component may also state class attributes; where it does not, the default stan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from prunekit.data import Data
     from prunekit.network import Layer, Network
-    from prunekit.quantiles import Sign, Uniform
     from prunekit.sampling import Budget
 
 Batch = tuple["Tensor", "Tensor | None"]
@@ -119,22 +118,17 @@ class Architecture(Protocol):
 class WeightInit(Protocol):
     """Which values do the weights start with?
 
-    `values` or `draw` is enough; where there is `values`, the core never calls `draw`.
+    `quantile` or `draw` is enough; where there is `quantile`, the core never calls `draw`.
     """
 
-    def values(self, layer: Layer, words: Tensor) -> Tensor:
-        """Return the weights of `words`, elementwise: float32, of their shape, on their device.
+    def quantile(self, layer: Layer) -> Callable[[Tensor], Tensor]:
+        """Return the layer's law: from words to weights, elementwise, float32, on their device.
 
         words: independent, 32 uniform bits each, one for each weight (of all or of some), in an
         int32, int64 or uint32 tensor. Of `layer` only `fan_in` and `shape` may be read. Then a
         weight is a function of seed, name, element and draw number: a network can be shipped as
-        its seed. Use `prunekit.uniform_values` and its like: they give equal bits everywhere.
-        """
-
-    def quantile(self, layer: Layer) -> Uniform | Sign:
-        """Optional: `values` of this layer as one of two laws, equal for every word.
-
-        A GPU can then draw weights inside another kernel; `values` remains the definition.
+        its seed. Use `prunekit.normal_values` and its like: they give equal bits everywhere; of
+        `prunekit.Uniform` and `prunekit.Sign` a GPU can draw inside another kernel too.
         """
 
     def draw(self, layer: Layer, rng: torch.Generator) -> Tensor:

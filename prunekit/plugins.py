@@ -37,7 +37,7 @@ METHODS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "sampler": (("sample",),),
     "reinit": (("reinit",),),
     "arch": (("build",),),
-    "init": (("values",), ("draw",)),
+    "init": (("quantile",), ("draw",)),
     "dataset": (("load",),),
 }
 """Kind of component -> the contracts it may keep, each a set of methods."""

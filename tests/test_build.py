@@ -63,7 +63,7 @@ def test_a_named_init_draws_every_maskable_weight_and_no_bias() -> None:
     assert torch.equal(as_built[1].bias, named[1].bias)
     layer = maskable_layers(named)["3.weight"]
     words = draws.words(0, "init", "3.weight", 15)
-    assert torch.equal(named[3].weight, KaimingUniform().values(layer, words).view(3, 5))
+    assert torch.equal(named[3].weight, KaimingUniform().quantile(layer)(words).view(3, 5))
 
 
 class Branch(nn.Module):

@@ -12,7 +12,8 @@ every layer, and biases are left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import attrs
 from torch import Tensor
@@ -36,8 +37,8 @@ class Hyperbolic:
                 f"hyperbolic needs low <= high <= 2^90 low: low {self.low!r}, high {self.high!r}"
             )
 
-    def values(self, layer: Layer, words: Tensor) -> Tensor:
-        return prunekit.log_uniform_values(words, self.low, self.high)
+    def quantile(self, layer: Layer) -> Callable[[Tensor], Tensor]:
+        return partial(prunekit.log_uniform_values, low=self.low, high=self.high)
 
 
 @prunekit.hookimpl

@@ -9,7 +9,8 @@ no weight is over 6.4 standard deviations.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import attrs
 from torch import Tensor
@@ -22,8 +23,8 @@ from prunekit import Layer
 class KaimingNormal:
     """Normal weights that keep the variance of ReLU activations from layer to layer."""
 
-    def values(self, layer: Layer, words: Tensor) -> Tensor:
-        return prunekit.normal_values(words, math.sqrt(2 / layer.fan_in))
+    def quantile(self, layer: Layer) -> Callable[[Tensor], Tensor]:
+        return partial(prunekit.normal_values, deviation=math.sqrt(2 / layer.fan_in))
 
 
 @prunekit.hookimpl

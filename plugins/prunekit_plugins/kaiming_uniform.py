@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping
 
 import attrs
-from torch import Tensor
 
 import prunekit
 from prunekit import Layer
@@ -21,9 +20,6 @@ from prunekit import Layer
 @attrs.frozen
 class KaimingUniform:
     """Uniform weights that keep the variance of ReLU activations from layer to layer."""
-
-    def values(self, layer: Layer, words: Tensor) -> Tensor:
-        return self.quantile(layer)(words)
 
     def quantile(self, layer: Layer) -> prunekit.Uniform:
         return prunekit.Uniform(math.sqrt(6 / layer.fan_in))

@@ -18,7 +18,6 @@ import math
 from collections.abc import Mapping
 
 import attrs
-from torch import Tensor
 
 import prunekit
 from prunekit import Layer
@@ -33,9 +32,6 @@ class SignedConstant:
         help="scale for this share of weights kept; left open: unscaled, as with IteRand",
         validator=prunekit.between(1e-6, 1),
     )
-
-    def values(self, layer: Layer, words: Tensor) -> Tensor:
-        return self.quantile(layer)(words)
 
     def quantile(self, layer: Layer) -> prunekit.Sign:
         share = 1.0 if self.density is None else self.density

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import attrs
-from torch import Tensor
 
 import prunekit
 from prunekit import Layer
@@ -23,9 +22,6 @@ class Uniform:
     bound: float = prunekit.option(
         1.0, help="largest absolute value", validator=prunekit.positive()
     )
-
-    def values(self, layer: Layer, words: Tensor) -> Tensor:
-        return self.quantile(layer)(words)
 
     def quantile(self, layer: Layer) -> prunekit.Uniform:
         return prunekit.Uniform(self.bound)

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from prunekit.contracts import WeightInit
 from prunekit.draws import generator, words
 from prunekit.network import Layer, Network
-from prunekit.quantiles import Sign, Uniform
 from prunekit.testing import options, tiny
 
 
@@ -25,9 +24,9 @@ def drawn(init: WeightInit, layer: Layer, global_seed: int = 0) -> Tensor:
 
 
 def called(init: WeightInit, layer: Layer) -> Tensor:
-    """What the core does: `values` of the layer's words where there is such a method, or `draw`."""
-    if callable(getattr(init, "values", None)):
-        return init.values(layer, words_of(layer).view(layer.shape))
+    """What the core does: `quantile` of the layer's words, or `draw` where there is none."""
+    if callable(getattr(init, "quantile", None)):
+        return init.quantile(layer)(words_of(layer).view(layer.shape))
     return init.draw(layer, generator(0, "init"))
 
 
@@ -82,25 +81,14 @@ def check_global_generators_are_untouched(init: WeightInit) -> None:
 
 
 def check_values_are_elementwise(init: WeightInit) -> None:
-    """`values`, where it is offered, maps each word alone: shape, order and dtype do not matter."""
-    for layer in layers() if callable(getattr(init, "values", None)) else ():
-        bits = words_of(layer)
-        whole = init.values(layer, bits)
-        assert tiny.same(init.values(layer, bits[7:9]), whole[7:9]), (
-            f"{layer.name}: not elementwise"
-        )
-        assert tiny.same(init.values(layer, bits.flip(0)), whole.flip(0)), f"{layer.name}: by order"
-        wide = bits.to(torch.int64) & 0xFFFFFFFF
-        assert tiny.same(init.values(layer, wide), whole), f"{layer.name}: int64 words differ"
-
-
-def check_quantile_equals_the_values(init: WeightInit) -> None:
-    """`quantile`, where it is offered, is a `Uniform` or `Sign` and equal to `values`."""
+    """`quantile`, where it is offered, maps each word alone: shape, order, dtype do not matter."""
     for layer in layers() if callable(getattr(init, "quantile", None)) else ():
-        law, bits = init.quantile(layer), words_of(layer)
-        assert isinstance(law, Uniform | Sign), f"{layer.name}: {law!r} is no Uniform and no Sign"
-        assert callable(getattr(init, "values", None)), "`quantile` needs `values` beside it"
-        assert tiny.same(law(bits), init.values(layer, bits)), f"{layer.name}: other than `values`"
+        values, bits = init.quantile(layer), words_of(layer)
+        whole = values(bits)
+        assert tiny.same(values(bits[7:9]), whole[7:9]), f"{layer.name}: not elementwise"
+        assert tiny.same(values(bits.flip(0)), whole.flip(0)), f"{layer.name}: by order"
+        wide = bits.to(torch.int64) & 0xFFFFFFFF
+        assert tiny.same(values(wide), whole), f"{layer.name}: int64 words differ"
 
 
 CHECKS = (
@@ -111,6 +99,5 @@ CHECKS = (
     check_same_rng_gives_same_values,
     check_global_generators_are_untouched,
     check_values_are_elementwise,
-    check_quantile_equals_the_values,
     *options.CHECKS,
 )

@@ -42,7 +42,7 @@ def load(
     opened.refuse_more_than(most_weights)
     header = opened.header
     init = installed("init", header.origin.init, plugins)
-    if not callable(getattr(init, "values", None)):
+    if not callable(getattr(init, "quantile", None)):
         raise SpecError(f"init {header.origin.init['name']} draws no weights from a seed")
     check = partial(check_fit, header=header, state=opened.state, given=arch is not None)
     model = bare(header.origin, arch, plugins, opened.numbers, check)

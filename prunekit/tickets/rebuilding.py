@@ -23,7 +23,7 @@ CHUNK = 1 << 22  # weights drawn at once: words take 8 bytes each
 
 def drawn(layer: Layer, init: Any, seed: int, elements: Tensor, draw: int | Tensor) -> Tensor:
     """Values (n,) of the weights at flat indices `elements` (n,), from draw number `draw`."""
-    return init.values(layer, words_at(seed, "init", layer.name, elements, draw))
+    return init.quantile(layer)(words_at(seed, "init", layer.name, elements, draw))
 
 
 @torch.no_grad()

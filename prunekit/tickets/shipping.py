@@ -97,7 +97,7 @@ def refuse_unshippable(spec: Spec, folder: RunFolder, plugins: Plugins) -> None:
     name = plugins.name_of("init", type(spec.init))
     if pretrained(spec):
         raise SpecError("pretrained weights cannot be shipped as a seed; use `prunekit export`")
-    if not callable(getattr(spec.init, "values", None)):
+    if not callable(getattr(spec.init, "quantile", None)):
         raise SpecError(
             f"init {name} cannot be shipped as a seed: its values are not drawn by counter; run "
             "with --init signed-constant or kaiming-uniform"
@@ -211,7 +211,7 @@ def kept_values(
 def has_one_magnitude(layer: Layer, init: Any) -> bool:
     """Whether a law gives one value and its negative only, as far as 1,024 words show."""
     words = words_at(0, "probe", layer.name, torch.arange(1024), 0)
-    values = init.values(layer, words).abs()
+    values = init.quantile(layer)(words).abs()
     return bool((values == values[0]).all())
 
 

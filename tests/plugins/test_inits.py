@@ -42,7 +42,7 @@ def only_layer(module: nn.Module) -> Layer:
 
 
 def drawn(init: Any, layer: Layer) -> Tensor:
-    return init.values(layer, words(0, "init", layer.name, layer.parameter.numel()))
+    return init.quantile(layer)(words(0, "init", layer.name, layer.parameter.numel()))
 
 
 def layer_of(shape: list[int]) -> Layer:
