@@ -50,6 +50,8 @@ PLURALS: Mapping[str, str] = {
     "init": "inits",
     "dataset": "datasets",
 }
+ASIDES = {"arch": " A model of theirs is named like this: --arch timm --arch.model resnet18."}
+"""What else to say where a kind has no such component."""
 
 
 class Plugins:
@@ -120,7 +122,7 @@ class Plugins:
         on_offer = sorted({*offered, *self.likely(kind)})
         raise PluginError(
             f"no plugin offers {name!r} among {PLURALS[kind]}.{_nearest(name, on_offer)} "
-            f"On offer: {', '.join(on_offer) or 'none'}."
+            f"On offer: {', '.join(on_offer) or 'none'}.{ASIDES.get(kind, '')}"
         )
 
     def likely(self, kind: str) -> list[str]:

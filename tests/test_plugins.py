@@ -140,6 +140,11 @@ def test_an_unknown_component_gets_the_nearest_name_and_imports_no_plugin(site):
     assert "acme_module" not in sys.modules
 
 
+def test_a_model_in_place_of_an_architecture_gets_the_flag_that_names_it():
+    with pytest.raises(PluginError, match=r"torchvision\. A model .* --arch\.model resnet18\.$"):
+        Plugins().component("arch", "resnet18")
+
+
 def test_a_component_of_another_kind_is_not_taken():
     with pytest.raises(PluginError, match="no plugin offers 'sketch' among scorers"):
         Plugins().component("scorer", "sketch")
