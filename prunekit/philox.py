@@ -25,8 +25,6 @@ Words = npt.NDArray[np.uint64]
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
-CONSTANT = 2
-"""Rounds in which half of the words are still the same for all blocks of one draw."""
 MASK = 0xFFFFFFFF
 BLOCKS = 32_768
 """Blocks that are computed at once: NumPy's calls cost little beside them, and cores' caches hold
@@ -34,7 +32,7 @@ their arrays."""
 
 _PRODUCTS = np.array(MULTIPLIERS, np.uint64).reshape(2, 1)
 _FACTORS = (_PRODUCTS, _PRODUCTS[::-1].copy())
-_HALF, _LOW = np.uint64(32), np.uint64(MASK)
+_HALF, _LOW = np.array(32, np.uint64), np.array(MASK, np.uint64)
 
 
 @attrs.frozen
@@ -72,37 +70,46 @@ def blocks(
     """
     count = len(index)
     keys = np.array([*round_keys(address.key)], np.uint64)
-    counter = (
-        index,
-        np.uint64(address.name[0]),
-        np.asarray(draw, np.uint64),
-        np.uint64(address.name[1]),
-    )
-    for first, second in keys[:CONSTANT]:
-        counter = one_round(*counter, first, second)
     within = room(count) if within is None else within
-    even, odd, product = within[:3, :, :count]
-    even[0], odd[0], even[1], odd[1] = counter
-    for number, pair in enumerate(keys[CONSTANT:, :, None]):
+    even, odd, product, packed = (
+        part.reshape(-1)[: 2 * count].reshape(2, count) for part in within
+    )
+    _two_rounds(address.name, index, draw, keys[:2], even, odd, product[0])
+    for number, pair in enumerate(keys[2:, :, None], 2):
         # The rows change places in every round; that of word 0 takes the first key.
         swapped = number % 2
-        np.multiply(even, _FACTORS[swapped], out=product)
-        np.right_shift(product, _HALF, out=even)
-        np.bitwise_xor(even, odd[::-1], out=even)
-        np.bitwise_xor(even, pair if swapped else pair[::-1], out=even)
-        if number < ROUNDS - CONSTANT - 1:
-            np.bitwise_and(product, _LOW, out=product)
+        np.multiply(even, _FACTORS[swapped], product)
+        np.right_shift(product, _HALF, even)
+        np.bitwise_xor(even, odd[::-1], even)
+        np.bitwise_xor(even, pair if swapped else pair[::-1], even)
+        if number < ROUNDS - 1:
+            np.bitwise_and(product, _LOW, product)
             odd, product = product, odd
-    np.left_shift(product, _HALF, out=product)
-    packed = within[3].reshape(-1)[: 2 * count].reshape(count, 2)
-    np.bitwise_or(even, product, out=packed.T)
+    np.left_shift(product, _HALF, product)
+    packed = packed.reshape(count, 2)
+    np.bitwise_or(even, product, packed.T)
     return packed.astype("<u8", copy=False).view("<i4")
 
 
-def one_round(c0: Any, c1: Any, c2: Any, c3: Any, first: Any, second: Any) -> tuple[Any, ...]:
-    """One round in NumPy; words that are the same for all blocks may be single numbers."""
-    a, b = c0 * _PRODUCTS[0, 0], c2 * _PRODUCTS[1, 0]
-    return (b >> _HALF) ^ (c1 ^ first), b & _LOW, (a >> _HALF) ^ (c3 ^ second), a & _LOW
+def _two_rounds(
+    name: tuple[int, int], index: Words, draw: Any, keys: Words, even: Words, odd: Words, a: Words
+) -> None:
+    """Write the words after two rounds: 0 and 2 into `even`, 1 and 3 into `odd`; `a` is memory.
+
+    In these rounds half of the words are the same for all blocks of one draw, single numbers.
+    """
+    (k0, k1), (l0, l1) = keys
+    b = np.asarray(draw, np.uint64) * _PRODUCTS[1, 0]
+    c0, c1 = (b >> _HALF) ^ (np.uint64(name[0]) ^ k0), b & _LOW
+    c2, c3 = even[1], odd[1]
+    np.multiply(index, _PRODUCTS[0, 0], a)
+    np.bitwise_xor(np.right_shift(a, _HALF, c2), np.uint64(name[1]) ^ k1, c2)
+    np.bitwise_and(a, _LOW, c3)
+    a, b = c0 * _PRODUCTS[0, 0], np.multiply(c2, _PRODUCTS[1, 0], a)
+    np.bitwise_xor(np.right_shift(b, _HALF, even[0]), c1 ^ l0, even[0])
+    np.bitwise_and(b, _LOW, odd[0])
+    np.bitwise_xor(c3, (a >> _HALF) ^ l1, even[1])
+    odd[1] = a & _LOW
 
 
 def philox(counter: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[Tensor, ...]:
