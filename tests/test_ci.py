@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize(
     ("number", "command"),
-    [(1, "pip install . && prunekit run"), (2, 'pip install ".[dev]" && pytest')],
+    [
+        (1, "pip install . && prunekit run"),
+        (2, 'pip install ".[dev]" && pytest -n auto --dist worksteal'),
+    ],
 )
 def test_the_commands_are_those_of_the_readme(number, command):
     script = (ROOT / ".ci" / "run").read_text()

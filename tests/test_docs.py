@@ -135,9 +135,3 @@ def test_every_page_is_in_the_navigation():
 
 def test_the_readme_says_that_masks_make_nothing_faster():
     assert "A mask alone makes nothing faster" in (ROOT / "README.md").read_text()
-
-
-def test_the_set_up_is_one_line_and_the_tests_are_one_line():
-    lines = [code.strip() for code in blocks(ROOT / "README.md", "sh")]
-    assert lines[0] == "pip install . && prunekit run"
-    assert lines[1] == 'pip install ".[dev]" && pytest -n auto --dist worksteal'
