@@ -26,10 +26,10 @@ from prunekit.masks import Masks
 from prunekit.network import Network, refuse_lazy
 from prunekit.plugins import Plugins
 from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, undistributed, unwrapped
-from prunekit.resolve import allocates, check_some_kept, filled, learns
+from prunekit.resolve import allocates, check_some_kept, filled, learns, refuse_idle
 from prunekit.rounds import describe
 from prunekit.sampling import Allocation, Budget
-from prunekit.spec import Train
+from prunekit.spec import Spec, Train
 from prunekit.structure import component_from
 from prunekit.training import Owner, Training, move
 
@@ -86,9 +86,9 @@ def learn(
 ) -> tuple[Masks, History]:
     """Learn a mask over the weights of `model` as they are; (masks, one line for each epoch).
 
-    Afterwards the model holds weight * mask; biases, norms and whatever else it has stay as they
-    were and are not trained. scorer: one that learns; sampler, allocation and
-    density (in (0, 1)) are those it suggests unless given. init: the law from which `reinit`
+    Afterwards the model holds weight * mask; biases, norms and whatever else it has are not trained
+    and stay as they were, but for running statistics. scorer: one that learns; sampler, allocation
+    and density (in (0, 1)) are those it suggests unless given. init: the law from which `reinit`
     redraws pruned weights. data, test, device, options: as in `train`. Where it fails or is
     interrupted, the model holds its weights unpruned, redrawn ones as they were by then.
     Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
@@ -161,7 +161,9 @@ def _prepared(
         raise SpecError(f"a training has no option {name!r}; it has {', '.join(known)}")
     here = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     place = pick_device(device) if device is not None else here
-    settings = filled(Train(epochs=epochs, **options), "train", {})
+    given = Train(epochs=epochs, **options)
+    settings = filled(given, "train", {})
+    refuse_idle(Spec(train=given), Spec(train=settings), "train.")
     check_wrapped(model, place, settings)
     move(model, place, settings)
     return settings, place
@@ -233,11 +235,15 @@ class LoaderBatches:
         return len(self.loader)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Its batches from number `start` on; SpecError for one that is no pair."""
         for part in (self.loader.sampler, self.loader.batch_sampler):
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
-        for number, (x, y) in enumerate(self.loader):
+        for number, batch in enumerate(self.loader):
+            if not isinstance(batch, tuple | list) or len(batch) != 2:
+                raise SpecError(f"a batch must be a pair (inputs, labels): {type(batch).__name__}")
             if number >= start:
+                x, y = batch
                 yield x.to(self.device), y.to(self.device)
 
 

@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except PrunekitError as error:
-        print(f"prunekit: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"prunekit: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("prunekit: interrupted", file=sys.stderr)

@@ -8,6 +8,7 @@ int32 tensors that hold the bits of an unsigned number.
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,8 +31,14 @@ SCORES = "scores"
 
 
 def fold(seed: int, *stream: str | int) -> int:
-    """A 63-bit seed for one purpose: equal arguments give equal seeds, others unrelated ones."""
-    text = repr((seed, *stream)).encode()
+    """A 63-bit seed for one purpose: equal arguments give equal seeds, others unrelated ones.
+
+    Raises SpecError for a seed that is no integer; NumPy's and torch's count as Python's.
+    """
+    try:
+        text = repr((operator.index(seed), *stream)).encode()
+    except TypeError:
+        raise SpecError(f"a seed must be an integer: {seed!r}") from None
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
@@ -84,7 +91,7 @@ def uniform_scores(shape: Sequence[int], bound: float, rng: torch.Generator, nam
     The score of row-major element i is `prunekit.uniform_values` of word i of seed
     `rng.initial_seed()`, stream "scores", draw 0: a function of that seed, `name` and i, on every
     device and whatever else is drawn; `rng` itself stays where it stands. Raises SpecError for a
-    bound that is no finite float32 and for over 2^34 elements.
+    bound that float32 cannot hold and for over 2^34 elements.
     """
     out = torch.empty(tuple(shape), dtype=torch.float32, device="cpu")
     return fill(out, Uniform(bound), rng.initial_seed(), SCORES, name)
@@ -93,11 +100,12 @@ def uniform_scores(shape: Sequence[int], bound: float, rng: torch.Generator, nam
 def words_at(
     seed: int, stream: str, parameter: str, elements: Tensor, draw: int | Tensor = 0
 ) -> Tensor:
-    """The words of some elements (int64, 1-d), int32 on their device, in their order.
+    """The words of some elements (integers, 1-d), int32 on their device, in their order.
 
-    draw: one for all, or one for each element.
+    draw: one for all, or one for each element, in [0, 2^32).
     """
-    address = _address(seed, stream, parameter, 0, 0)
+    elements = elements.long()
+    address = _address(seed, stream, parameter, 0, draw if isinstance(draw, int) else 0)
     if elements.device.type != "cpu":
         return _device_words_at(address, elements, draw)
     numbers = draw.numpy() if isinstance(draw, Tensor) else draw

@@ -2,9 +2,16 @@
 
 
 class PrunekitError(Exception):
-    """A mistake the user can mend: what was given, what was expected, what to do."""
+    """A mistake the user can mend: what was given, what was expected, what to do.
+
+    Its message is one line: files and other libraries may put anything into it.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: object) -> None:
+        line = " ".join(str(message).split())
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
 class SpecError(PrunekitError, ValueError):

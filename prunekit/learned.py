@@ -114,7 +114,7 @@ class LearnedScores:
         if due and not self.redraw_by_thresholds():
             self.network.masks = self.masks("step", step)
             self.redraw()
-        self.write("step", step)
+        self.write(step)
         self.network.masks = None  # a byte for each weight; the scores say the same
 
     @torch.no_grad()
@@ -154,12 +154,12 @@ class LearnedScores:
         find = getattr(self.sampler, "thresholds", None)
         return find(ranked, self.budget, self.warm) if find else None
 
-    def write(self, purpose: str, step: int) -> None:
+    def write(self, step: int) -> None:
         """Write w * m into the model: in one pass where the sampler gives thresholds."""
         ranked = self.ranked()
         thresholds = self.thresholds(ranked)
         if thresholds is None:
-            self.network.mask(self.masks(purpose, step))
+            self.network.mask(self.masks("step", step))
             return
         self.frozen.write_all(ranked, thresholds, self.network.effective)
 
@@ -212,7 +212,7 @@ class LearnedScores:
             if gradient is None:
                 self.scores[name].grad = torch.zeros_like(self.scores[name])
             else:
-                gradients[name] = gradient
+                gradients[name] = gradient.to_dense() if gradient.is_sparse else gradient
         self.frozen.multiply_all(gradients)
         while gradients:  # through a rank each becomes another tensor
             name, gradient = gradients.popitem()

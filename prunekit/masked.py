@@ -44,6 +44,7 @@ class MaskedWeights:
     def after_backward(self) -> None:
         for parameter, pruned in self.pruned:
             if parameter.grad is not None:
+                parameter.grad = parameter.grad.to_dense()  # of an embedding it may be sparse
                 parameter.grad.masked_fill_(pruned, 0)
 
     def settle(self) -> None:

@@ -33,7 +33,7 @@ class Layer:
 
     @property
     def fan_in(self) -> int:
-        """Inputs of one output: in_features, or in_channels / groups * kernel size.
+        """Inputs of one output, at least 1: in_features, or in_channels / groups * kernel size.
 
         Raises SpecError for a parameter of one dimension, which has none.
         """
@@ -42,7 +42,7 @@ class Layer:
                 f"{self.name} has shape {tuple(self.shape)} and so no fan-in, which its scores or "
                 "its init need; leave it out of prune.include, or choose others"
             )
-        return math.prod(self.shape[1:])
+        return max(math.prod(self.shape[1:]), 1)
 
 
 def maskable_layers(

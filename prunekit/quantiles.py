@@ -23,13 +23,13 @@ from torch import Tensor
 from prunekit.errors import SpecError
 
 TABLES = Path(__file__).with_name("quantiles.safetensors")
-OCTAVES = 90
-"""The widest range of `log_uniform_values` is 2^90: the smallest magnitude stays a normal float."""
+SMALLEST = float(np.finfo(np.float32).tiny)
+"""Below this, float32 loses bits: values would be rounded, or 0."""
 
 
 def uniform_values(words: Tensor, bound: float) -> Tensor:
     """U(-bound, bound), float32: one of 2^24 equidistant values, -bound among them."""
-    return (words.to(torch.int32) >> 8).to(torch.float32).mul_(_float32(bound / 2**23))
+    return (words.to(torch.int32) >> 8).to(torch.float32).mul_(_step(bound))
 
 
 def sign_values(words: Tensor, size: float) -> Tensor:
@@ -50,7 +50,7 @@ def normal_values(words: Tensor, deviation: float) -> Tensor:
     size = table[index]
     size += (table[index + 1] - size) * part + (1 << 23) >> 24
     values = torch.where(word < 0, -size, size).to(torch.float32)
-    return values.mul_(2.0**-24).mul_(_float32(deviation))
+    return values.mul_(2.0**-24).mul_(_float32(deviation, 2**24))
 
 
 def log_uniform_values(words: Tensor, low: float, high: float) -> Tensor:
@@ -58,6 +58,7 @@ def log_uniform_values(words: Tensor, low: float, high: float) -> Tensor:
 
     |w| = high 2^-t with t uniform in [0, log2(high / low)), in steps of 2^-24.
     """
+    _float32(low)
     word = words.to(torch.int32).to(torch.int64)
     t = ((word & 0x7FFFFFFF) << 1 | 1) * octaves(low, high) >> 32
     table, index, part = _table("power", words.device), t >> 14 & 0x3FF, t & 0x3FFF
@@ -81,7 +82,7 @@ class Uniform:
     @property
     def factor(self) -> float:
         """The float32 with which the word's upper 24 bits, as a signed number, are multiplied."""
-        return _float32(self.bound / 2**23)
+        return _step(self.bound)
 
 
 @final
@@ -118,10 +119,19 @@ def _table(name: str, device: torch.device) -> Tensor:
     return load_file(TABLES)[name].to(device, torch.int64)
 
 
-def _float32(value: float) -> float:
-    """The nearest float32: torch may keep more digits of a Python number."""
-    with np.errstate(over="ignore"):
+def _step(bound: float) -> float:
+    """The distance of uniform values: a power of two scales without rounding."""
+    return _float32(bound, 2**23) / 2**23
+
+
+def _float32(value: float, steps: int = 1) -> float:
+    """The nearest float32: torch may keep more digits of a Python number.
+
+    Raises SpecError for one that overflows, and where one of its `steps` equal parts underflows.
+    """
+    with np.errstate(over="ignore", under="ignore"):
         nearest = float(np.float32(value))
-    if not math.isfinite(nearest):
-        raise SpecError(f"weights of size {value:.4g} do not fit into float32; choose smaller ones")
+    if not steps * SMALLEST <= abs(nearest) < math.inf:
+        other = "smaller" if abs(nearest) > 1 else "larger"
+        raise SpecError(f"weights of size {value:.4g} do not fit into float32; choose {other} ones")
     return nearest

@@ -49,6 +49,7 @@ def resolve(spec: Spec, plugins: Plugins) -> Spec:
     if whole.norm is None:
         whole = attrs.evolve(whole, norm=suggested.get("norm", "affine"))
     refuse_idle(given, whole)
+    refuse_senseless(whole)
     return _without_idle(given, whole)
 
 
@@ -172,50 +173,51 @@ SCALED = (
     "another sampler, or a form of it without a scale"
 )
 
-# An option that the user gave and that cannot act: dotted key, when it is idle, why.
-Idle = tuple[str, Callable[[Spec], bool], str]
-
 NO_ROUNDS = "prune.masks brings the masks, nothing is scored"
+NO_ALLOCATION = "this sampler takes no allocation"
+NO_TRAINING = "no round trains; set rounds.epochs"
+AT_EVERY_STEP = "learned scores are sampled at every step"
 
-IDLE: tuple[Idle, ...] = (
-    *(
-        (key, lambda s: s.prune.masks is not None, NO_ROUNDS)
-        for key in (
-            "prune.allocation",
-            "prune.densities",
-            "prune.min_per_layer",
-            "prune.data",
-            "prune.batch_size",
-            "rounds.schedule",
-            "rounds.epochs",
-        )
-    ),
-    ("prune.allocation", lambda s: not allocates(s.sampler), "this sampler takes no allocation"),
-    ("prune.densities", lambda s: not allocates(s.sampler), "this sampler takes no allocation"),
-    ("prune.min_per_layer", lambda s: not allocates(s.sampler), "this sampler takes no allocation"),
+# Options that the user gave and that cannot act: dotted keys, when they are idle, why.
+_IDLE: tuple[tuple[str, Callable[[Spec], bool], str], ...] = (
     (
-        "rounds.count",
-        lambda s: s.prune.masks is not None and s.rounds.count != 1,
+        "prune.allocation prune.densities prune.min_per_layer prune.data prune.batch_size "
+        "rounds.schedule rounds.epochs",
+        lambda s: s.prune.masks is not None,
         NO_ROUNDS,
     ),
-    ("prune.data", lambda s: reads(s.scorer) == "nothing", "this scorer reads no data"),
-    ("prune.batch_size", lambda s: reads(s.scorer) == "nothing", "this scorer reads no data"),
+    (
+        "prune.allocation prune.densities prune.min_per_layer",
+        lambda s: not allocates(s.sampler),
+        NO_ALLOCATION,
+    ),
+    ("rounds.count", lambda s: s.prune.masks is not None and s.rounds.count != 1, NO_ROUNDS),
+    (
+        "prune.data prune.batch_size",
+        lambda s: reads(s.scorer) == "nothing",
+        "this scorer reads no data",
+    ),
     ("prune.density", lambda s: s.prune.masks is not None, "prune.masks brings its own density"),
     ("prune.control", lambda s: s.prune.density == 1, "density 1 masks nothing"),
-    ("rounds.count", lambda s: learns(s.scorer), "learned scores are sampled at every step"),
-    ("rounds.epochs", lambda s: learns(s.scorer), "learned scores are sampled at every step"),
+    ("rounds.count rounds.epochs", lambda s: learns(s.scorer), AT_EVERY_STEP),
     ("prune.masks", lambda s: learns(s.scorer), "this scorer learns the mask"),
     ("reinit.period", lambda s: not learns(s.scorer), PERIOD),
     ("rounds.schedule", lambda s: s.rounds.count == 1, "there is one round; set rounds.count"),
-    ("rounds.rewind", lambda s: s.rounds.epochs == 0, "no round trains; set rounds.epochs"),
-    ("rounds.data", lambda s: s.rounds.epochs == 0, "no round trains; set rounds.epochs"),
+    ("rounds.rewind rounds.data", lambda s: s.rounds.epochs == 0, NO_TRAINING),
     ("rounds.rewind_step", lambda s: s.rounds.rewind != "step", "set rounds.rewind = step"),
-    ("train.momentum", lambda s: s.train.optimizer != "sgd", "only sgd has momentum"),
-    ("train.nesterov", lambda s: s.train.optimizer != "sgd", "only sgd has momentum"),
-    ("train.milestones", lambda s: s.train.schedule != "step", "set train.schedule = step"),
+    (
+        "train.momentum train.nesterov",
+        lambda s: s.train.optimizer != "sgd",
+        "only sgd has momentum",
+    ),
+    (
+        "train.milestones train.gamma",
+        lambda s: s.train.schedule != "step",
+        "set train.schedule = step",
+    ),
     ("train.final_lr", lambda s: s.train.final_epochs == 0, "set train.final_epochs"),
-    ("train.gamma", lambda s: s.train.schedule != "step", "set train.schedule = step"),
 )
+IDLE = [(key, idle, why) for keys, idle, why in _IDLE for key in keys.split()]
 
 WHOLE = (
     "density 1 keeps every weight, so there is no mask to learn; choose a smaller density, or "
@@ -275,16 +277,20 @@ SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
 )
 
 
-def refuse_idle(given: Spec, filled: Spec) -> None:
-    """SpecError for the first option the user gave that cannot act, or senseless combination."""
+def refuse_idle(given: Spec, filled: Spec, sections: str = "") -> None:
+    """SpecError for the first option the user gave that cannot act; keys begin with `sections`."""
     for key, idle, why in IDLE:
-        if not has(given, key):
+        if not key.startswith(sections) or not has(given, key):
             continue
         section, name = key.split(".")
         value = getattr(getattr(given, section), name)
         default = getattr(attrs.fields(type(getattr(given, section))), name).default
         if value != default and idle(filled):
             raise SpecError(f"{key} = {value!r} cannot act: {why}")
+
+
+def refuse_senseless(filled: Spec) -> None:
+    """SpecError for the first combination that does not make sense."""
     for senseless, why in SENSELESS:
         if senseless(filled):
             raise SpecError(why)

@@ -167,7 +167,7 @@ class Spec:
         "affine", help="whether norm layers train a gain and a bias; non-affine: 1 and 0, frozen"
     )
     observers: tuple[str, ...] = option(("progress",), help="plugins that watch the run")
-    seed: int = option(0, help="seed of everything random", validator=at_least(0))
+    seed: int = option(0, help="seed of everything random", validator=between(0, 2**64 - 1))
     device: str = option("auto", help="cpu, cuda, cuda:1, mps, or auto")
     weights: str | None = option(None, help="safetensors file of weights to start from", path=True)
     prune: Prune = attrs.field(factory=Prune)

@@ -102,13 +102,18 @@ class Training:
         self.model.train()
         with torch.random.fork_rng(devices=self._cuda_devices()):
             torch.manual_seed(fold(self.seed, "epoch", self.phase, epoch))  # a loader's shuffle
-            for group in _groups(pairs, self.options.accumulate):
+            steps = range(self.steps_per_epoch - offset)  # a loader may give more
+            for _, group in zip(steps, _groups(pairs, self.options.accumulate)):
                 torch.manual_seed(fold(self.seed, "step", self.phase, self.step))
                 lr = self._one_step(group)
                 if (self.step % LOOK_EVERY) == 0:
                     self.look()
                 if self.step % self.steps_per_epoch:
                     after_step()
+        if self.step < (epoch + 1) * self.steps_per_epoch:
+            raise SpecError(
+                f"the data end before their {len(self.batches)} batches; mend their len"
+            )
         self.look()
         loss, correct, counted = self.totals.tolist()
         self.totals.zero_()

@@ -93,6 +93,99 @@ def test_an_epoch_has_a_known_number_of_batches(loader: Any, message: str) -> No
         prunekit.train(nn.Linear(4, 2), None, loader)
 
 
+class Miscounted(Endless):
+    """Eight pairs in batches of four, and another length."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+
+class Spent(Miscounted):
+    """Pairs for one epoch only."""
+
+    def __init__(self) -> None:
+        super().__init__(8)
+        self.pairs = iter(PAIRS)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.pairs
+
+
+@pytest.mark.parametrize(("data", "batches"), [(Miscounted(12), 3), (Spent(), 2)])
+def test_data_that_end_before_their_length_are_refused(data: Any, batches: int) -> None:
+    with pytest.raises(SpecError, match=f"the data end before their {batches} batches"):
+        prunekit.train(nn.Linear(4, 2), None, DataLoader(data, 4), epochs=2)
+
+
+@pytest.mark.filterwarnings("ignore:Length of IterableDataset")
+def test_an_epoch_is_as_long_as_its_data_say() -> None:
+    history = prunekit.train(nn.Linear(4, 2), None, DataLoader(Miscounted(4), 4), epochs=3)
+    assert [line["epoch"] for line in history] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "examples", [[(torch.ones(4), 1, 2)] * 4, [{"x": torch.ones(4), "y": 1}] * 4]
+)
+def test_a_batch_that_is_no_pair_is_refused(examples: Any) -> None:
+    with pytest.raises(SpecError, match=r"a batch must be a pair \(inputs, labels\): (list|dict)"):
+        prunekit.train(nn.Linear(4, 2), None, DataLoader(examples, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": "adam", "momentum": 0.5}, "momentum = 0.5 cannot act: only sgd has"),
+        ({"gamma": 0.5}, "gamma = 0.5 cannot act: set train.schedule = step"),
+        ({"final_lr": 0.5}, "final_lr = 0.5 cannot act: set train.final_epochs"),
+    ],
+)
+def test_an_option_that_cannot_act_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        prunekit.train(nn.Linear(4, 2), None, PAIRS, **options)
+
+
+class Words(nn.Module):
+    """An embedding with sparse gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 2, sparse=True)
+
+    def forward(self, x: Any) -> Any:
+        return self.table(x.long()).mean(1)
+
+
+WORDS = TensorDataset(torch.arange(32).reshape(8, 4) % 5, torch.arange(8) % 2)
+
+
+def test_weights_with_sparse_gradients_stay_masked() -> None:
+    model = Words()
+    mask = torch.tensor([[True, False]] * 5)
+    prunekit.train(model, {"table.weight": mask}, WORDS, weight_decay=0.0)
+    assert model.table.weight[:, 1].eq(0).all()
+    assert model.table.weight[:, 0].ne(0).all()
+
+
+def test_weights_with_sparse_gradients_are_chosen_among() -> None:
+    masks, _ = prunekit.learn(Words(), "edge-popup", WORDS)
+    assert masks.kept == 6  # of 10: those from the fifth smallest score on
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_a_layer_without_weights_is_no_hindrance() -> None:
+    model = nn.ModuleDict({"none": nn.Linear(0, 4), "some": nn.Linear(4, 2)})
+    model.forward = lambda x: model["some"](x)  # type: ignore[method-assign]
+    masks, _ = prunekit.learn(model, "edge-popup", PAIRS, reinit="iterand", init="signed-constant")
+    assert {name: mask.numel() for name, mask in masks.items()} == {
+        "none.weight": 0,
+        "some.weight": 8,
+    }
+    assert masks.kept == 4
+
+
 def test_test_data_need_no_length() -> None:
     history = prunekit.train(nn.Linear(4, 2), None, PAIRS, test=DataLoader(Endless(), 4))
     assert 0 <= history[0]["test.accuracy"] <= 1

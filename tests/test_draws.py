@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -22,6 +23,17 @@ def test_generators_of_different_purposes_differ_and_repeat():
     assert torch.equal(torch.rand(4, generator=first), torch.rand(4, generator=again))
     assert not torch.equal(torch.rand(4, generator=draws.generator(0, "sample", 1)),
                            torch.rand(4, generator=other))  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3), torch.tensor(3)])
+def test_a_seed_is_an_integer_of_any_kind(seed):
+    assert draws.fold(seed, "sample") == draws.fold(3, "sample")
+
+
+@pytest.mark.parametrize("seed", ["3", None, 3.0])
+def test_a_seed_that_is_no_integer_is_refused(seed):
+    with pytest.raises(SpecError, match="a seed must be an integer: "):
+        draws.fold(seed, "sample")
 
 
 def test_the_words_of_an_address_never_change():
@@ -60,6 +72,13 @@ def test_words_at_are_those_of_the_whole(elements, draw):
     places = torch.tensor(elements, dtype=torch.int64)
     whole = words(100_000, draw=draw)
     assert torch.equal(draws.words_at(1, "init", "w", places, draw), whole[places])
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8])
+def test_words_at_count_elements_in_any_integers(dtype):
+    elements = torch.tensor([5, 0, 120])
+    found = draws.words_at(1, "a", "w", elements.to(dtype))
+    assert torch.equal(found, draws.words_at(1, "a", "w", elements))
 
 
 def test_words_at_may_have_a_draw_for_each_element():

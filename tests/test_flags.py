@@ -99,7 +99,7 @@ def test_another_scorer_leaves_the_file_s_options_behind(plugins, tmp_path):
         ("--density 0.1 --density 0.2", "--density is given twice"),
         ("--density 0.1 --prune.density 0.2", "--prune.density is given twice"),
         ("--seed 1.5", "--seed must be int: '1.5'"),
-        ("--seed -1", "seed must be >= 0: -1"),
+        ("--seed -1", "seed must lie in [0, 18446744073709551615]: -1"),
         ("--train.compile=maybe", "--train.compile must be bool: 'maybe'"),
         ("--train.schedule cos", "--train.schedule must be one of cosine, step, constant: 'cos'"),
         ("--train.lr", "--train.lr must be float: nothing"),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from prunekit import draws
+from prunekit.errors import SpecError
 from prunekit.quantiles import (
     TABLES,
     log_uniform_values,
@@ -43,6 +44,24 @@ def test_uniform_values_are_the_high_24_bits_with_one_rounding():
     assert uniform_values(EDGES, 1.0).tolist() == [0, 0, 1 - 2**-23, -(2**-23), -(2**-23), -1]
     step = torch.tensor(0.1 / 2**23, dtype=torch.float32)
     assert torch.equal(uniform_values(WORDS, 0.1), (WORDS >> 8).float() * step)
+
+
+@pytest.mark.parametrize(
+    ("values", "size"),
+    [(uniform_values, 5e-32), (sign_values, 1e-38), (normal_values, 1e-31)],
+)
+def test_sizes_that_float32_would_round_away_are_refused(values, size):
+    """tiny = 1.18e-38; a uniform or normal value has 23 or 24 more bits below its size."""
+    with pytest.raises(SpecError, match="do not fit into float32; choose larger ones"):
+        values(WORDS[:9], size)
+    assert values(WORDS[:9], 10 * size).isfinite().all()
+    with pytest.raises(SpecError, match="do not fit into float32; choose smaller ones"):
+        values(WORDS[:9], 1e39)
+
+
+def test_a_log_uniform_law_ends_where_float32_does():
+    with pytest.raises(SpecError, match="size 1e-39 do not fit into float32; choose larger ones"):
+        log_uniform_values(WORDS[:9], 1e-39, 1.0)
 
 
 def test_sign_values_follow_the_highest_bit():

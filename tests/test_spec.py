@@ -23,7 +23,8 @@ def test_every_option_of_a_section_has_a_type_that_a_flag_can_have_and_a_help(se
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Spec(seed=-1), "seed must be >= 0: -1"),
+        (lambda: Spec(seed=-1), r"seed must lie in \[0, 18446744073709551615\]: -1"),
+        (lambda: Spec(seed=2**64), "seed must lie in .*: 18446744073709551616"),
         (lambda: Spec(seed=1.5), "seed must be int: 1.5"),
         (lambda: Prune(density=1.5), "density must lie in"),
         (lambda: Prune(control="shufle"), "control must be one of none, shuffle"),

@@ -73,7 +73,7 @@ class EdgePopup:
         """
         bound = BOUNDS[self.score_init]
         return {
-            name: prunekit.uniform_scores(layer.shape, bound(max(layer.fan_in, 1)), rng, name)
+            name: prunekit.uniform_scores(layer.shape, bound(layer.fan_in), rng, name)
             for name, layer in network.layers.items()
         }
 

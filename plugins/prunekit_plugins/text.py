@@ -5,10 +5,10 @@ lstm, bilstm   Hochreiter & Schmidhuber, Neural Computation 1997; Schuster & Pal
 with the sizes of Chijiwa et al., NeurIPS 2021 (IteRand), https://arxiv.org/abs/2106.09269,
 Table 11: embedding 100, one (bi)LSTM of 256 units, dropout 0.2, one linear output, sigmoid. Dropout
 acts on the embedded tokens and on the last hidden state (both directions' of bilstm), from which
-the linear layer reads. Sequences are packed: no padding token (id 0) is ever computed with, so
-its embedding, zero as built, is never read, whatever is drawn for it. Every weight is maskable:
-lstm has 364,544 recurrent ones (bilstm 729,088), 256 (512) linear ones and 100 for each word of the
-vocabulary.
+the linear layer reads. Sequences are packed: no padding token (id 0) is ever computed with, and
+its embedding, zero as built, is read for a row of nothing but padding only. Every weight is
+maskable: lstm has 364,544 recurrent ones (bilstm 729,088), 256 (512) linear ones and 100 for each
+word of the vocabulary.
 Two classes have the one output z, returned as the logits (0, z): their cross-entropy is the
 binary cross-entropy of sigmoid(z). More classes have an output each.
 Differs from the paper: which tensors are masked, and how biases start, is not stated there; here

@@ -59,7 +59,10 @@ class TopK:
         """
         if self.rule != "kth" or not budget.uniform or budget.competing is not None:
             return None
-        asked = budget.kept, budget.density, {name: s.numel() for name, s in scores.items()}
+        sizes = {name: score.numel() for name, score in scores.items()}
+        if 0 in sizes.values():
+            return None
+        asked = budget.kept, budget.density, sizes
         if warm.get(".asked") != asked:  # no layer's name begins with a dot
             warm[".asked"], warm[".ranks"] = asked, ranks_of_thresholds(scores, budget)
         return prunekit.kth_smallest_each(scores, warm[".ranks"], warm)

@@ -14,7 +14,9 @@ from torch.nn.modules.module import (
 )
 
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
+from prunekit.network import refuse_lazy
 from prunekit.plugins import Plugins
+from prunekit.ranks import unwrapped
 from prunekit.structure import build_options, component_from
 from prunekit.tickets.header import Origin
 
@@ -57,6 +59,10 @@ def bare(
     `size`.
     """
     if isinstance(arch, nn.Module):
+        arch = unwrapped(arch)
+        refuse_lazy(arch)
+        if any(tensor.is_meta for tensor in (*arch.parameters(), *arch.buffers())):
+            raise SpecError("the module is on the meta device, without memory; use to_empty first")
         check(arch)
         return arch
     if arch is not None:

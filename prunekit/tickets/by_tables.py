@@ -118,11 +118,6 @@ class Numbers:
     shift: int = 0
     low: bytes = b""
 
-    @property
-    def size(self) -> int:
-        """Bytes of stream, tables and low bits."""
-        return len(self.stream) + self.tables.nbytes + len(self.low)
-
 
 def coded_numbers(parts: Sequence[Integers]) -> Numbers:
     """Draw numbers (>= 0), one array for each parameter, with one table or one each."""

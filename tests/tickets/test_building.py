@@ -106,6 +106,18 @@ def test_a_device_that_is_not_there_is_one_line(device, ticket):
         tickets.load(ticket, device=device)
 
 
+def test_a_module_without_memory_is_refused(ticket):
+    with torch.device("meta"):
+        model = prunekit.component("arch", "mlp", hidden=(24,)).build((1, 8, 8), 10)
+    with pytest.raises(SpecError, match="on the meta device, without memory; use to_empty"):
+        tickets.load(ticket, arch=model)
+
+
+def test_a_compiled_module_is_filled_as_the_module_it_is_of(ticket):
+    model = prunekit.component("arch", "mlp", hidden=(24,)).build((1, 8, 8), 10)
+    assert tickets.load(ticket, arch=torch.compile(model)) is model
+
+
 def test_a_refused_ticket_leaves_the_reader_s_module_as_it_was(ticket, tmp_path):
     path = rewritten(ticket, tmp_path / "ticket", put("origin", "seed", value=4))
     model = prunekit.component("arch", "mlp", hidden=(24,)).build((1, 8, 8), 10).train()
