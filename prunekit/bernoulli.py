@@ -84,7 +84,7 @@ def up_to(
         part = among[start : start + 16 * philox.BLOCKS]
         begin = (first + start) // 16
         index = np.arange(begin, begin - (-len(part) // 16), dtype=np.uint64)
-        words = philox.blocks(address, index, 0, within).astype("<i4", copy=False)
+        words = philox.blocks(address, index, 0, within)
         some = words.view(np.uint8).reshape(-1)
         hits = some <= cut
         hits[len(part) :] = False

@@ -55,7 +55,7 @@ def round_keys(key: tuple[int, int]) -> Iterator[tuple[int, int]]:
         yield key[0] + number * WEYL[0] & MASK, key[1] + number * WEYL[1] & MASK
 
 
-def room(size: int = BLOCKS) -> Words:
+def room(size: int) -> Words:
     """Memory in which `blocks` may compute `size` blocks; who calls it often gives it each time."""
     return np.empty((4, 2, size), np.uint64)
 
