@@ -73,7 +73,7 @@ def marked_up(line: str) -> str:
 def plain_text(text: str) -> str:
     """Text that holds no code; a bullet at its beginning stays one."""
     text = re.sub(r"(?<!^)\*(?=\S)", r"\\*", text.replace("<", "&lt;"))
-    return re.sub(r"https?://[^\s,;)]*[^\s,;).]", r"<\g<0>>", text)
+    return re.sub(r"https?://[^\s,;)]*[^\s,;:).]", r"<\g<0>>", text)
 
 
 def signature(function: Any, name: str = "") -> str:

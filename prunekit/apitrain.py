@@ -105,8 +105,8 @@ def learn(
     share = suggested.get("prune.density") if density is None else density
     if not isinstance(share, float | int) or not 0 < share < 1:
         raise SpecError(f"density must lie in (0, 1), the share of weights kept: {share!r}")
-    if epochs < 1:
-        raise SpecError(f"epochs must be at least 1, or no mask is learned: {epochs}")
+    if not isinstance(epochs, int) or epochs < 1:
+        raise SpecError(f"epochs must be at least 1, or no mask is learned: {epochs!r}")
     settings, place = _prepared(model, device, epochs, options)
     inner = unwrapped(model)
     network = Network.of(inner, include, exclude)

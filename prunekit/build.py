@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from prunekit import draws
 from prunekit.contracts import Law
-from prunekit.errors import SpecError
+from prunekit.errors import PluginError, SpecError
 from prunekit.network import Layer, maskable_layers, owned_parameters
 from prunekit.resolve import pretrained
 from prunekit.tensorfile import read_tensors
@@ -198,12 +198,29 @@ def fresh_values(
     """
     if not callable(getattr(init, "quantile", None)):
         values = init.draw(layer, rng)
+        if not isinstance(values, Tensor) or values.shape != layer.shape:
+            raise PluginError(f"{_of(init)}.draw must return values of shape {tuple(layer.shape)}")
         return values if elements is None else values.reshape(-1)[elements.to(values.device)]
-    values = init.quantile(layer)
+    values = quantile_of(init, layer)
     if elements is not None:
         return values(draws.words_at(seed, "init", layer.name, elements, number))
     out = torch.empty(layer.shape, device=layer.parameter.device)
     return draws.fill(out, values, seed, "init", layer.name, number)
+
+
+def quantile_of(init: Any, layer: Layer) -> Callable[[Tensor], Tensor]:
+    """What the init says of a layer, tried on one word; PluginError where it is no such law."""
+    values = init.quantile(layer)
+    tried = values(torch.zeros(1, dtype=torch.int32)) if callable(values) else values
+    if isinstance(tried, Tensor) and tried.shape == (1,) and tried.dtype == torch.float32:
+        return cast(Callable[[Tensor], Tensor], values)
+    raise PluginError(
+        f"{_of(init)}.quantile must return a callable, from words to float32 values of their shape"
+    )
+
+
+def _of(init: Any) -> str:
+    return f"init {type(init).__name__}"
 
 
 @attrs.frozen(eq=False)

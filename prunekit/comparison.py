@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from prunekit import papers
 from prunekit.plots import plot_compare
 from prunekit.report import Run, console, make_table, print_lines, read_run, spelled, widths_of
+from prunekit.runfolder import refuse_kept
 from prunekit.spec import COMPONENTS
+from prunekit.tensorfile import require_folder_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> None:
     """Print runs side by side, with the keys in which their specs differ; overlay their curves."""
+    if plot is not None:
+        require_folder_of(plot)
+        refuse_kept(plot)
     runs = [read_run(folder) for folder in folders]
     out = console()
     head, rows = compared(runs)

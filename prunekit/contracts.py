@@ -94,6 +94,10 @@ class Reinitializer(Protocol):
         """Return the weights to redraw, after a round whose masks are `network.masks`.
 
         Names that are left out keep their values. A redrawn weight competes in the next round.
+        Values come from the layer's own law: `law(name, rng)` for all weights of the parameter
+        `name`, `law(name, rng, elements)` for those at flat int64 indices, one-dimensional.
+        Between rounds it acts after each but the last; where scores are learned, inside training,
+        every `period` steps: an option of that name, at least 1; at every step without one.
         """
 
     def rates(self, names: Iterable[str]) -> Mapping[str, float]:

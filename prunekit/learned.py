@@ -18,7 +18,7 @@ from prunekit.draws import fold, generator
 from prunekit.errors import NumericalError, SpecError
 from prunekit.network import Network, put
 from prunekit.resolve import SCALED, acts, scales
-from prunekit.rounds import Pruning, check_masks, describe
+from prunekit.rounds import Pruning, check_masks, describe, redraws_of
 from prunekit.sampling import Budget
 from prunekit.scorecheck import check_learned
 from prunekit.signs import Floats, Signs
@@ -194,7 +194,7 @@ class LearnedScores:
             return
         self.event += 1
         rng = generator(self.seed, "reinit", self.event)
-        redraws = self.reinit.reinit(self.network, self.law.numbered(self.event), rng)
+        redraws = redraws_of(self.reinit, self.network, self.law.numbered(self.event), rng)
         for name, redraw in redraws.items():
             if not self.frozen.fits(name, redraw.where, redraw.values):
                 self.freeze(None)

@@ -57,6 +57,9 @@ def maskable_layers(
     Raises SpecError when nothing is left or a pattern matches nothing.
     """
     refuse_lazy(model)
+    for patterns in (include, exclude):
+        if isinstance(patterns, str):
+            raise SpecError(f"include and exclude are lists of patterns: [{patterns!r}]")
     include, exclude = tuple(include or ()), tuple(exclude or ())
     found, seen = {}, []
     for name, module_name, module, parameter in owned_parameters(model):

@@ -50,7 +50,10 @@ PLURALS: Mapping[str, str] = {
     "init": "inits",
     "dataset": "datasets",
 }
-ASIDES = {"arch": " A model of theirs is named like this: --arch timm --arch.model resnet18."}
+ASIDES = {
+    "arch": " A model of theirs is named like this: --arch cifar --arch.model conv6; your own "
+    "network: --arch net.py:build."
+}
 """What else to say where a kind has no such component."""
 
 
@@ -119,7 +122,7 @@ class Plugins:
         offered = self.offers(plugin, kind) if plugin in self._sources else {}
         if name in offered:
             return offered[name]
-        on_offer = sorted({*offered, *self.likely(kind)})
+        on_offer = sorted({*offered, *self.likely(kind)} - {name})
         raise PluginError(
             f"no plugin offers {name!r} among {PLURALS[kind]}.{_nearest(name, on_offer)} "
             f"On offer: {', '.join(on_offer) or 'none'}.{ASIDES.get(kind, '')}"

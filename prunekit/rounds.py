@@ -10,13 +10,14 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.contracts import Batch, Law, Scores
+from prunekit.contracts import Batch, Law, Redraw, Scores
 from prunekit.draws import generator
 from prunekit.errors import PluginError
 from prunekit.network import Network, put
-from prunekit.resolve import acts
+from prunekit.resolve import acts, allocates
 from prunekit.sampling import Allocation, Budget
 from prunekit.scoring import compute_scores
+from prunekit.spec import Prune
 
 
 @attrs.frozen(eq=False)
@@ -113,12 +114,32 @@ def prune_round(
     return round_line(pruning, counts, time.perf_counter() - started)
 
 
+def check_budget(prune: Prune, sampler: Any, network: Network) -> None:
+    """SpecError where rules, floors and density contradict each other: asked before the work."""
+    if prune.density == 1 or prune.masks is not None or not allocates(sampler):
+        return
+    kept, floor = round((prune.density or 0) * network.total), prune.min_per_layer or 0
+    budget = Budget(kept, prune.allocation or "global", prune.densities, floor)
+    budget.settled(network.weights, {name: w.numel() for name, w in network.weights.items()})
+
+
+def redraws_of(reinit: Any, network: Network, law: Law, rng: torch.Generator) -> dict[str, Redraw]:
+    """What the reinitializer returns; PluginError for anything but redraws of maskable weights."""
+    redraws = reinit.reinit(network, law, rng)
+    fit = isinstance(redraws, Mapping) and all(
+        name in network.weights and isinstance(redraw, Redraw) for name, redraw in redraws.items()
+    )
+    if not fit:
+        raise PluginError(f"{describe(reinit)}.reinit must return Redraws by names of weights")
+    return dict(redraws)
+
+
 def redraw_pruned(pruning: Pruning, reinit: Any, law: Law, seed: int) -> dict[str, Tensor]:
     """Let the reinitializer act after a round; returns where it redrew (bool), by name."""
     if not acts(reinit):
         return {}
     network, number = pruning.network, pruning.round
-    redraws = reinit.reinit(network, law.numbered(number), generator(seed, "reinit", number))
+    redraws = redraws_of(reinit, network, law.numbered(number), generator(seed, "reinit", number))
     pruning.redrawn = {}
     for name, redraw in redraws.items():
         network.change(name, redraw.where, redraw.values)

@@ -87,16 +87,13 @@ class RunFolder:
         if not self.holds_run():
             raise SpecError(f"{self.path} holds no run (no spec.toml); give the folder of a run")
 
-    def refuse_own(self, out: str | Path) -> None:
-        """SpecError where `out` is a file that the run itself keeps."""
+    def own_names(self) -> set[str]:
+        """The names of the files and folders that a run keeps in its folder."""
         own = (
             self.spec, self.components, self.metrics, self.masks, self.model, self.scale,
             self.draws, self.layers, self.summary, self.checkpoints, self.plots,
         )  # fmt: skip
-        names = {LOCK, OWNER, *(path.name for path in own)}
-        place, whole = Path(out).resolve(), self.path.resolve()
-        if whole in place.parents and place.relative_to(whole).parts[0] in names:
-            raise SpecError(f"{out} is a file of the run itself; choose another --out")
+        return {LOCK, OWNER, *(path.name for path in own)}
 
     def require_empty(self) -> None:
         """SpecError when the folder holds a run or anything else, StorageError for a file."""
@@ -281,3 +278,12 @@ def foreign_masks(path: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]
                 "give masks of the same architecture"
             )
     return {name: masks[name].to(weight.device) for name, weight in weights.items()}
+
+
+def refuse_kept(out: str | Path) -> None:
+    """SpecError where `out` is a file that a run keeps in its folder."""
+    place = Path(out).resolve()
+    for folder in map(RunFolder, place.parents):
+        name = place.relative_to(folder.path).parts[0]
+        if folder.components.is_file() and folder.holds_run() and name in folder.own_names():
+            raise SpecError(f"{out} is a file of the run {folder.path}; choose another --out")

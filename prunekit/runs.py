@@ -28,7 +28,7 @@ from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.plugins import Plugins, source_hash
 from prunekit.resolve import acts, check_some_kept, learns, located, resolve
-from prunekit.rounds import Pruning
+from prunekit.rounds import Pruning, check_budget
 from prunekit.runfolder import RunFolder
 from prunekit.schedule import kept_counts
 from prunekit.signals import Stopper
@@ -210,6 +210,7 @@ def refuse_idle_in(network: Network, spec: Spec) -> None:
     """SpecError for what cannot act in this network: a density of no weight, no batch norm."""
     if spec.prune.density is not None:
         check_some_kept(spec.prune.density, network.total)
+        check_budget(spec.prune, spec.sampler, network)
     if spec.train.bn_recalibrate and not has_batch_norm(network.model):
         raise SpecError(
             f"train.bn_recalibrate = {spec.train.bn_recalibrate} cannot act: the network has no "

@@ -63,14 +63,24 @@ class Budget:
         Raises SpecError where rules, floors and total contradict each other.
         """
         room = self._room(scores)
-        fixed = self._fixed(scores, room)
-        self._check_fixed(fixed, room)
-        free = {name: score for name, score in scores.items() if name not in fixed}
-        rest = self.kept - sum(fixed.values())
-        floors = {name: min(self.min_per_layer, room[name]) for name in free}
-        self._check_rest(rest, floors, {name: room[name] for name in free})
+        fixed, rest, floors = self.settled(scores, room)
+        free = {name: scores[name] for name in floors}
         shared = self._shared(free, rest, floors, room) if free else {}
         return {name: {**fixed, **shared}[name] for name in scores}
+
+    def settled(
+        self, scores: Scores, room: Mapping[str, int]
+    ) -> tuple[dict[str, int], int, dict[str, int]]:
+        """What rules fix by layer, what is left for the others, and the floors of those.
+
+        room: how many compete in each layer. Raises what `counts` raises.
+        """
+        fixed = self._fixed(scores, room)
+        self._check_fixed(fixed, room)
+        rest = self.kept - sum(fixed.values())
+        floors = {name: min(self.min_per_layer, room[name]) for name in scores if name not in fixed}
+        self._check_rest(rest, floors, {name: room[name] for name in floors})
+        return fixed, rest, floors
 
     def _has_floors(self, scores: Scores, masks: Mapping[str, Tensor]) -> bool:
         """Whether every layer keeps `min_per_layer`, or all that competes in it."""

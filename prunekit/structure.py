@@ -82,6 +82,9 @@ def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
         value = {"name": value}
     if value is None or isinstance(value, bool | int | float | bytes):
         raise SpecError(f"{kind} must be a component, its name, or a table with it: {value!r}")
+    if isinstance(value, type):
+        name = value.__name__
+        raise SpecError(f"{kind} must be a component, and {name} is its class: {name}()")
     if not isinstance(value, Mapping):
         return value
     options = dict(value)

@@ -21,7 +21,7 @@ from prunekit.archfile import FileArchitecture
 from prunekit.build import build_model, check_output, law_of, load_weights, redraw_zeros
 from prunekit.data import Data, Split
 from prunekit.draws import generator
-from prunekit.errors import SpecError, StorageError
+from prunekit.errors import PluginError, SpecError, StorageError
 from prunekit.network import maskable_layers
 from prunekit.spec import Spec
 from prunekit.tensorfile import write_tensors
@@ -38,6 +38,34 @@ SPEC = Spec(arch=MLP(hidden=(5,)), init=Default())
 
 def weights_of(model: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+@attrs.frozen
+class Law:
+    law: Any
+
+    def quantile(self, layer: Any) -> Any:
+        return self.law
+
+
+@attrs.frozen
+class Flat:
+    def draw(self, layer: Any, rng: torch.Generator) -> Tensor:
+        return torch.zeros(layer.parameter.numel())
+
+
+@pytest.mark.parametrize(
+    ("init", "line"),
+    [
+        (Law(torch.zeros(3)), r"init Law\.quantile must return a callable, from words to float32"),
+        (Law(lambda words: words.double()), r"init Law\.quantile must return a callable"),
+        (Law(lambda words: words.sum().float()), r"init Law\.quantile must return a callable"),
+        (Flat(), r"init Flat\.draw must return values of shape \(5, 16\)"),
+    ],
+)
+def test_an_init_that_breaks_its_contract_is_named(init: Any, line: str) -> None:
+    with pytest.raises(PluginError, match=line):
+        build_model(Spec(arch=MLP(hidden=(5,)), init=init), IMAGES)
 
 
 def test_equal_specs_give_equal_bits_and_another_seed_other_weights() -> None:

@@ -212,6 +212,14 @@ def test_runs_are_compared_in_a_table_and_a_plot(runs, capsys, tmp_path):
     assert "seed-6" in capsys.readouterr().out
 
 
+def test_a_plot_takes_no_file_of_a_run_away(runs, capsys):
+    spec = runs / "seed-5" / "spec.toml"
+    before = spec.read_bytes()
+    assert main(["compare", str(runs / "seed-5"), "--out", str(spec)]) == 2
+    assert "is a file of the run" in capsys.readouterr().err
+    assert spec.read_bytes() == before
+
+
 @pytest.mark.parametrize("form", ["state-dict", "torch-nn-prune"])
 def test_a_run_is_exported(form, runs, tmp_path):
     target = tmp_path / "model.safetensors"

@@ -161,6 +161,22 @@ def test_a_sampler_that_breaks_its_contract_is_named(what: str, text: str) -> No
         prune(net(), "magnitude", Samples(what), density=0.5)
 
 
+@attrs.frozen
+class Gives:
+    redraws: object
+
+    def reinit(self, network, law, rng):
+        return self.redraws
+
+
+@pytest.mark.parametrize("redraws", [None, {"0.weight": (0, 1)}, {"none": Redraw(0, 1)}])
+def test_a_reinitializer_that_breaks_its_contract_is_named(redraws: object) -> None:
+    with pytest.raises(
+        PluginError, match=r"Gives .*reinit must return Redraws by names of weights"
+    ):
+        prune(net(), ByIndex(), "topk", Gives(redraws), density=0.5, rounds=2, input_shape=SHAPE)
+
+
 def test_one_round_with_a_reinitializer_that_acts_is_refused() -> None:
     with pytest.raises(SpecError, match="rounds >= 2"):
         prune(net(), "magnitude", "topk", "iterand", density=0.5)

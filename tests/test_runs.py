@@ -82,6 +82,8 @@ def test_a_density_outside_0_to_1_is_refused(density: float) -> None:
         {"prune": {"exclude": ("*",)}},
         {"prune": {"include": ("nothing.*",)}},
         {"prune": {"density": None, "masks": "no-such-run"}},
+        {"prune": {"density": 0.05, "min_per_layer": 50}},
+        {"prune": {"density": 0.05, "densities": ("*=0.9",)}},
         {"weights": "no-such-file.safetensors"},
         {"device": "tpu"},
         {"data": {"validation": 36}},

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
 from prunekit.plugins import Plugins
+from prunekit.runfolder import refuse_kept
 from prunekit.tensorfile import read_tensors, require_folder_of, write_bytes, write_tensors
 from prunekit.tickets.building import installed
 from prunekit.tickets.described import info
@@ -67,8 +68,9 @@ def to_sparse_csr(ticket: str | Path, out: str | Path, **options: Any) -> None:
 
 
 def refuse_same(ticket: str | Path, out: str | Path) -> None:
-    """SpecError where what is written would take the ticket's place, StorageError for no place."""
+    """SpecError where `out` is the ticket or a run's file, StorageError where no file can be."""
     require_folder_of(out)
+    refuse_kept(out)
     if Path(out).resolve() == Path(ticket).resolve():
         raise SpecError(f"--out {out} is the ticket itself; choose another file")
 

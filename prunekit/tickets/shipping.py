@@ -17,7 +17,7 @@ from prunekit.masks import Masks
 from prunekit.network import Layer, maskable_layers, owned_parameters
 from prunekit.plugins import Plugins
 from prunekit.resolve import pretrained, resolve
-from prunekit.runfolder import RunFolder
+from prunekit.runfolder import RunFolder, refuse_kept
 from prunekit.spec import Spec
 from prunekit.structure import component_table, load_spec
 from prunekit.tensorfile import read_tensors, require_folder_of
@@ -42,7 +42,7 @@ def save(run: str | Path, path: str | Path, *, plugins: Plugins | None = None) -
     path that is another file of the run.
     """
     folder, plugins = RunFolder(Path(run)), plugins or Plugins()
-    folder.refuse_own(path)
+    refuse_kept(path)
     require_folder_of(path)
     ticket, coins = ticket_of_run(folder, plugins)
     file.write(ticket, path, coins)

@@ -53,7 +53,7 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["model.safetensors", "spec.toml", "plots/density.png"])
 def test_a_ticket_takes_no_file_of_its_run_away(name, redrawn):
     before = (redrawn / name).read_bytes()
-    with pytest.raises(SpecError, match="is a file of the run itself; choose another --out"):
+    with pytest.raises(SpecError, match=r"is a file of the run .*; choose another --out"):
         tickets.save(redrawn, redrawn / ".." / redrawn.name / name)
     assert (redrawn / name).read_bytes() == before
 
