@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prunekit import papers
 from prunekit.plots import plot_compare
 from prunekit.report import Run, console, make_table, print_lines, read_run, spelled, widths_of
-from prunekit.runfolder import refuse_kept
 from prunekit.spec import COMPONENTS
-from prunekit.tensorfile import require_folder_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,8 +17,9 @@ if TYPE_CHECKING:
 
 def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> None:
     """Print runs side by side, with the keys in which their specs differ; overlay their curves."""
-    if plot is not None:
-        require_folder_of(plot)
+    if plot is not None and _in_a_run(plot):
+        from prunekit.runfolder import refuse_kept  # comes with torch, which takes long
+
         refuse_kept(plot)
     runs = [read_run(folder) for folder in folders]
     out = console()
@@ -34,6 +33,10 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
     if plot is not None:
         plot_compare(runs, plot)
         print_lines([f"plot: {plot}"])
+
+
+def _in_a_run(path: str | Path) -> bool:
+    return any((folder / "spec.toml").is_file() for folder in Path(path).resolve().parents)
 
 
 def compared(runs: Sequence[Run]) -> tuple[list[str], list[list[Any]]]:

@@ -84,7 +84,8 @@ class Plugins:
         """The source of plugin `name`; PluginError when there is none or more than one."""
         found = self._sources.get(name)
         if not found:
-            raise PluginError(f"no plugin is named {name!r}.{_nearest(name, self.names())}")
+            near = _nearest(name, self.names()) or " `prunekit plugins` lists them."
+            raise PluginError(f"no plugin is named {name!r}.{near}")
         if len(found) > 1:
             first, second = found[:2]
             raise PluginError(
