@@ -86,7 +86,7 @@ def opened(path: str | Path) -> Opened:
     Raises StorageError in one line for a file that is damaged, foreign or of another version.
     """
     if Path(path).is_dir():
-        raise SpecError(f"{path} is a folder; give the ticket in it, as `ticket save` wrote it")
+        raise StorageError(f"cannot read {path}: it is no file but a folder; name the ticket in it")
     tensors, meta = read_tensors(path)
     if meta.get("kind") != KIND:
         raise StorageError(f"{path} is no ticket; write one with `prunekit ticket save`")
