@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import attrs
 import torch
@@ -38,6 +38,11 @@ class Budget:
     competing: Mapping[str, Tensor] | None = None
     last: bool = True
     density: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.allocation not in get_args(Allocation):
+            known = ", ".join(get_args(Allocation))
+            raise SpecError(f"allocation must be one of {known}: {self.allocation!r}")
 
     @property
     def by_threshold(self) -> bool:

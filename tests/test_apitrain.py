@@ -16,6 +16,10 @@ from prunekit import SpecError
 PAIRS = TensorDataset(torch.randn(8, 4), torch.arange(8) % 2)
 
 
+class Miscast:
+    """A component that is given as a class."""
+
+
 @pytest.mark.parametrize(
     ("model", "data", "options", "message"),
     [
@@ -35,6 +39,10 @@ PAIRS = TensorDataset(torch.randn(8, 4), torch.arange(8) % 2)
         (nn.Linear(4, 2), [1, 2], {}, "a DataLoader or Data: list"),
         (nn.Flatten(), PAIRS, {}, "no maskable weight is left"),
         (nn.Linear(4, 2), PAIRS, {"epochs": 0}, "epochs must be at least 1"),
+        (nn.Linear(4, 2), PAIRS, {"epochs": "1"}, "epochs must be at least 1"),
+        (nn.Linear(4, 2), PAIRS, {"allocation": "laye"}, "allocation must be one of global, layer"),
+        (nn.Linear(4, 2), PAIRS, {"include": "weight"}, r"lists of patterns: \['weight'\]"),
+        (nn.Linear(4, 2), PAIRS, {"reinit": Miscast}, r"Miscast is its class: Miscast\(\)"),
         (nn.Linear(4, 2), PAIRS, {"reinit": None}, "reinit must be a component, its name, or"),
         (nn.Linear(4, 2), Subset(PAIRS, []), {}, "must have an example, and this Subset is empty"),
     ],
