@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -158,7 +160,9 @@ def _prepared(
     for name in sorted(options.keys() - set(known)):
         if name in OF_RUNS:
             raise SpecError(f"{name} acts in prunekit.run only; leave it out")
-        raise SpecError(f"a training has no option {name!r}; it has {', '.join(known)}")
+        close = difflib.get_close_matches(name, [*known, *inspect.signature(learn).parameters], n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else f" It has {', '.join(known)}."
+        raise SpecError(f"a training has no option {name!r}.{hint}")
     here = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     place = pick_device(device) if device is not None else here
     given = Train(epochs=epochs, **options)

@@ -89,7 +89,9 @@ class Run:
 def require_run(folder: str | Path) -> None:
     """SpecError unless `folder` holds a run."""
     if not (Path(folder) / "spec.toml").is_file():
-        raise SpecError(f"{folder} holds no run (no spec.toml); give the folder of a run")
+        inside = sorted(Path(folder).glob("*/spec.toml"))
+        such = f", such as {inside[0].parent}" if inside else ""
+        raise SpecError(f"{folder} holds no run (no spec.toml); give the folder of a run{such}")
 
 
 def read_run(folder: str | Path) -> Run:

@@ -212,6 +212,11 @@ def test_runs_are_compared_in_a_table_and_a_plot(runs, capsys, tmp_path):
     assert "seed-6" in capsys.readouterr().out
 
 
+def test_a_folder_of_several_runs_names_one_of_them(runs, capsys):
+    assert main(["show", str(runs)]) == 2
+    assert f"give the folder of a run, such as {runs / 'seed-5'}" in capsys.readouterr().err
+
+
 def test_a_plot_takes_no_file_of_a_run_away(runs, capsys):
     spec = runs / "seed-5" / "spec.toml"
     before = spec.read_bytes()
