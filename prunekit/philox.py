@@ -57,7 +57,7 @@ def round_keys(key: tuple[int, int]) -> Iterator[tuple[int, int]]:
 
 def room(size: int) -> Words:
     """Memory in which `blocks` may compute `size` blocks; who calls it often gives it each time."""
-    return np.empty((4, 2, size), np.uint64)
+    return np.empty((4, 2 * size), np.uint64)
 
 
 def blocks(
@@ -71,9 +71,7 @@ def blocks(
     count = len(index)
     keys = np.array([*round_keys(address.key)], np.uint64)
     within = room(count) if within is None else within
-    even, odd, product, packed = (
-        part.reshape(-1)[: 2 * count].reshape(2, count) for part in within
-    )
+    even, odd, product, packed = (part[: 2 * count].reshape(2, count) for part in within)
     _two_rounds(address.name, index, draw, keys[:2], even, odd, product[0])
     for number, pair in enumerate(keys[2:, :, None], 2):
         # The rows change places in every round; that of word 0 takes the first key.

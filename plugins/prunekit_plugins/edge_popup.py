@@ -10,8 +10,8 @@ straight-through estimator, for kept and pruned weights alike:
 signed: rank(s) = s, with the k-th-value threshold (topk.rule = kth); the results published by
 Chijiwa et al., NeurIPS 2021 (IteRand), appendix, rank so. absolute: rank(s) = |s|, with the
 truncated count (topk.rule = truncate), as in the paper's own code. The k-th-value rule keeps all
-scores from the k-th smallest on: up to a weight more of each layer than asked, which tells at tiny
-densities.
+scores from the k-th smallest on: one weight of each layer at least, and up to 1.5 more than asked,
+which tells at tiny densities.
 Scores start as U(-b, b): b = sqrt(6 / fan_in) (kaiming, as in the published IteRand results) or
 b = 1 / sqrt(fan_in) (hidden-networks).
 Differs from the paper: density is the share of weights kept, whatever the published code calls it;
