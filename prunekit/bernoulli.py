@@ -79,12 +79,11 @@ def up_to(
     first: the number of the first element, a multiple of 16.
     """
     found, thrown = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
-    within = philox.room(min(-(-len(among) // 16), philox.BLOCKS))
     for start in range(0, len(among), 16 * philox.BLOCKS):
         part = among[start : start + 16 * philox.BLOCKS]
         begin = (first + start) // 16
         index = np.arange(begin, begin - (-len(part) // 16), dtype=np.uint64)
-        words = philox.blocks(address, index, 0, within)
+        words = philox.blocks(address, index, 0)
         some = words.view(np.uint8).reshape(-1)
         hits = some <= cut
         hits[len(part) :] = False

@@ -122,11 +122,10 @@ def _address(seed: int, stream: str, parameter: str, count: int, draw: int) -> A
 
 def _words_at(address: Address, elements: Integers, draw: int | Integers) -> Integers:
     out = np.empty(len(elements), np.int32)
-    within = philox.room(min(len(elements), philox.BLOCKS))
     for start in range(0, len(elements), philox.BLOCKS):
         part = slice(start, start + philox.BLOCKS)
         index, number = elements[part], draw[part] if isinstance(draw, np.ndarray) else draw
-        bits = philox.blocks(address, (index >> 2).view(np.uint64), number, within).reshape(-1)
+        bits = philox.blocks(address, (index >> 2).view(np.uint64), number).reshape(-1)
         place = np.arange(0, 4 * len(index), 4)
         place += index & 3
         np.take(bits, place, out=out[part], mode="clip")  # none is outside, "raise" copies first
@@ -169,10 +168,9 @@ def _fill(flat: Tensor, values: Callable[[Tensor], Tensor], address: Address, dr
         if _device_values(flat, values, address, draw):
             return flat
         return flat.copy_(values(_device_words(flat.numel(), address, draw, flat.device)))
-    within = philox.room(min(-(-flat.numel() // 4), philox.BLOCKS))
     for start in range(0, flat.numel(), 4 * philox.BLOCKS):
         part = flat[start : start + 4 * philox.BLOCKS]
         index = np.arange(start // 4, -(-(start + len(part)) // 4), dtype=np.uint64)
-        bits = torch.from_numpy(philox.blocks(address, index, draw, within)).view(-1)
+        bits = torch.from_numpy(philox.blocks(address, index, draw)).view(-1)
         part.copy_(values(bits[: len(part)]))
     return flat

@@ -1,4 +1,4 @@
-"""Philox4x32-10 gives the published words, in NumPy, in torch and in the kernel."""
+"""Philox4x32-10 gives the published words: compiled, in NumPy, in torch and in the kernel."""
 
 from __future__ import annotations
 
@@ -44,23 +44,41 @@ def test_torch_gives_the_known_answers(counter, key, words):
     assert tuple(int(word) for word in found) == words
 
 
+@pytest.fixture(params=["compiled", "numpy"])
+def way(request, monkeypatch):
+    """Both ways of `philox.blocks`."""
+    if request.param == "numpy":
+        monkeypatch.setattr(philox, "compiled", None)
+    elif philox.compiled is None:
+        pytest.skip("prunekit was installed without a compiler")
+    return request.param
+
+
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
-def test_numpy_gives_the_known_answers(counter, key, words):
+def test_blocks_give_the_known_answers(way, counter, key, words):
     address = Address(key, (counter[1], counter[3]))
     index = np.array([counter[0]] * 3, np.uint64)
     assert philox.blocks(address, index, counter[2]).view(np.uint32).tolist() == [list(words)] * 3
 
 
 @settings(max_examples=50, deadline=None)
-@given(key=st.tuples(WORD, WORD), name=st.tuples(WORD, WORD), index=WORD, draw=WORD)
-def test_numpy_and_torch_agree(key, name, index, draw):
-    address = Address(key, name)
-    ours = philox.blocks(address, np.array([index, 0], np.uint64), draw)
-    theirs = philox.torch_blocks(address, torch.tensor([index, 0]), draw)
+@given(
+    key=st.tuples(WORD, WORD),
+    name=st.tuples(WORD, WORD),
+    index=st.lists(WORD, max_size=40),
+    draw=WORD,
+)
+def test_torch_and_numpy_agree(key, name, index, draw):
+    address, numbers = Address(key, name), np.array(index, np.uint64)
+    ours = philox.blocks(address, numbers, draw)
+    theirs = philox.torch_blocks(address, torch.tensor(index, dtype=torch.int64), draw)
     assert torch.equal(torch.from_numpy(ours), theirs)
+    counter = [np.full_like(numbers, part) for part in (name[0], draw, name[1])]
+    arrays = philox.philox((numbers, *counter), key)
+    assert np.array_equal(np.stack(arrays, 1), ours.view(np.uint32))
 
 
-def test_every_block_may_have_its_own_draw():
+def test_every_block_may_have_its_own_draw(way):
     address, index = Address((1, 2), (3, 4)), np.array([5, 5, 6], np.uint64)
     found = philox.blocks(address, index, np.array([7, 8, 7], np.int32))
     single = [philox.blocks(address, index[i : i + 1], draw)[0] for i, draw in enumerate((7, 8, 7))]
@@ -68,6 +86,14 @@ def test_every_block_may_have_its_own_draw():
     draws = torch.tensor([7, 8, 7], dtype=torch.int32)
     theirs = philox.torch_blocks(address, torch.tensor([5, 5, 6]), draws)
     assert torch.equal(torch.from_numpy(found), theirs)
+
+
+@pytest.mark.skipif(philox.compiled is None, reason="prunekit was installed without a compiler")
+@pytest.mark.parametrize(("out", "draws"), [(2, 1), (4, 1), (3, 2), (3, 0)])
+def test_memory_and_draws_that_do_not_fit_are_refused(out, draws):
+    index, numbers = np.zeros(3, np.uint64), np.zeros(draws, np.uint64)
+    with pytest.raises(ValueError, match=rf"{16 * out} bytes for 3 indices and {draws} draws"):
+        philox.compiled.blocks(np.empty((out, 4), np.int32), index, numbers, (1, 2), (3, 4))
 
 
 def test_an_address_takes_64_bits_of_the_seed_and_of_the_name():
