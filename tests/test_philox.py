@@ -78,14 +78,15 @@ def test_torch_and_numpy_agree(key, name, index, draw):
     assert np.array_equal(np.stack(arrays, 1), ours.view(np.uint32))
 
 
-def test_every_block_may_have_its_own_draw(way):
-    address, index = Address((1, 2), (3, 4)), np.array([5, 5, 6], np.uint64)
-    found = philox.blocks(address, index, np.array([7, 8, 7], np.int32))
-    single = [philox.blocks(address, index[i : i + 1], draw)[0] for i, draw in enumerate((7, 8, 7))]
+@pytest.mark.parametrize("count", [1, 3, 16, 37])  # processors may take sixteen at a time
+def test_every_block_may_have_its_own_draw(way, count):
+    address, index = Address((1, 2), (3, 4)), np.arange(5, 5 + count, dtype=np.uint64) // 2
+    numbers = np.arange(7, 7 + count, dtype=np.int32)
+    found = philox.blocks(address, index, numbers)
+    single = [philox.blocks(address, index[i : i + 1], 7 + i)[0] for i in range(count)]
     assert (found == np.stack(single)).all()
-    draws = torch.tensor([7, 8, 7], dtype=torch.int32)
-    theirs = philox.torch_blocks(address, torch.tensor([5, 5, 6]), draws)
-    assert torch.equal(torch.from_numpy(found), theirs)
+    there = torch.from_numpy(index.view(np.int64)), torch.from_numpy(numbers)
+    assert torch.equal(torch.from_numpy(found), philox.torch_blocks(address, *there))
 
 
 @pytest.mark.skipif(philox.compiled is None, reason="prunekit was installed without a compiler")
