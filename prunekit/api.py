@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -182,15 +183,15 @@ def counts_of_rounds(
         shares = kept_counts(total, min(max(kept, 1) / total, 1.0), rounds, schedule)
         counts = [*shares[:-1], kept]
     elif isinstance(kept, Sequence):
-        counts = [int(count) for count in kept]
+        counts = [*kept]
     else:
         raise SpecError(f"kept must be an int, or one int for each round: {kept!r}")
     if len(counts) != rounds:
         raise SpecError(f"kept has {len(counts)} counts for {rounds} rounds; give one each")
     for count in counts:
-        if not 0 < count <= total:
-            raise SpecError(f"kept must lie in [1, {total}], the maskable weights: {count}")
-    return counts
+        if not isinstance(count, Integral) or not 0 < count <= total:
+            raise SpecError(f"kept must lie in [1, {total}], the maskable weights: {count!r}")
+    return [int(count) for count in counts]
 
 
 def as_batches(
@@ -203,11 +204,18 @@ def as_batches(
         )
     pairs = []
     for item in batches or ():
-        x, y = (item, None) if isinstance(item, Tensor) else (item[0], item[1])
+        x, y = (item, None) if isinstance(item, Tensor) else pair_of(item)
         if input_shape is not None and tuple(x.shape) == tuple(input_shape):
             x = x.unsqueeze(0)
         pairs.append((x.to(device), None if y is None else y.to(device)))
     return pairs
+
+
+def pair_of(batch: Any) -> tuple[Tensor, Tensor]:
+    """Inputs and labels; SpecError for a batch that is no pair."""
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise SpecError(f"a batch must be a pair (inputs, labels): {type(batch).__name__}")
+    return batch[0], batch[1]
 
 
 def shape_of(batches: list[Batch], input_shape: Sequence[int] | None) -> tuple[int, ...] | None:

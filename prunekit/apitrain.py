@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from prunekit.accuracy import EpochBatches, evaluate
-from prunekit.api import components_of
+from prunekit.api import components_of, pair_of
 from prunekit.build import law_of
 from prunekit.data import Batches, Data
 from prunekit.datacheck import Tried
@@ -25,7 +25,7 @@ from prunekit.errors import SpecError
 from prunekit.learned import LearnedScores
 from prunekit.masked import MaskedWeights
 from prunekit.masks import Masks
-from prunekit.network import Network, refuse_lazy
+from prunekit.network import Network, refuse_hollow
 from prunekit.plugins import Plugins
 from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, undistributed, unwrapped
 from prunekit.resolve import allocates, check_some_kept, filled, learns, refuse_idle
@@ -59,7 +59,7 @@ def train(
     A model in DistributedDataParallel takes a DataLoader; its metrics are of the rank's examples.
     Raises SpecError for a mask that does not fit, NumericalError when the loss is not finite.
     """
-    settings, place = _prepared(model, device, epochs, options)
+    settings, place = _prepared(model, device, epochs, options, (data, test))
     bits = Masks(masks or {}).to(place)
     check_alike(model, {"masks": bits.digest()})
     bits.apply(model)
@@ -109,7 +109,7 @@ def learn(
         raise SpecError(f"density must lie in (0, 1), the share of weights kept: {share!r}")
     if not isinstance(epochs, int) or epochs < 1:
         raise SpecError(f"epochs must be at least 1, or no mask is learned: {epochs!r}")
-    settings, place = _prepared(model, device, epochs, options)
+    settings, place = _prepared(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
     network = Network.of(inner, include, exclude)
     needed = awaited(model, network.effective)
@@ -150,12 +150,14 @@ def flags_restored(model: nn.Module) -> Iterator[None]:
 
 
 def _prepared(
-    model: nn.Module, device: str | None, epochs: int, options: Mapping[str, Any]
+    model: nn.Module,
+    device: str | None,
+    epochs: int,
+    options: Mapping[str, Any],
+    data: tuple[Any, Any],
 ) -> tuple[Train, torch.device]:
     """The settings of a training, and the device that the model now is on."""
-    if not isinstance(model, nn.Module):
-        raise SpecError(f"model must be an nn.Module: {type(model).__name__}")
-    refuse_lazy(model)
+    refuse_hollow(model)
     known = [field.name for field in attrs.fields(Train) if field.name not in OF_RUNS]
     for name in sorted(options.keys() - set(known)):
         if name in OF_RUNS:
@@ -163,6 +165,10 @@ def _prepared(
         close = difflib.get_close_matches(name, [*known, *inspect.signature(learn).parameters], n=1)
         hint = f" Did you mean {close[0]!r}?" if close else f" It has {', '.join(known)}."
         raise SpecError(f"a training has no option {name!r}.{hint}")
+    if "batch_size" in options and all(p is None or isinstance(p, DataLoader) for p in data):
+        raise SpecError(
+            "batch_size cannot act: a DataLoader makes batches of its own; leave it out"
+        )
     here = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     place = pick_device(device) if device is not None else here
     given = Train(epochs=epochs, **options)
@@ -244,10 +250,8 @@ class LoaderBatches:
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
         for number, batch in enumerate(self.loader):
-            if not isinstance(batch, tuple | list) or len(batch) != 2:
-                raise SpecError(f"a batch must be a pair (inputs, labels): {type(batch).__name__}")
+            x, y = pair_of(batch)
             if number >= start:
-                x, y = batch
                 yield x.to(self.device), y.to(self.device)
 
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from prunekit import draws, philox
+from prunekit.errors import SpecError
 
 STREAM, REST = "bernoulli", "bernoulli rest"
 
@@ -33,10 +34,15 @@ def bernoulli_positions(among: Tensor, rate: float, rng: torch.Generator, name: 
     memory format. The coin of an element is a function of `rng.initial_seed()`, `name`, `rate`
     and its position, the same on every device and whatever is asked about the others.
     rate: in [0, 1], exact at both ends, otherwise rounded down to a multiple of 2^-40.
+    Raises SpecError for another rate, and for `among` that is not bool.
     """
+    if among.dtype != torch.bool:
+        raise SpecError(f"among must be bool: {among.dtype}; use `~mask`")
+    if not 0 <= rate <= 1:
+        raise SpecError(f"rate must lie in [0, 1]: {rate}")
     flat, seed = among.reshape(-1), rng.initial_seed()
-    if rate <= 0 or rate >= 1:
-        return flat.nonzero()[:, 0] if rate >= 1 else flat.new_empty(0, dtype=torch.int64)
+    if rate in (0, 1):
+        return flat.nonzero()[:, 0] if rate else flat.new_empty(0, dtype=torch.int64)
     chosen = chosen_on_cpu if flat.device.type == "cpu" else chosen_in_torch
     return chosen(flat, *thresholds(rate), seed, name)
 

@@ -39,6 +39,8 @@ class Masks(Mapping[str, Tensor]):
     """
 
     def __init__(self, masks: Mapping[str, Tensor]) -> None:
+        if not isinstance(masks, Mapping):
+            raise SpecError(f"masks map parameter names to bool tensors: {type(masks).__name__}")
         for name, mask in masks.items():
             if mask.dtype != torch.bool:
                 raise SpecError(f"the mask of {name} must be bool: {mask.dtype}; use `scores > t`")

@@ -56,7 +56,7 @@ def maskable_layers(
     name in `include` also adds a parameter that the rule leaves out. Tied weights appear once.
     Raises SpecError when nothing is left or a pattern matches nothing.
     """
-    refuse_lazy(model)
+    refuse_hollow(model)
     for patterns in (include, exclude):
         if isinstance(patterns, str):
             raise SpecError(f"include and exclude are lists of patterns: [{patterns!r}]")
@@ -76,11 +76,15 @@ def maskable_layers(
     return found
 
 
-def refuse_lazy(model: nn.Module) -> None:
-    """SpecError for a parameter without a shape, as torch's lazy modules have them."""
+def refuse_hollow(model: Any) -> None:
+    """SpecError for what is no module, and for parameters without a shape or without memory."""
+    if not isinstance(model, nn.Module):
+        raise SpecError(f"model must be an nn.Module: {type(model).__name__}")
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
             raise SpecError(f"{name} has no shape yet; run one batch through the model first")
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        raise SpecError("the module is on the meta device, without memory; use to_empty first")
 
 
 def owned_parameters(model: nn.Module) -> Iterator[tuple[str, str, nn.Module, nn.Parameter]]:

@@ -36,6 +36,8 @@ def resolve(spec: Spec, plugins: Plugins) -> Spec:
     Raises SpecError for a combination that does not make sense and for an option that the
     user gave and that cannot act. Resolving twice changes nothing.
     """
+    if not isinstance(spec, Spec):
+        raise SpecError(f"spec must be a prunekit.Spec: {type(spec).__name__}; Spec(**values)")
     given = _with_components(spec, plugins)
     suggested = suggestions(given)
     whole = attrs.evolve(

@@ -13,6 +13,7 @@ import cattrs
 import tomli_w
 
 from prunekit.archfile import FileArchitecture
+from prunekit.contracts import METHODS
 from prunekit.errors import PrunekitError, SpecError
 from prunekit.options import SCALARS, fields_of, is_a, is_union, spell
 from prunekit.plugins import Plugins, imported_class
@@ -80,13 +81,17 @@ def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
     """A component from its name, from a table with `name` and options, or as it is."""
     if isinstance(value, str):
         value = {"name": value}
-    if value is None or isinstance(value, bool | int | float | bytes):
-        raise SpecError(f"{kind} must be a component, its name, or a table with it: {value!r}")
     if isinstance(value, type):
         name = value.__name__
         raise SpecError(f"{kind} must be a component, and {name} is its class: {name}()")
     if not isinstance(value, Mapping):
-        return value
+        if any(callable(getattr(value, method, None)) for method in METHODS[kind]):
+            return value
+        shown = repr(value) if value is None or isinstance(value, SCALARS) else type(value).__name__
+        raise SpecError(
+            f"{kind} must be a component, which has {' or '.join(METHODS[kind])}, its name, or a "
+            f"table with it: {shown}"
+        )
     options = dict(value)
     name = options.pop("name", None)
     if not isinstance(name, str):

@@ -33,9 +33,10 @@ UNREADABLE = (
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new, nothing between.
 
-    Raises StorageError (exit code 4) when the disk is full or the folder cannot be written.
+    Raises StorageError (exit code 4) when the disk is full, or there is no folder to write to.
     """
     path = Path(path)
+    require_folder_of(path)
     temporary = path.with_name(f".{path.name}{TEMPORARY}{os.getpid()}")
     try:
         with open(temporary, "wb") as file:

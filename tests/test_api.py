@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import attrs
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -191,6 +193,23 @@ def test_a_sampler_without_allocation_refuses_one():
 def test_kept_is_an_int_or_ints():
     with pytest.raises(prunekit.SpecError, match=r"kept must be an int, or one .*: 3\.0"):
         prunekit.prune(nn.Linear(8, 4), "magnitude", kept=3.0)
+    for wrong in (["a"], [0], [33]):
+        with pytest.raises(prunekit.SpecError, match=rf"kept must lie in \[1, 32\].*{wrong[0]!r}$"):
+            prunekit.prune(nn.Linear(8, 4), "magnitude", kept=wrong)
+    counts = np.array([20, 3])
+    assert prunekit.prune(nn.Linear(8, 4), "magnitude", kept=[*counts], rounds=2).kept == 3
+
+
+@pytest.mark.parametrize("use", [prunekit.score, partial(prunekit.prune, density=0.5)])
+def test_a_model_must_be_a_module(use):
+    with pytest.raises(prunekit.SpecError, match=r"model must be an nn\.Module: str"):
+        use("resnet18", "magnitude")
+
+
+@pytest.mark.parametrize("batch", [1, (torch.zeros(3, 8),), [1, 2, 3]])
+def test_a_batch_must_be_a_pair(batch):
+    with pytest.raises(prunekit.SpecError, match=r"a batch must be a pair \(inputs, labels\)"):
+        prunekit.prune(nn.Linear(8, 4), "snip", density=0.5, batches=[batch])
 
 
 @attrs.frozen

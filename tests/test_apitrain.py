@@ -43,7 +43,15 @@ class Miscast:
         (nn.Linear(4, 2), PAIRS, {"allocation": "laye"}, "allocation must be one of global, layer"),
         (nn.Linear(4, 2), PAIRS, {"include": "weight"}, r"lists of patterns: \['weight'\]"),
         (nn.Linear(4, 2), PAIRS, {"reinit": Miscast}, r"Miscast is its class: Miscast\(\)"),
-        (nn.Linear(4, 2), PAIRS, {"reinit": None}, "reinit must be a component, its name, or"),
+        (nn.Linear(4, 2), PAIRS, {"reinit": None}, "must be a component, .* or a table .*: None"),
+        (
+            nn.Linear(4, 2),
+            PAIRS,
+            {"reinit": PAIRS},
+            "which has reinit, its name, .*: TensorDataset",
+        ),
+        (nn.Linear(4, 2, device="meta"), PAIRS, {}, "on the meta device, without memory"),
+        (nn.Linear(4, 2), DataLoader(PAIRS), {"batch_size": 8}, "batch_size cannot act: a DataL"),
         (nn.Linear(4, 2), Subset(PAIRS, []), {}, "must have an example, and this Subset is empty"),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prunekit import bernoulli_positions, draws
+from prunekit import SpecError, bernoulli_positions, draws
 from prunekit.bernoulli import chosen_in_torch, chosen_on_cpu, thresholds, true_positions
 
 RATES = [1e-5, 1e-3, 0.1, 0.37, 0.5, 0.9]
@@ -78,6 +78,17 @@ def test_rate_zero_chooses_nothing_and_one_everything():
         assert positions(everywhere(0), rate).tolist() == []
     assert positions(everywhere(300_000), SMALLEST).tolist() == []
     assert len(positions(everywhere(300_000), 1 - SMALLEST)) == 300_000
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan")])
+def test_a_rate_lies_between_zero_and_one(rate):
+    with pytest.raises(SpecError, match=r"rate must lie in \[0, 1\]"):
+        positions(everywhere(3), rate)
+
+
+def test_only_a_mask_says_which_elements_throw():
+    with pytest.raises(SpecError, match=r"among must be bool: torch\.float32"):
+        positions(torch.ones(3), 0.5)
 
 
 @settings(max_examples=60, deadline=None)

@@ -38,6 +38,11 @@ def test_nothing_given_is_synflow_with_sketch_at_a_tenth(plugins):
     assert spec.rounds.count == 100
 
 
+def test_a_mapping_is_no_spec(plugins):
+    with pytest.raises(SpecError, match=r"must be a prunekit\.Spec: dict; Spec\(\*\*values\)"):
+        resolve({"scorer": "snip"}, plugins)
+
+
 def test_a_named_scorer_takes_the_largest_scores(plugins):
     assert name(resolve(Spec(scorer="snip"), plugins).sampler) == "topk"
 

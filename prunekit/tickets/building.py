@@ -14,7 +14,7 @@ from torch.nn.modules.module import (
 )
 
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
-from prunekit.network import refuse_lazy
+from prunekit.network import refuse_hollow
 from prunekit.plugins import Plugins
 from prunekit.ranks import unwrapped
 from prunekit.structure import build_options, component_from
@@ -60,9 +60,7 @@ def bare(
     """
     if isinstance(arch, nn.Module):
         arch = unwrapped(arch)
-        refuse_lazy(arch)
-        if any(tensor.is_meta for tensor in (*arch.parameters(), *arch.buffers())):
-            raise SpecError("the module is on the meta device, without memory; use to_empty first")
+        refuse_hollow(arch)
         check(arch)
         return arch
     if arch is not None:

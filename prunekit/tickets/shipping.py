@@ -38,9 +38,11 @@ def save(run: str | Path, path: str | Path, *, plugins: Plugins | None = None) -
     """Write the ticket of a finished run; returns what `info` says of it.
 
     Every kept weight is compared with its draw first: SpecError where one differs, as after
-    training of weights, for weights that no seed gives (`init default`, pretrained), and for a
-    path that is another file of the run.
+    training of weights, for weights that no seed gives (`init default`, pretrained), for a path
+    that is another file of the run, and for a model in the place of a run.
     """
+    if isinstance(run, nn.Module):
+        raise SpecError("a ticket is saved from the folder of a run, and this is a model")
     folder, plugins = RunFolder(Path(run)), plugins or Plugins()
     refuse_kept(path)
     require_folder_of(path)

@@ -58,6 +58,11 @@ def test_a_ticket_takes_no_file_of_its_run_away(name, redrawn):
     assert (redrawn / name).read_bytes() == before
 
 
+def test_a_ticket_is_saved_from_a_run_and_not_from_a_model(tmp_path):
+    with pytest.raises(SpecError, match="from the folder of a run, and this is a model"):
+        tickets.save(torch.nn.Linear(2, 2), tmp_path / "t")
+
+
 def test_a_place_that_no_file_can_have_is_refused_before_the_work(redrawn, ticket, tmp_path):
     for out, message in (
         (tmp_path / "no" / "ticket", "there is no folder"),
