@@ -133,7 +133,7 @@ def unpruned_by_errors(owner: LearnedScores) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        owner.freeze(None)
+        owner.freeze()
         owner.network.mask(None)
         raise
 

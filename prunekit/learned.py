@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from prunekit.contracts import Law, Scores
 from prunekit.draws import fold, generator
 from prunekit.errors import NumericalError, SpecError
+from prunekit.frozen import Frozen
 from prunekit.network import Network, put
 from prunekit.resolve import SCALED, acts, scales
 from prunekit.rounds import Pruning, check_masks, describe, redraws_of
 from prunekit.sampling import Budget
 from prunekit.scorecheck import check_learned
-from prunekit.signs import Floats, Signs
 
 
 @attrs.define(eq=False)
@@ -52,7 +52,7 @@ class LearnedScores:
     counted: Tensor = attrs.field(init=False)
     at_once: Any = None
     warm: dict[str, Any] = attrs.field(factory=dict)
-    frozen: Signs | Floats = attrs.field(init=False)
+    frozen: Frozen = attrs.field(init=False)
     as_is: bool = attrs.field(init=False)
     bystanders: list[nn.Parameter] = attrs.field(factory=list)
 
@@ -79,13 +79,13 @@ class LearnedScores:
                 name: torch.zeros_like(weight, dtype=torch.int32)
                 for name, weight in network.weights.items()
             }
-        self.freeze(Signs.of(network.weights))
+        self.freeze(Frozen.of(network.weights))
 
-    def freeze(self, signs: Signs | None) -> None:
-        """Let the network hold its weights as signs, or, without them, as floats."""
-        floats = {} if signs else dict(self.network.weights)
-        self.frozen = signs or Floats(floats)
-        self.network.weights = signs or floats  # type: ignore[assignment]  # read, never written
+    def freeze(self, frozen: Frozen | None = None) -> None:
+        """Let the network hold its weights so; without a word, as floats."""
+        self.frozen = Frozen(dict(self.network.weights)) if frozen is None else frozen
+        signs = self.frozen.sizes is not None
+        self.network.weights = self.frozen if signs else self.frozen.held  # type: ignore[assignment]
 
     @property
     def redraws(self) -> int:
@@ -197,7 +197,7 @@ class LearnedScores:
         redraws = redraws_of(self.reinit, self.network, self.law.numbered(self.event), rng)
         for name, redraw in redraws.items():
             if not self.frozen.fits(name, redraw.where, redraw.values):
-                self.freeze(None)
+                self.freeze()
             self.counted += self.frozen.put(name, redraw.where, redraw.values)
             put(self.draws[name], redraw.where, self.event)
 
@@ -231,7 +231,7 @@ class LearnedScores:
 
     def finish(self, pruning: Pruning) -> None:
         """Hand over the ranked scores, and which weights were redrawn when; weights are floats."""
-        self.freeze(None)
+        self.freeze()
         pruning.scores = self.ranked()
         pruning.draws, pruning.redraws = dict(self.draws), self.redraws
 

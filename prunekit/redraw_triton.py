@@ -14,12 +14,12 @@ from torch import Tensor
 
 from prunekit import bernoulli
 from prunekit.build import InitLaw
+from prunekit.frozen import Frozen
 from prunekit.kernels import compiled, tl, triton
 from prunekit.layers_triton import _entry
 from prunekit.philox import Address
 from prunekit.philox_triton import _blocks, _signed
 from prunekit.quantiles import Sign, Uniform
-from prunekit.signs import Floats, Signs
 from prunekit.tables import Table, addresses, bits, counts, fit
 
 Tensors = Mapping[str, Tensor]
@@ -95,18 +95,16 @@ class Redraws:
         self,
         kept: Tensors,
         least: Tensors | None,
-        held: Signs | Floats,
+        frozen: Frozen,
         draws: Tensors,
         count: Tensor,
         seed: int,
         event: int,
     ) -> bool:
         """`launch` for what the kernel takes; False: nothing was done."""
-        signs = held if isinstance(held, Signs) else None
-        weights = held.signs if isinstance(held, Signs) else held.weights
-        if not self.takes(kept, least, weights, signs.sizes if signs else None, draws):
+        if not self.takes(kept, least, frozen.held, frozen.sizes, draws):
             return False
-        self.launch(kept, least, weights, draws, count, seed, event)
+        self.launch(kept, least, frozen.held, draws, count, seed, event)
         return True
 
     def signs_of(self, sizes: Mapping[str, float]) -> bool:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 import prunekit
 from prunekit.build import InitLaw, law_of
 from prunekit.draws import fold, generator
+from prunekit.frozen import Frozen
 from prunekit.learned import LearnedScores
 from prunekit.network import Network, put
 from prunekit.redraw_triton import Redraws
-from prunekit.signs import Floats, Signs
 from tests.owners import Own, often, owner_of
 
 EVENT, SEED = 3, 2**63 + 11
@@ -77,7 +77,7 @@ class Event:
         weights, draws = copied(self.weights, device), copied(self.draws, device)
         kept, least = self.kept(scored, device)
         count = torch.zeros(1, dtype=torch.int64, device=device)
-        seed, held = fold(SEED, "reinit", EVENT), self.held(weights)
+        seed, held = fold(SEED, "reinit", EVENT), Frozen(weights, self.sizes)
         assert self.known().redraw(kept, least, held, draws, count, seed, EVENT)
         return int(count), copied(weights, "cpu"), copied(draws, "cpu")
 
@@ -90,9 +90,6 @@ class Event:
         found = Redraws.of(self.law, dict.fromkeys(self.weights, self.rate))
         assert found is not None
         return found
-
-    def held(self, weights: Layers) -> Signs | Floats:
-        return Floats(weights) if self.sizes is None else Signs(weights, self.sizes)
 
     def kept(self, scored: bool, device: str) -> tuple[Layers, Layers | None]:
         least = {name: torch.tensor(0.5, device=device) for name in self.scores}

@@ -14,7 +14,7 @@ from torch import Tensor
 import prunekit
 from prunekit import Budget, kth_smallest_each
 from prunekit.draws import generator
-from prunekit.signs import Floats, Signs
+from prunekit.frozen import Frozen
 
 RESNET18 = {
     "conv1": (64, 3, 3, 3),
@@ -64,7 +64,7 @@ def test_a_step_of_resnet18_on_a_gpu_has_the_bits_of_the_cpu(signs, layout):
     for place in (dict, cuda):
         ranked, given, gradients = place(scores), place(weights), place(layers("g", layout))
         gradients = {name: gradient.clone() for name, gradient in gradients.items()}
-        held = Signs.of(given) if signs else Floats(given)
+        held = Frozen.of(given) if signs else Frozen(given)
         outs = {name: torch.empty_like(weight) for name, weight in given.items()}
         budget, warm = Budget(5_582_176, "layer", density=0.5), {}
         for _ in range(2):
@@ -83,7 +83,7 @@ def test_a_step_of_resnet18_on_a_gpu_has_the_bits_of_the_cpu(signs, layout):
 @pytest.mark.gpu
 def test_no_step_waits_for_the_gpu():
     scores, weights = cuda(layers("scores")), cuda(layers("weights"))
-    held, warm, outs = Floats(weights), {}, cuda(layers("outs"))
+    held, warm, outs = Frozen(weights), {}, cuda(layers("outs"))
     budget = Budget(5_582_176, "layer", density=0.5)
     held.write_all(scores, TopK("kth").thresholds(scores, budget, warm), outs)  # compiles
     try:

@@ -11,7 +11,6 @@ from torch import Tensor
 import prunekit
 from prunekit import Masks, Redraw
 from prunekit.rounds import Pruning
-from prunekit.signs import Floats, Signs
 from prunekit.training import Training
 from tests.owners import Own, images, often, owner_of, steps, training_of
 
@@ -178,8 +177,7 @@ def persistent_bytes(training: Training) -> int:
     """Of what stands between backward and update, for each maskable weight, all tensors once."""
     owner = training.owner
     network = owner.network
-    frozen = owner.frozen.signs if isinstance(owner.frozen, Signs) else owner.frozen.weights
-    held = [*frozen.values(), *owner.scores.values(), *(network.masks or {}).values()]
+    held = [*owner.frozen.held.values(), *owner.scores.values(), *(network.masks or {}).values()]
     held += [s.grad for s in owner.scores.values()] + list(network.effective.values())
     held += [p.grad for p in network.effective.values() if p.grad is not None]
     held += [entry["momentum_buffer"] for entry in training.optimizer.state.values()]
@@ -204,12 +202,12 @@ def test_learning_scores_takes_few_bytes_a_weight(init: str, most: int) -> None:
 
 def test_signs_give_the_bits_of_floats(monkeypatch: pytest.MonkeyPatch) -> None:
     first = owner_of(Own(), reinit=often(2), init="signed-constant")
-    assert isinstance(first.frozen, Signs)
+    assert first.frozen.sizes
     steps(first, 5)
     second = owner_of(Own(), reinit=often(2), init="signed-constant")
-    second.freeze(None)
+    second.freeze()
     steps(second, 5)
-    assert isinstance(second.frozen, Floats)
+    assert second.frozen.sizes is None
     for name, score in first.scores.items():
         assert torch.equal(score, second.scores[name])
         assert torch.equal(first.network.weights[name], second.network.weights[name])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prunekit.signs import CHUNK, Floats, Signs, keep_at_least
+from prunekit.frozen import CHUNK, Frozen, keep_at_least
 
 SHAPE = (5, CHUNK // 2)  # two and a half chunks
 
@@ -20,17 +20,18 @@ def normal(shape: tuple[int, ...] = SHAPE, seed: int = 1) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def both(weight: Tensor) -> tuple[Signs, Floats]:
-    signs = Signs.of({"w": weight})
-    assert signs is not None
-    return signs, Floats({"w": weight.clone()})
+def both(weight: Tensor) -> tuple[Frozen, Frozen]:
+    """As signs, and as floats."""
+    signs = Frozen.of({"w": weight})
+    assert signs.sizes is not None
+    return signs, Frozen({"w": weight.clone()})
 
 
 def test_signs_give_the_weights_back() -> None:
     weight = constant()
     signs, _ = both(weight)
     assert torch.equal(signs["w"], weight)
-    assert signs.signs["w"].dtype == torch.int8
+    assert signs.held["w"].dtype == torch.int8
     assert list(signs) == ["w"]
     assert len(signs) == 1
     signs["w"].zero_()  # a look-up is a copy
@@ -43,12 +44,14 @@ def test_signs_give_the_weights_back() -> None:
     ids=["normal", "zero", "double", "two sizes"],
 )
 def test_other_weights_stay_floats(weight: Tensor) -> None:
-    assert Signs.of({"a": constant((2, 2)), "w": weight}) is None
+    frozen = Frozen.of({"a": constant((2, 2)), "w": weight})
+    assert frozen.sizes is None
+    assert frozen["w"] is weight
 
 
 def test_a_layer_without_weights_has_signs() -> None:
-    signs = Signs.of({"none": torch.zeros(0, 7)})
-    assert signs is not None
+    signs = Frozen.of({"none": torch.zeros(0, 7)})
+    assert signs.sizes is not None
     assert signs["none"].shape == (0, 7)
     signs.write("none", torch.zeros(0, 7), 0.0, torch.zeros(0, 7))
 
@@ -98,8 +101,7 @@ def test_a_redraw_of_the_same_size_turns_signs() -> None:
         assert held.put("w", where, fresh.view(-1)[where]) == 3
         expected = weight.clone()
         expected.view(-1)[where] = fresh.view(-1)[where]
-        found = held["w"] if isinstance(held, Signs) else held.weights["w"]
-        assert torch.equal(found, expected)
+        assert torch.equal(held["w"], expected)
 
 
 def test_a_redraw_of_another_size_does_not_fit() -> None:
