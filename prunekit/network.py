@@ -56,7 +56,7 @@ def maskable_layers(
     name in `include` also adds a parameter that the rule leaves out. Tied weights appear once.
     Raises SpecError when nothing is left or a pattern matches nothing.
     """
-    refuse_hollow(model)
+    refuse_shapeless(model)
     for patterns in (include, exclude):
         if isinstance(patterns, str):
             raise SpecError(f"include and exclude are lists of patterns: [{patterns!r}]")
@@ -76,13 +76,18 @@ def maskable_layers(
     return found
 
 
-def refuse_hollow(model: Any) -> None:
-    """SpecError for what is no module, and for parameters without a shape or without memory."""
+def refuse_shapeless(model: Any) -> None:
+    """SpecError for what is no module, and for a parameter without a shape, as of lazy modules."""
     if not isinstance(model, nn.Module):
         raise SpecError(f"model must be an nn.Module: {type(model).__name__}")
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
             raise SpecError(f"{name} has no shape yet; run one batch through the model first")
+
+
+def refuse_hollow(model: Any) -> None:
+    """SpecError for what is no module, and for parameters without a shape or without memory."""
+    refuse_shapeless(model)
     if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
         raise SpecError("the module is on the meta device, without memory; use to_empty first")
 
@@ -138,6 +143,7 @@ class Network:
 
         A weight without a mask is kept whole. Raises SpecError for a mask that fits no weight.
         """
+        refuse_hollow(model)
         layers = maskable_layers(model, include, exclude)
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
         network = cls(model, layers, weights, None, input_shape)

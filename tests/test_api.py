@@ -201,9 +201,11 @@ def test_kept_is_an_int_or_ints():
 
 
 @pytest.mark.parametrize("use", [prunekit.score, partial(prunekit.prune, density=0.5)])
-def test_a_model_must_be_a_module(use):
+def test_a_model_must_be_a_module_with_memory(use):
     with pytest.raises(prunekit.SpecError, match=r"model must be an nn\.Module: str"):
         use("resnet18", "magnitude")
+    with pytest.raises(prunekit.SpecError, match="is on the meta device, without memory"):
+        use(nn.Linear(8, 4, device="meta"), "magnitude")
 
 
 @pytest.mark.parametrize("batch", [1, (torch.zeros(3, 8),), [1, 2, 3]])
