@@ -90,7 +90,7 @@ def up_to(
         begin = (first + start) // 16
         index = np.arange(begin, begin - (-len(part) // 16), dtype=np.uint64)
         words = philox.blocks(address, index, 0)
-        some = words.view(np.uint8).reshape(-1)
+        some = words.astype("<i4", copy=False).view(np.uint8).reshape(-1)
         hits = some <= cut
         hits[len(part) :] = False
         hits[: len(part)] &= part

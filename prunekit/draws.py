@@ -100,16 +100,30 @@ def uniform_scores(shape: Sequence[int], bound: float, rng: torch.Generator, nam
 def words_at(
     seed: int, stream: str, parameter: str, elements: Tensor, draw: int | Tensor = 0
 ) -> Tensor:
-    """The words of some elements (integers, 1-d), int32 on their device, in their order.
+    """The words of some elements, int32 on their device, in their order.
 
-    draw: one for all, or one for each element, in [0, 2^32).
+    elements: integers in [0, 2^34), 1-d. draw: one for all, or one for each element, in [0, 2^32).
+    Raises SpecError for others on the CPU; elsewhere nothing waits for the device to look at them.
     """
     elements = elements.long()
     address = _address(seed, stream, parameter, 0, draw if isinstance(draw, int) else 0)
     if elements.device.type != "cpu":
         return _device_words_at(address, elements, draw)
-    numbers = draw.numpy() if isinstance(draw, Tensor) else draw
-    return torch.from_numpy(_words_at(address, elements.numpy(), numbers))
+    _check_range("elements", elements, MOST)
+    if not isinstance(draw, Tensor):
+        return torch.from_numpy(_words_at(address, elements.numpy(), draw))
+    _check_range("draw numbers", draw, philox.MASK + 1)
+    if len(draw) != len(elements):
+        raise SpecError(f"{len(draw)} draw numbers for {len(elements)} elements; give one for each")
+    return torch.from_numpy(_words_at(address, elements.numpy(), draw.numpy()))
+
+
+def _check_range(what: str, numbers: Tensor, end: int) -> None:
+    if not numbers.numel():
+        return
+    low, high = int(numbers.min()), int(numbers.max())
+    if low < 0 or high >= end:
+        raise SpecError(f"{what} lie in [0, {end}): {low} to {high}")
 
 
 def _address(seed: int, stream: str, parameter: str, count: int, draw: int) -> Address:

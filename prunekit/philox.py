@@ -19,11 +19,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-try:
-    import _prunekit_philox as compiled  # philox.c
-except ImportError:  # installed without a compiler, or not installed
-    compiled = None
-
 Words = npt.NDArray[np.uint64]
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -59,14 +54,19 @@ def blocks(address: Address, index: Words, draw: int | npt.NDArray[Any]) -> npt.
 
     draw: below 2^32, one for all blocks or one for each.
     """
-    draws = np.array(draw, np.uint64, ndmin=1)
+    index, draws = np.require(index, np.uint64, ["C", "A"]), np.array(draw, np.uint64, ndmin=1)
     if compiled is None:
-        n1, n3 = np.array(address.name, np.uint64)
-        words = philox((index, n1, draws, n3), address.key)
-        return np.stack(words, axis=1).astype(np.uint32).view(np.int32)
+        return numpy_blocks(address, index, draws)
     out = np.empty((len(index), 4), np.int32)
     compiled.blocks(out, index, draws, address.key, address.name)
     return out
+
+
+def numpy_blocks(address: Address, index: Words, draws: Words) -> npt.NDArray[np.int32]:
+    """`blocks` in NumPy."""
+    n1, n3 = np.array(address.name, np.uint64)
+    words = philox((index, n1, draws, n3), address.key)
+    return np.stack(words, axis=1).astype(np.uint32).view(np.int32)
 
 
 def philox(counter: tuple[Any, ...], key: tuple[int, int]) -> tuple[Any, ...]:
@@ -88,3 +88,22 @@ def torch_blocks(address: Address, index: Tensor, draw: int | Tensor) -> Tensor:
     number = torch.zeros_like(index) + draw
     found = torch.stack(philox((index, n1, number, n3), address.key), dim=1)
     return found.to(torch.int32)
+
+
+def installed() -> Any:
+    """The module that was made of philox.c; None where there is none, or one of other sources."""
+    try:
+        import _prunekit_philox as module
+    except ImportError:
+        return None
+    address, out = Address.of(2**64 - 1, "", ""), np.empty((17, 4), np.int32)
+    index = np.arange(MASK - 16, MASK + 1, dtype=np.uint64)
+    try:
+        module.blocks(out, index, index[::-1].copy(), address.key, address.name)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return module if np.array_equal(out, numpy_blocks(address, index, index[::-1])) else None
+
+
+compiled = installed()
+"""Computes `blocks`, if it is there."""

@@ -206,3 +206,12 @@ def test_what_cannot_be_addressed_is_refused():
         draws._address(0, "init", "w", 2**34 + 1, 0)
     with pytest.raises(SpecError, match=r"a draw number lies in \[0, 2\^32\): -1"):
         words(1, draw=-1)
+    for elements, draw, message in (
+        ([0, -1], 0, r"elements lie in \[0, 17179869184\): -1 to 0"),
+        ([2**34], 0, r"elements lie in .*: 17179869184 to 17179869184"),
+        ([0, 1], [3, 2**32], r"draw numbers lie in \[0, 4294967296\): 3 to 4294967296"),
+        ([0, 1], [3], "1 draw numbers for 2 elements; give one for each"),
+    ):
+        number = torch.tensor(draw) if isinstance(draw, list) else draw
+        with pytest.raises(SpecError, match=message):
+            draws.words_at(0, "init", "w", torch.tensor(elements), number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -44,21 +45,56 @@ def test_torch_gives_the_known_answers(counter, key, words):
     assert tuple(int(word) for word in found) == words
 
 
-@pytest.fixture(params=["compiled", "numpy"])
-def way(request, monkeypatch):
-    """Both ways of `philox.blocks`."""
+@pytest.fixture(params=["vectors", "singly", "numpy"])
+def blocks(request):
+    """Each way of `philox.blocks` on CPUs: (address, index, draw) -> unsigned words."""
     if request.param == "numpy":
-        monkeypatch.setattr(philox, "compiled", None)
-    elif philox.compiled is None:
-        pytest.skip("prunekit was installed without a compiler")
-    return request.param
+        return lambda *given: philox.numpy_blocks(*given).view(np.uint32)
+    if philox.compiled is None:
+        pytest.skip("philox.c is not compiled")
+
+    def written(address, index, draw):
+        out = np.empty((len(index), 4), np.uint32)
+        vectors = request.param == "vectors"
+        philox.compiled.blocks(out, index, draw, address.key, address.name, vectors)
+        return out
+
+    return written
 
 
+@pytest.mark.parametrize("count", [1, 37])  # sixteen at a time, and the others
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
-def test_blocks_give_the_known_answers(way, counter, key, words):
-    address = Address(key, (counter[1], counter[3]))
-    index = np.array([counter[0]] * 3, np.uint64)
-    assert philox.blocks(address, index, counter[2]).view(np.uint32).tolist() == [list(words)] * 3
+def test_blocks_give_the_known_answers(blocks, counter, key, words, count):
+    address, index = Address(key, (counter[1], counter[3])), np.array([counter[0]] * count)
+    for draws in ([counter[2]], [counter[2]] * count):
+        found = blocks(address, index.astype(np.uint64), np.array(draws, np.uint64))
+        assert found.tolist() == [list(words)] * count
+
+
+def by_hand(counter, key):
+    """The formula of the paper in Python's integers."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = (b >> 32) ^ c1 ^ k0, b & ONES, (a >> 32) ^ c3 ^ k1, a & ONES
+        k0, k1 = k0 + 0x9E3779B9 & ONES, k1 + 0xBB67AE85 & ONES
+    return [c0, c1, c2, c3]
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 31, 32, 33])
+@pytest.mark.parametrize("single", [True, False])
+def test_words_of_large_numbers_are_those_by_hand(blocks, count, single):
+    rng = np.random.default_rng(count)
+    edges = np.array([0, 1, 2**31 - 1, 2**31, ONES - 1, ONES])
+    index, draw, (key, name) = (
+        np.where(rng.random(size) < 0.5, rng.integers(ONES + 1, size=size), rng.choice(edges, size))
+        for size in (count, 1 if single else count, (2, 2))
+    )
+    key, (n1, n3) = key.tolist(), name.tolist()
+    found = blocks(Address((*key,), (n1, n3)), index.astype(np.uint64), draw.astype(np.uint64))
+    draws = draw.tolist() * (count if single else 1)
+    assert found.tolist() == [by_hand((i, n1, d, n3), key) for i, d in zip(index.tolist(), draws)]
 
 
 @settings(max_examples=50, deadline=None)
@@ -78,18 +114,33 @@ def test_torch_and_numpy_agree(key, name, index, draw):
     assert np.array_equal(np.stack(arrays, 1), ours.view(np.uint32))
 
 
-@pytest.mark.parametrize("count", [1, 3, 16, 37])  # processors may take sixteen at a time
-def test_every_block_may_have_its_own_draw(way, count):
-    address, index = Address((1, 2), (3, 4)), np.arange(5, 5 + count, dtype=np.uint64) // 2
-    numbers = np.arange(7, 7 + count, dtype=np.int32)
-    found = philox.blocks(address, index, numbers)
-    single = [philox.blocks(address, index[i : i + 1], 7 + i)[0] for i in range(count)]
+def test_every_block_may_have_its_own_draw():
+    address, index = Address((1, 2), (3, 4)), np.array([5, 5, 6], np.uint64)
+    found = philox.blocks(address, index, np.array([7, 8, 7], np.int32))
+    single = [philox.blocks(address, index[i : i + 1], draw)[0] for i, draw in enumerate((7, 8, 7))]
     assert (found == np.stack(single)).all()
-    there = torch.from_numpy(index.view(np.int64)), torch.from_numpy(numbers)
-    assert torch.equal(torch.from_numpy(found), philox.torch_blocks(address, *there))
+    draws = torch.tensor([7, 8, 7], dtype=torch.int32)
+    theirs = philox.torch_blocks(address, torch.tensor([5, 5, 6]), draws)
+    assert torch.equal(torch.from_numpy(found), theirs)
 
 
-@pytest.mark.skipif(philox.compiled is None, reason="prunekit was installed without a compiler")
+@pytest.mark.parametrize("index", [np.arange(40)[::2], np.arange(20.0) * 2, np.arange(0, 40, 2)])
+def test_indices_of_any_type_and_stride_are_taken(index):
+    address, plain = Address((1, 2), (3, 4)), np.arange(0, 40, 2, dtype=np.uint64)
+    assert np.array_equal(philox.blocks(address, index, 3), philox.blocks(address, plain, 3))
+
+
+@pytest.mark.parametrize("body", ["", "blocks = print", "blocks = lambda *given: None"])
+def test_a_module_of_other_sources_is_left_alone(body, tmp_path):
+    (tmp_path / "_prunekit_philox.py").write_text(body)
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from prunekit import philox; "
+    code += "import _prunekit_philox as found; assert found.__file__.endswith('.py'); "
+    code += "assert philox.compiled is None"
+    path = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, env=path)
+
+
+@pytest.mark.skipif(philox.compiled is None, reason="philox.c is not compiled")
 @pytest.mark.parametrize(("out", "draws"), [(2, 1), (4, 1), (3, 2), (3, 0)])
 def test_memory_and_draws_that_do_not_fit_are_refused(out, draws):
     index, numbers = np.zeros(3, np.uint64), np.zeros(draws, np.uint64)
