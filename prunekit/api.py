@@ -106,8 +106,7 @@ def prune(
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
-    if not allocates(sampler) and (allocation or densities or min_per_layer):
-        raise SpecError("this sampler takes no allocation, densities or min_per_layer")
+    refuse_idle_given(sampler, allocation or densities or min_per_layer, reinit, init)
     model = unwrapped(model)
     network = Network.of(model, include, exclude)
     given = as_batches(batches, input_shape, network.device)
@@ -144,6 +143,17 @@ def unmasked_on_failure(network: Network) -> Iterator[None]:
     except BaseException:
         network.mask(None)
         raise
+
+
+def refuse_idle_given(sampler: Any, allocating: Any, reinit: Any, init: Any) -> None:
+    """SpecError for an init that no redraw takes values from, and for an idle allocation."""
+    if allocating and not allocates(sampler):
+        raise SpecError("this sampler takes no allocation, densities or min_per_layer")
+    if not getattr(init, "as_built", False) and not acts(reinit):
+        raise SpecError(
+            "init is the law that reinit redraws from, and reinit is none; the model's weights "
+            "stay as they are: leave init out, or draw them before"
+        )
 
 
 def without_period(reinit: Any) -> Any:

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from prunekit.accuracy import EpochBatches, evaluate
-from prunekit.api import components_of, pair_of
+from prunekit.api import components_of, pair_of, refuse_idle_given
 from prunekit.build import law_of
 from prunekit.data import Batches, Data
 from prunekit.datacheck import Tried
@@ -28,7 +28,7 @@ from prunekit.masks import Masks
 from prunekit.network import Network, refuse_hollow
 from prunekit.plugins import Plugins
 from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, undistributed, unwrapped
-from prunekit.resolve import allocates, check_some_kept, filled, learns, refuse_idle
+from prunekit.resolve import check_some_kept, filled, learns, refuse_idle
 from prunekit.rounds import describe
 from prunekit.sampling import Allocation, Budget
 from prunekit.spec import Spec, Train
@@ -102,13 +102,12 @@ def learn(
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
-    if not allocates(sampler) and (allocation or densities):
-        raise SpecError("this sampler takes no allocation or densities")
+    refuse_idle_given(sampler, allocation or densities, reinit, init)
     share = suggested.get("prune.density") if density is None else density
     if not isinstance(share, float | int) or not 0 < share < 1:
         raise SpecError(f"density must lie in (0, 1), the share of weights kept: {share!r}")
     if not isinstance(epochs, int) or epochs < 1:
-        raise SpecError(f"epochs must be at least 1, or no mask is learned: {epochs!r}")
+        raise SpecError(f"epochs must be an int >= 1, or no mask is learned: {epochs!r}")
     settings, place = _prepared(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
     network = Network.of(inner, include, exclude)
@@ -265,11 +264,15 @@ def epoch_batches(
         return Batches(examples, data, batch_size, device=device, seed=seed, shuffle=shuffle)
     if isinstance(data, DataLoader):
         return LoaderBatches(data, device)
-    indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    indexed = (
+        hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str)
+    )
     if indexed and not len(data):
         raise SpecError(f"data must have an example, and this {type(data).__name__} is empty")
-    if not indexed or not isinstance(data[0], tuple | list) or len(data[0]) != 2:
+    if not indexed:
         raise SpecError(
             f"data must be a Dataset of (input, label), a DataLoader or Data: {type(data).__name__}"
         )
+    if not isinstance(data[0], tuple | list) or len(data[0]) != 2:
+        raise SpecError(f"an example must be a pair (input, label): {type(data[0]).__name__}")
     return LoaderBatches(DataLoader(data, batch_size, shuffle=split == "train"), device)

@@ -46,4 +46,11 @@ class FileArchitecture:
             )
         offered: dict[str, Any] = {"input_shape": input_shape, "classes": classes}
         wanted = inspect.signature(found).parameters
+        for key, parameter in wanted.items():
+            several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if key not in offered and parameter.default is parameter.empty and not several:
+                raise SpecError(
+                    f"{self.source} must do with input_shape and classes, by these names, or with "
+                    f"one or none of them: {key!r}"
+                )
         return found(**{key: value for key, value in offered.items() if key in wanted})

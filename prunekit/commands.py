@@ -41,6 +41,7 @@ def run(given: argparse.Namespace, others: Sequence[str]) -> int:
         return 0
     seeds = seed_count(given.seeds)
     spec = structure(flags.spec_table(given.spec, keys, available), available)
+    attrs.evolve(spec, seed=spec.seed + seeds - 1)  # the last one must be a seed too
     act = dry_run if given.dry_run else run_seeds
     return act(spec, seeds, given.out, available)
 

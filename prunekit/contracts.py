@@ -35,16 +35,6 @@ if TYPE_CHECKING:
     from prunekit.network import Layer, Network
     from prunekit.sampling import Budget
 
-METHODS: Mapping[str, tuple[str, ...]] = {
-    "arch": ("build",),
-    "dataset": ("load",),
-    "scorer": ("score", "initial"),
-    "sampler": ("sample",),
-    "reinit": ("reinit",),
-    "init": ("quantile", "draw"),
-}
-"""What makes an object a component of each kind: one of these methods."""
-
 Batch = tuple["Tensor", "Tensor | None"]
 """Inputs (batch, ...) and labels (batch,) int64, or None where a scorer needs no labels."""
 

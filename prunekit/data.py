@@ -112,7 +112,9 @@ def _split_off(data: Data, count: int, seed: int) -> Data:
         raise SpecError(f"data.validation = {count} cannot act: the dataset has a validation split")
     if count >= len(data.train):
         have = len(data.train)
-        raise SpecError(f"data.validation must be below the {have} training examples: {count}")
+        raise SpecError(
+            f"data.validation must be below the {have} training examples: {count}; lower it"
+        )
     order = torch.randperm(len(data.train), generator=generator(seed, "validation"))
     kept, held_out = order[count:].sort().values, order[:count].sort().values
     return attrs.evolve(data, train=data.train.take(kept), validation=data.train.take(held_out))

@@ -91,8 +91,10 @@ def uniform_scores(shape: Sequence[int], bound: float, rng: torch.Generator, nam
     The score of row-major element i is `prunekit.uniform_values` of word i of seed
     `rng.initial_seed()`, stream "scores", draw 0: a function of that seed, `name` and i, on every
     device and whatever else is drawn; `rng` itself stays where it stands. Raises SpecError for a
-    bound that float32 cannot hold and for over 2^34 elements.
+    bound that is not above 0 or that float32 cannot hold, and for over 2^34 elements.
     """
+    if bound <= 0:
+        raise SpecError(f"the bound of uniform scores must be above 0: {bound}")
     out = torch.empty(tuple(shape), dtype=torch.float32, device="cpu")
     return fill(out, Uniform(bound), rng.initial_seed(), SCORES, name)
 

@@ -59,7 +59,7 @@ def maskable_layers(
     refuse_shapeless(model)
     for patterns in (include, exclude):
         if isinstance(patterns, str):
-            raise SpecError(f"include and exclude are lists of patterns: [{patterns!r}]")
+            raise SpecError(f"include and exclude are lists of patterns: {patterns!r}")
     include, exclude = tuple(include or ()), tuple(exclude or ())
     found, seen = {}, []
     for name, module_name, module, parameter in owned_parameters(model):

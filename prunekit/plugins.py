@@ -229,8 +229,8 @@ def _check_component(source: Source, kind: str, name: str, cls: Any) -> None:
             f"{source.name!r} or '{source.name}/...' only"
         )
     if not isinstance(cls, type) or not keeps_contract(kind, cls):
-        choices = " or ".join(" and ".join(map(repr, methods)) for methods in METHODS[kind])
-        raise PluginError(f"{source}: {kind} {name!r} must be a class with a method {choices}")
+        wanted = methods_of(kind)
+        raise PluginError(f"{source}: {kind} {name!r} must be a class with a method {wanted}")
     try:
         check_options(cls)
     except PrunekitError as error:
@@ -242,6 +242,11 @@ def keeps_contract(kind: str, cls: type) -> bool:
     return any(
         all(callable(getattr(cls, method, None)) for method in methods) for methods in METHODS[kind]
     )
+
+
+def methods_of(kind: str) -> str:
+    """The methods that a component of this kind must have, in words."""
+    return " or ".join(" and ".join(map(repr, methods)) for methods in METHODS[kind])
 
 
 def _brief(error: BaseException) -> str:

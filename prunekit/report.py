@@ -204,8 +204,9 @@ def layer_table(layers: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
-    """Every number of summary.json, one a row; lists are counted."""
-    rows = [(LABELS.get(k, k), _brief(v)) for k, v in summary.items() if k not in NOT_LISTED]
+    """Every number of summary.json, one a row; lists are counted, redraws where there were any."""
+    listed = {k: v for k, v in summary.items() if k not in NOT_LISTED}
+    rows = [(LABELS.get(k, k), _brief(v)) for k, v in listed.items() if v or "redr" not in k]
     return make_table("summary", ["", ""], [row for row in rows if row[1] is not None])
 
 

@@ -102,11 +102,7 @@ def _with_components(spec: Spec, plugins: Plugins) -> Spec:
         if given[kind] is None:
             given[kind] = default_name(kind, spec.scorer, plugins)
     named = attrs.evolve(spec, **given)
-    sections = {
-        field.name: section_from(field.name, getattr(spec, field.name))
-        for field in attrs.fields(Spec)
-        if isinstance(getattr(spec, field.name), Mapping) and field.name not in COMPONENTS
-    }
+    sections = {name: section_from(name, getattr(spec, name)) for name in SECTIONS}
     components = {kind: component_from(kind, getattr(named, kind), plugins) for kind in COMPONENTS}
     return attrs.evolve(named, **components, **sections)
 

@@ -124,14 +124,22 @@ def check_budget(prune: Prune, sampler: Any, network: Network) -> None:
 
 
 def redraws_of(reinit: Any, network: Network, law: Law, rng: torch.Generator) -> dict[str, Redraw]:
-    """What the reinitializer returns; PluginError for anything but redraws of maskable weights."""
+    """What the reinitializer returns; PluginError for anything but redraws of pruned weights."""
     redraws = reinit.reinit(network, law, rng)
     fit = isinstance(redraws, Mapping) and all(
         name in network.weights and isinstance(redraw, Redraw) for name, redraw in redraws.items()
     )
     if not fit:
         raise PluginError(f"{describe(reinit)}.reinit must return Redraws by names of weights")
+    for name, redraw in redraws.items():
+        if network.masks and picked(network.masks[name], redraw.where).any():
+            raise PluginError(f"{describe(reinit)}.reinit redraws kept weights of {name}")
     return dict(redraws)
+
+
+def picked(tensor: Tensor, where: Tensor) -> Tensor:
+    """The elements of `tensor` at `where`: a mask of its shape, or flat positions."""
+    return tensor[where] if where.dtype == torch.bool else tensor.reshape(-1)[where]
 
 
 def redraw_pruned(pruning: Pruning, reinit: Any, law: Law, seed: int) -> dict[str, Tensor]:

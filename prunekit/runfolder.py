@@ -19,6 +19,7 @@ from torch import Tensor
 
 from prunekit.errors import LockedError, SpecError, StorageError
 from prunekit.masks import Masks
+from prunekit.report import require_run
 from prunekit.tensorfile import is_temporary, write_bytes
 
 LOCK, OWNER = ".lock", ".owner.json"
@@ -84,8 +85,7 @@ class RunFolder:
         return self.spec.is_file()
 
     def require_run(self) -> None:
-        if not self.holds_run():
-            raise SpecError(f"{self.path} holds no run (no spec.toml); give the folder of a run")
+        require_run(self.path)
 
     def own_names(self) -> set[str]:
         """The names of the files and folders that a run keeps in its folder."""

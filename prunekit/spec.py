@@ -155,7 +155,7 @@ class Published:
 class Spec:
     """A run. Components are names or objects; what is None is left open for `resolve`."""
 
-    arch: Any = option("cifar", help="which network is pruned")
+    arch: Any = option("cifar", help="which network is pruned; file.py:build for yours")
     dataset: Any = option("digits", help="which data it is trained and tested on")
     scorer: Any = left_open("synflow", help="how important each weight is")
     sampler: Any = left_open(

@@ -13,10 +13,9 @@ import cattrs
 import tomli_w
 
 from prunekit.archfile import FileArchitecture
-from prunekit.contracts import METHODS
 from prunekit.errors import PrunekitError, SpecError
 from prunekit.options import SCALARS, fields_of, is_a, is_union, spell
-from prunekit.plugins import Plugins, imported_class
+from prunekit.plugins import Plugins, imported_class, keeps_contract, methods_of
 from prunekit.spec import COMPONENTS, SECTIONS, Spec, read_toml
 
 
@@ -85,13 +84,7 @@ def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
         name = value.__name__
         raise SpecError(f"{kind} must be a component, and {name} is its class: {name}()")
     if not isinstance(value, Mapping):
-        if any(callable(getattr(value, method, None)) for method in METHODS[kind]):
-            return value
-        shown = repr(value) if value is None or isinstance(value, SCALARS) else type(value).__name__
-        raise SpecError(
-            f"{kind} must be a component, which has {' or '.join(METHODS[kind])}, its name, or a "
-            f"table with it: {shown}"
-        )
+        return checked_component(kind, value)
     options = dict(value)
     name = options.pop("name", None)
     if not isinstance(name, str):
@@ -100,6 +93,20 @@ def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
     if cls is FileArchitecture:
         options = {**options, "source": name}
     return build_options(cls, options, kind, name)
+
+
+def checked_component(kind: str, value: Any) -> Any:
+    """The object as it is; SpecError unless it can be a component of this kind."""
+    cls = type(value)
+    if not keeps_contract(kind, cls):
+        shown = repr(value) if value is None or isinstance(value, SCALARS) else cls.__name__
+        raise SpecError(
+            f"{kind} must be a component (an object with a method {methods_of(kind)}), its name, "
+            f"or a table with it: {shown}"
+        )
+    if not attrs.has(cls):
+        raise SpecError(f"{kind} {cls.__name__} must be an attrs class: its fields are its options")
+    return value
 
 
 def component_class(kind: str, name: str, plugins: Plugins) -> type:

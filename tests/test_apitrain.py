@@ -20,6 +20,13 @@ class Miscast:
     """A component that is given as a class."""
 
 
+class Plain:
+    """A component whose options nobody can know."""
+
+    def reinit(self, network: Any, law: Any, rng: Any) -> dict[str, Any]:
+        return {}
+
+
 @pytest.mark.parametrize(
     ("model", "data", "options", "message"),
     [
@@ -36,19 +43,21 @@ class Miscast:
             {},
             r"a Dataset of \(input, label\), a DataLoader or Data: str",
         ),
-        (nn.Linear(4, 2), [1, 2], {}, "a DataLoader or Data: list"),
+        (nn.Linear(4, 2), [1, 2], {}, r"an example must be a pair \(input, label\): int"),
         (nn.Flatten(), PAIRS, {}, "no maskable weight is left"),
-        (nn.Linear(4, 2), PAIRS, {"epochs": 0}, "epochs must be at least 1"),
-        (nn.Linear(4, 2), PAIRS, {"epochs": "1"}, "epochs must be at least 1"),
+        (nn.Linear(4, 2), PAIRS, {"epochs": 0}, "epochs must be an int >= 1"),
+        (nn.Linear(4, 2), PAIRS, {"epochs": "1"}, "epochs must be an int >= 1.*'1'"),
         (nn.Linear(4, 2), PAIRS, {"allocation": "laye"}, "allocation must be one of global, layer"),
-        (nn.Linear(4, 2), PAIRS, {"include": "weight"}, r"lists of patterns: \['weight'\]"),
+        (nn.Linear(4, 2), PAIRS, {"include": "weight"}, "lists of patterns: 'weight'"),
         (nn.Linear(4, 2), PAIRS, {"reinit": Miscast}, r"Miscast is its class: Miscast\(\)"),
-        (nn.Linear(4, 2), PAIRS, {"reinit": None}, "must be a component, .* or a table .*: None"),
+        (nn.Linear(4, 2), PAIRS, {"init": "uniform"}, "init is the law that reinit redraws from"),
+        (nn.Linear(4, 2), PAIRS, {"reinit": Plain()}, "reinit Plain must be an attrs class"),
+        (nn.Linear(4, 2), PAIRS, {"reinit": None}, "must be a component .* or a table .*: None"),
         (
             nn.Linear(4, 2),
             PAIRS,
             {"reinit": PAIRS},
-            "which has reinit, its name, .*: TensorDataset",
+            r"with a method 'reinit'\), its name, .*: TensorDataset",
         ),
         (nn.Linear(4, 2, device="meta"), PAIRS, {}, "on the meta device, without memory"),
         (nn.Linear(4, 2), DataLoader(PAIRS), {"batch_size": 8}, "batch_size cannot act: a DataL"),

@@ -273,6 +273,21 @@ def test_your_own_file_is_an_architecture(tmp_path: Path) -> None:
     assert list(maskable_layers(built.model)) == ["1.weight"]
 
 
+@pytest.mark.parametrize(
+    ("head", "fits"),
+    [("", True), ("classes, width=2", True), ("**given", True), ("shape, classes", False)],
+)
+def test_a_function_is_called_by_the_names_it_has(head: str, fits: bool, tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(f"from torch import nn\ndef build({head}): return nn.Linear(16, 3)\n")
+    arch = FileArchitecture(source=f"{path}:build")
+    if fits:
+        assert isinstance(arch.build((16,), 3), nn.Linear)
+    else:
+        with pytest.raises(SpecError, match=r"with input_shape and classes, by these .*: 'shape'"):
+            arch.build((16,), 3)
+
+
 @attrs.frozen
 class Nothing:
     def build(self, input_shape: tuple[int, ...], classes: int) -> Any:

@@ -35,6 +35,7 @@ def errors(capsys, *argv: str) -> tuple[int, str]:
         ("run no.toml", "cannot read the spec no.toml"),
         ("run --seeds 0", "--seeds must be an int >= 1: '0'"),
         ("run --seeds two", "--seeds must be an int >= 1: 'two'"),
+        ("run --seeds 2 --seed 18446744073709551615", "seed must lie in [0, 18446744073709551615]"),
         ("show", "the following arguments are required: RUN"),
         ("show nowhere", "nowhere holds no run"),
         ("eval nowhere", "nowhere holds no run"),

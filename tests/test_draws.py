@@ -155,6 +155,9 @@ def test_scores_of_other_names_and_seeds_and_of_weights_are_uncorrelated():
 
 
 def test_scores_without_a_finite_bound_are_refused():
+    for bound in (0, -1.0):
+        with pytest.raises(SpecError, match="bound of uniform scores must be above 0"):
+            uniform_scores((3,), bound, draws.generator(0), "w")
     for bound in (math.inf, math.nan, 1e60):
         with pytest.raises(SpecError, match="do not fit into float32"):
             scores(2, bound=bound)

@@ -68,6 +68,15 @@ def test_a_finished_run_ends_in_tables_collapse_and_its_folder(tmp_path, capsys)
     assert lines[-2:] == [report.NO_FASTER, f"run folder: {folder}"]
 
 
+def test_redraws_are_shown_where_there_were_any():
+    def shown(redraws: int) -> list[str]:
+        table = report.summary_table({"kept": 0, "redraws": redraws, "redrawn_share": redraws / 4})
+        return [str(cell) for cell in table.columns[0].cells]
+
+    assert shown(0) == ["kept"]
+    assert shown(2) == ["kept", "redraws of single weights", "share of kept redrawn"]
+
+
 def test_an_unfinished_run_says_how_far_it_is_and_how_to_go_on(tmp_path, capsys):
     folder = write_run(tmp_path / "run", finished=False)
     report.show(folder)

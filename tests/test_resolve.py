@@ -43,6 +43,11 @@ def test_a_mapping_is_no_spec(plugins):
         resolve({"scorer": "snip"}, plugins)
 
 
+def test_a_section_that_is_no_table_is_refused(plugins):
+    with pytest.raises(SpecError, match="train must be a table: 3"):
+        resolve(Spec(train=3), plugins)
+
+
 def test_a_named_scorer_takes_the_largest_scores(plugins):
     assert name(resolve(Spec(scorer="snip"), plugins).sampler) == "topk"
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
-from prunekit import NumericalError, Redraw, Sampled, SpecError, component, prune
+from prunekit import NumericalError, Redraw, Sampled, SpecError, component, learn, prune
 from prunekit.errors import PluginError
 from prunekit.network import Network
 from prunekit.rounds import Method, Pruning, competing, prune_round, redraw_pruned
@@ -175,6 +178,29 @@ def test_a_reinitializer_that_breaks_its_contract_is_named(redraws: object) -> N
         PluginError, match=r"Gives .*reinit must return Redraws by names of weights"
     ):
         prune(net(), ByIndex(), "topk", Gives(redraws), density=0.5, rounds=2, input_shape=SHAPE)
+
+
+@attrs.frozen
+class RedrawKept:
+    """Redraws what is kept, as a mask or at one position of it."""
+
+    position: bool
+
+    def reinit(self, network: Network, law: Any, rng: torch.Generator) -> dict[str, Redraw]:
+        kept = network.masks["0.weight"]
+        where = kept.reshape(-1).nonzero()[:1, 0] if self.position else kept
+        values = torch.ones(1) if self.position else torch.ones(kept.shape)
+        return {"0.weight": Redraw(where, values)}
+
+
+@pytest.mark.parametrize("position", [True, False])
+def test_a_reinitializer_that_redraws_kept_weights_is_named(position: bool) -> None:
+    reinit = RedrawKept(position)
+    with pytest.raises(PluginError, match=r"RedrawKept.*redraws kept weights of 0\.weight"):
+        prune(net(), ByIndex(), "topk", reinit, density=0.5, rounds=2, input_shape=SHAPE)
+    data = TensorDataset(torch.randn(8, *SHAPE), torch.arange(8) % 2)
+    with pytest.raises(PluginError, match="redraws kept weights"):
+        learn(net(), "edge-popup", data, reinit=reinit)
 
 
 def test_one_round_with_a_reinitializer_that_acts_is_refused() -> None:

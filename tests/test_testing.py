@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from prunekit import testing
+from prunekit.errors import SpecError
 from prunekit.options import fields_of, types_of
 from prunekit.plugins import METHODS, Plugins, builtin_sources
 from prunekit.spec import Spec
@@ -100,6 +101,11 @@ def test_every_check_states_a_sentence_of_the_contract():
     for checks in testing.CHECKS.values():
         for check in checks:
             assert check.__doc__.endswith("."), check.__name__
+
+
+def test_there_are_no_checks_of_a_kind_that_there_is_not():
+    with pytest.raises(SpecError, match="no component is of kind 'reinits'; kinds are sco"):
+        testing.problems("reinits", None)
 
 
 def test_problems_name_the_check_and_what_is_wrong():

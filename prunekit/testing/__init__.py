@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from prunekit.errors import SpecError
 from prunekit.testing import (
     archs,
     datasets,
@@ -104,13 +105,19 @@ def _label(component: Any) -> str:
 
 
 def problems(kind: str, component: Any) -> list[str]:
-    """One line, "check: what is wrong", for each check of `kind` that `component` fails."""
+    """One line, "check: what is wrong", for each check of `kind` that `component` fails.
+
+    Raises SpecError for a kind that there is not.
+    """
+    if kind not in CHECKS:
+        raise SpecError(f"no component is of kind {kind!r}; kinds are {', '.join(CHECKS)}")
     found = []
     for check in CHECKS[kind]:
         try:
             check(component)
         except Exception as error:  # a broken component may raise anything
-            found.append(f"{check.__name__}: {error or type(error).__name__}")
+            text = " ".join(str(error).split()) or type(error).__name__
+            found.append(f"{check.__name__}: {text}")
     return found
 
 

@@ -87,7 +87,7 @@ def fit(features: Integers, groups: Integers, bits: Integers, count: int) -> Odd
     """
     steps = min(STEPS, PASSES * len(bits) // BATCH)
     known, rng = features.shape[1], np.random.default_rng(0)
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
         layers = [
             nn.Parameter(torch.from_numpy(rng.standard_normal(size, np.float32) / size[0] ** 0.5))
             for size in sizes(known, count)

@@ -39,10 +39,10 @@ def save(run: str | Path, path: str | Path, *, plugins: Plugins | None = None) -
 
     Every kept weight is compared with its draw first: SpecError where one differs, as after
     training of weights, for weights that no seed gives (`init default`, pretrained), for a path
-    that is another file of the run, and for a model in the place of a run.
+    that is another file of the run, and for a `run` that is no path.
     """
-    if isinstance(run, nn.Module):
-        raise SpecError("a ticket is saved from the folder of a run, and this is a model")
+    if not isinstance(run, str | Path):
+        raise SpecError(f"a ticket is saved from the folder of a run: {type(run).__name__}")
     folder, plugins = RunFolder(Path(run)), plugins or Plugins()
     refuse_kept(path)
     require_folder_of(path)

@@ -59,7 +59,7 @@ def test_a_ticket_takes_no_file_of_its_run_away(name, redrawn):
 
 
 def test_a_ticket_is_saved_from_a_run_and_not_from_a_model(tmp_path):
-    with pytest.raises(SpecError, match="from the folder of a run, and this is a model"):
+    with pytest.raises(SpecError, match="from the folder of a run: Linear"):
         tickets.save(torch.nn.Linear(2, 2), tmp_path / "t")
 
 
