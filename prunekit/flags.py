@@ -178,7 +178,8 @@ def spec_table(
         if key not in static_keys():
             kind, _, name = key.partition(".")
             cls = chosen_class(table, kind, plugins)
-            override(table, key, _component_value(cls, kind, name, text))
+            owner = f"{kind} {plugins.name_of(kind, cls)}"
+            override(table, key, _component_value(cls, kind, name, text, owner))
     return table
 
 
@@ -191,9 +192,9 @@ def _set_static(table: dict[str, Any], key: str, text: str | None) -> None:
     override(table, key, value)
 
 
-def _component_value(cls: type, kind: str, name: str, text: str | None) -> Any:
+def _component_value(cls: type, kind: str, name: str, text: str | None, owner: str) -> Any:
     options = [field.name for field in fields_of(cls)]
-    refuse_unknown({name: text}, options, f"--{kind}", cls.__name__)
+    refuse_unknown({name: text}, options, f"--{kind}", owner)
     return flag_value(f"{kind}.{name}", text, types_of(cls)[name])
 
 

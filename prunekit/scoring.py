@@ -104,7 +104,7 @@ def batch_losses(model: nn.Module, batches: Iterable[Batch], loss: Loss) -> Iter
     """
     for x, y in batches:
         if y is None:
-            raise SpecError("this scorer needs labels; give batches as (inputs, labels) pairs")
+            raise SpecError("this scorer needs labels; give batches=[(inputs, labels), ...]")
         logits = _logits(model, x)
         check_labels(logits, y)
         yield loss(logits, y.long())

@@ -173,9 +173,11 @@ class Training:
         step = int(self.bad_step)
         if step >= 0:
             lr = learning_rate(self.options, step / self.steps_per_epoch, self.epochs)
+            begun = "look for NaN in the inputs and the weights, or try"
             raise NumericalError(
                 f"the loss is not finite at step {step} ({self.phase}), learning rate {lr:.4g}; "
-                "try a smaller train.lr, train.clip 1, some train.warmup, or train.amp none"
+                f"{'try' if step else begun} a smaller train.lr, train.clip 1, some train.warmup, "
+                "or train.amp none"
             )
 
     def _cuda_devices(self) -> list[int]:

@@ -84,7 +84,7 @@ def test_another_scorer_leaves_the_file_s_options_behind(plugins, tmp_path):
         ("--dens 0.1", "no flag is named --dens. Did you mean --density?"),
         (
             "--scorer snip --scorer.batchs 1",
-            "'--scorer.batchs' is no key of SNIP. Did you mean 'ba",
+            "'--scorer.batchs' is no key of scorer snip. Did you mean 'ba",
         ),
         ("--density x", "--prune.density must be float: 'x'"),
         ("--density", "--density: expected one argument"),

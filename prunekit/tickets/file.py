@@ -83,8 +83,11 @@ def write(ticket: Ticket, path: str | Path, coins: Coins | None = None) -> None:
 def opened(path: str | Path) -> Opened:
     """A ticket with its header checked; decodes no bits and builds nothing.
 
-    Raises StorageError in one line for a file that is damaged, foreign or of another version.
+    Raises StorageError in one line for a file that is damaged, foreign or of another version, and
+    SpecError for what is no path.
     """
+    if not isinstance(path, str | Path):
+        raise SpecError(f"a ticket is the path of a file: {type(path).__name__}")
     if Path(path).is_dir():
         raise StorageError(f"cannot read {path}: it is no file but a folder; name the ticket in it")
     tensors, meta = read_tensors(path)

@@ -162,8 +162,8 @@ def refuse_trained(
     if gone:
         raise SpecError(
             f"{gone:,} of {int(mask.sum()):,} kept weights of {layer.name} are not at their drawn "
-            "values; a ticket needs a run that learned scores over frozen random weights; for "
-            "others use `prunekit export`"
+            "values; a ticket needs a run that learned scores over frozen random weights, with its "
+            "spec.toml and draws.safetensors as it left them; for others use `prunekit export`"
         )
 
 

@@ -237,3 +237,8 @@ def test_a_header_says_what_it_was_given(ticket):
     first = file.opened(ticket).header
     again = header_from(json.loads(json.dumps(attrs.asdict(first))))
     assert again == first
+
+
+def test_a_ticket_is_a_path():
+    with pytest.raises(SpecError, match="a ticket is the path of a file: int"):
+        file.opened(3)
