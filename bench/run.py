@@ -68,7 +68,10 @@ def compare(names: Sequence[str], repeats: int, threads: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"CPU time, {threads} thread(s), median of {repeats}")
+    from prunekit import philox
+
+    words = "compiled" if philox.compiled else "NumPy's"
+    table = Table(title=f"CPU time, {threads} thread(s), median of {repeats}, {words} Philox")
     for column in ("case", "prunekit s", "added MB", "alternative", "s", "added MB", "ratio"):
         table.add_column(column, justify="left" if column in ("case", "alternative") else "right")
     for name in names:

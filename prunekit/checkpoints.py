@@ -49,12 +49,11 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, spec_hash: str
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Tensors and position of the newest checkpoint that verifies; None where none was finished.
+    """Tensors and position of the newest checkpoint that verifies, or None.
 
-    Raises SpecError for a checkpoint of another spec, StorageError where all are damaged.
+    Raises SpecError for a checkpoint of another spec.
     """
-    finished = [path for path in _numbered(folder) if (path / "manifest.json").is_file()]
-    for path in reversed(finished):
+    for path in reversed(_numbered(folder)):
         manifest = _manifest(path)
         if manifest is None:
             continue
@@ -68,11 +67,6 @@ def load_checkpoint(
         except StorageError:
             continue
         return tensors, manifest["position"]
-    if finished:
-        raise StorageError(
-            f"no checkpoint in {folder} is whole ({len(finished)} damaged); put one back, or "
-            "remove the folder to start this run again from its beginning"
-        )
     return None
 
 
