@@ -151,8 +151,8 @@ def refuse_idle_given(sampler: Any, allocating: Any, reinit: Any, init: Any) -> 
         raise SpecError("this sampler takes no allocation, densities or min_per_layer")
     if not getattr(init, "as_built", False) and not acts(reinit):
         raise SpecError(
-            "init is the law that reinit redraws from, and reinit is none; the model's weights "
-            "stay as they are: leave init out, or draw them before"
+            "init is the law that reinit redraws from, and reinit does not act; the model's own "
+            "weights are used as they are: leave init out"
         )
 
 

@@ -123,7 +123,7 @@ def words_at(
 def _check_range(what: str, numbers: Tensor, end: int) -> None:
     if not numbers.numel():
         return
-    low, high = int(numbers.min()), int(numbers.max())
+    low, high = map(int, numbers.aminmax())
     if low < 0 or high >= end:
         raise SpecError(f"{what} lie in [0, {end}): {low} to {high}")
 
