@@ -19,7 +19,7 @@ from prunekit.errors import NumericalError, SpecError
 from prunekit.frozen import Frozen
 from prunekit.network import Network, put
 from prunekit.resolve import SCALED, acts, scales
-from prunekit.rounds import Pruning, check_masks, describe, redraws_of
+from prunekit.rounds import Pruning, check_masks, check_pruned, describe, redraws_of
 from prunekit.sampling import Budget
 from prunekit.scorecheck import check_learned
 
@@ -195,6 +195,8 @@ class LearnedScores:
         self.event += 1
         rng = generator(self.seed, "reinit", self.event)
         redraws = redraws_of(self.reinit, self.network, self.law.numbered(self.event), rng)
+        if self.event == 1:  # a tenth of an event's time
+            check_pruned(self.reinit, self.network, redraws)
         for name, redraw in redraws.items():
             if not self.frozen.fits(name, redraw.where, redraw.values):
                 self.freeze()

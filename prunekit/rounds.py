@@ -124,17 +124,21 @@ def check_budget(prune: Prune, sampler: Any, network: Network) -> None:
 
 
 def redraws_of(reinit: Any, network: Network, law: Law, rng: torch.Generator) -> dict[str, Redraw]:
-    """What the reinitializer returns; PluginError for anything but redraws of pruned weights."""
+    """What the reinitializer returns; PluginError for anything but redraws of maskable weights."""
     redraws = reinit.reinit(network, law, rng)
     fit = isinstance(redraws, Mapping) and all(
         name in network.weights and isinstance(redraw, Redraw) for name, redraw in redraws.items()
     )
     if not fit:
         raise PluginError(f"{describe(reinit)}.reinit must return Redraws by names of weights")
+    return dict(redraws)
+
+
+def check_pruned(reinit: Any, network: Network, redraws: Mapping[str, Redraw]) -> None:
+    """PluginError where a kept weight is redrawn."""
     for name, redraw in redraws.items():
         if network.masks and picked(network.masks[name], redraw.where).any():
             raise PluginError(f"{describe(reinit)}.reinit redraws kept weights of {name}")
-    return dict(redraws)
 
 
 def picked(tensor: Tensor, where: Tensor) -> Tensor:
@@ -148,6 +152,7 @@ def redraw_pruned(pruning: Pruning, reinit: Any, law: Law, seed: int) -> dict[st
         return {}
     network, number = pruning.network, pruning.round
     redraws = redraws_of(reinit, network, law.numbered(number), generator(seed, "reinit", number))
+    check_pruned(reinit, network, redraws)
     pruning.redrawn = {}
     for name, redraw in redraws.items():
         network.change(name, redraw.where, redraw.values)
