@@ -36,7 +36,8 @@ class LearnedScores:
     warm: what a sampler remembers from step to step; it decides no bit. frozen: the weights while
     scores are learned, one byte each where a sign is all there is to know. bystanders: parameters
     that get gradients and are not trained. counted: redraws so far, int64 (1,), beside the scores.
-    at_once: what the kernel that redraws knows. as_is: whether scores are ranked as they are.
+    at_once: what the kernel that redraws knows. plain: the scores as plain tensors.
+    as_is: whether they are ranked as they are.
     """
 
     network: Network
@@ -53,6 +54,7 @@ class LearnedScores:
     at_once: Any = None
     warm: dict[str, Any] = attrs.field(factory=dict)
     frozen: Frozen = attrs.field(init=False)
+    plain: dict[str, Tensor] = attrs.field(init=False)
     as_is: bool = attrs.field(init=False)
     bystanders: list[nn.Parameter] = attrs.field(factory=list)
 
@@ -70,8 +72,8 @@ class LearnedScores:
             name: nn.Parameter(torch.empty_like(weight).copy_(initial[name]))
             for name, weight in network.weights.items()
         }
-        plain = [score.detach() for score in self.scores.values()]
-        self.as_is = all(self.scorer.rank(score) is score for score in plain)
+        self.plain = {name: score.detach() for name, score in self.scores.items()}
+        self.as_is = all(self.scorer.rank(score) is score for score in self.plain.values())
         device = next(iter(self.scores.values())).device
         self.counted = torch.zeros(1, dtype=torch.int64, device=device)
         if self.period:
@@ -139,7 +141,9 @@ class LearnedScores:
                 )
 
     def ranked(self) -> Scores:
-        return {name: self.scorer.rank(score.detach()) for name, score in self.scores.items()}
+        if self.as_is:  # on a GPU the processor's time for a step counts
+            return self.plain
+        return {name: self.scorer.rank(score) for name, score in self.plain.items()}
 
     def masks(self, purpose: str, step: int) -> dict[str, Tensor]:
         ranked = self.ranked()
@@ -239,7 +243,7 @@ class LearnedScores:
 
     def state(self) -> dict[str, Tensor]:
         counters = {"event": torch.tensor(self.event), "redraws": self.counted[0]}
-        scores = {f"score:{name}": score.detach() for name, score in self.scores.items()}
+        scores = {f"score:{name}": score for name, score in self.plain.items()}
         return scores | {f"draw:{name}": draws for name, draws in self.draws.items()} | counters
 
     @torch.no_grad()

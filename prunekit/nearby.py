@@ -29,17 +29,17 @@ def kth_smallest_each(
     scores on the CPU; beside it a tensor of one number on their device, which the next call with
     the same `warm` may overwrite.
     """
-    there = {name: score.detach() for name, score in scores.items() if score.device.type != "cpu"}
-    if there and len(there) == len(scores):
+    values = list(scores.values())
+    if values and not any([score.is_cpu for score in values]):  # noqa: C419  # a step has no time
         from prunekit.kth_triton import Select  # importing Triton takes long, and few need it
 
-        if Select.takes(values := list(there.values())):
+        if Select.takes(values):
             select = warm[".select"] = warm.get(".select") or Select()
-            return dict(zip(there, select.kth_smallest(values, [ranks[name] for name in there])))
+            return dict(zip(scores, select.kth_smallest(values, [ranks[name] for name in scores])))
     return {
-        name: kth_on_device(score, ranks[name])
-        if name in there
-        else warm.setdefault(name, Nearby()).kth_smallest(score, ranks[name])
+        name: warm.setdefault(name, Nearby()).kth_smallest(score, ranks[name])
+        if score.is_cpu
+        else kth_on_device(score, ranks[name])
         for name, score in scores.items()
     }
 
