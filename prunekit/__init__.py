@@ -13,7 +13,7 @@ from prunekit.hookspecs import hookimpl
 from prunekit.options import at_least, between, left_open, option, positive
 
 if TYPE_CHECKING:
-    from prunekit.api import component, prune, score
+    from prunekit.api import component, initialize, prune, score
     from prunekit.apitrain import learn, train
     from prunekit.archives import fetch_archive
     from prunekit.bernoulli import bernoulli_positions
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prunekit.draws import generator, uniform_scores
     from prunekit.errors import DataError, NumericalError, SpecError
     from prunekit.imagefiles import class_files, image_data, mean_and_std
-    from prunekit.masks import Masks
+    from prunekit.masks import Learned, Masks
     from prunekit.nearby import Nearby, kth_smallest_each
     from prunekit.network import Layer, Network
     from prunekit.pathforms import PositivePaths
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from prunekit.weighted import draw_with_replacement, draw_without_replacement
 
 _HOMES = {
-    "prunekit.api": ("component", "prune", "score"),
+    "prunekit.api": ("component", "initialize", "prune", "score"),
     "prunekit.apitrain": ("learn", "train"),
     "prunekit.archives": ("fetch_archive",),
     "prunekit.bernoulli": ("bernoulli_positions",),
@@ -58,7 +58,7 @@ _HOMES = {
     "prunekit.draws": ("generator", "uniform_scores"),
     "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
     "prunekit.imagefiles": ("class_files", "image_data", "mean_and_std"),
-    "prunekit.masks": ("Masks",),
+    "prunekit.masks": ("Learned", "Masks"),
     "prunekit.nearby": ("Nearby", "kth_smallest_each"),
     "prunekit.network": ("Layer", "Network"),
     "prunekit.pathforms": ("PositivePaths",),

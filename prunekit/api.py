@@ -10,12 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from prunekit.build import law_of
+from prunekit.build import apply_init, law_of, redraw_zeros
 from prunekit.contracts import Batch, Scores
 from prunekit.draws import generator
 from prunekit.errors import SpecError
 from prunekit.masks import Masks
-from prunekit.network import Network
+from prunekit.network import Network, refuse_hollow
 from prunekit.plugins import Plugins
 from prunekit.ranks import unwrapped
 from prunekit.resolve import PERIOD, acts, allocates, filled, learns, reads
@@ -36,6 +36,21 @@ def component(kind: str, name: str, **options: Any) -> Any:
     if kind not in COMPONENTS:
         raise SpecError(f"no component is of kind {kind!r}; kinds are {', '.join(COMPONENTS)}")
     return component_from(kind, {"name": name, **options}, Plugins())
+
+
+def initialize(
+    model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[str] | None = None
+) -> None:
+    """Draw every maskable weight of `model` from `init`, in place: those of a run of this seed.
+
+    Norm gains that are all 0 become 1. include: patterns; what they name in full is drawn too.
+    Raises SpecError where the init needs a fan-in that a parameter has not.
+    """
+    init = component_from("init", init, Plugins())
+    model = unwrapped(model)
+    refuse_hollow(model)
+    apply_init(model, init, seed, include)
+    redraw_zeros(model, init, seed)
 
 
 def score(
@@ -106,7 +121,12 @@ def prune(
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
-    refuse_idle_given(sampler, allocation or densities or min_per_layer, reinit, init)
+    refuse_idle_allocation(sampler, allocation or densities or min_per_layer)
+    if not acts(reinit) and not getattr(init, "as_built", False):
+        raise SpecError(
+            "init is the law that reinit redraws from, and reinit does not act; the model's own "
+            "weights are used as they are: leave init out"
+        )
     model = unwrapped(model)
     network = Network.of(model, include, exclude)
     given = as_batches(batches, input_shape, network.device)
@@ -145,15 +165,9 @@ def unmasked_on_failure(network: Network) -> Iterator[None]:
         raise
 
 
-def refuse_idle_given(sampler: Any, allocating: Any, reinit: Any, init: Any) -> None:
-    """SpecError for an init that no redraw takes values from, and for an idle allocation."""
+def refuse_idle_allocation(sampler: Any, allocating: Any) -> None:
     if allocating and not allocates(sampler):
         raise SpecError("this sampler takes no allocation, densities or min_per_layer")
-    if not getattr(init, "as_built", False) and not acts(reinit):
-        raise SpecError(
-            "init is the law that reinit redraws from, and reinit does not act; the model's own "
-            "weights are used as they are: leave init out"
-        )
 
 
 def without_period(reinit: Any) -> Any:

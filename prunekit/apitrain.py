@@ -14,21 +14,22 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from prunekit.accuracy import EpochBatches, evaluate
-from prunekit.api import components_of, pair_of, refuse_idle_given
-from prunekit.build import law_of
-from prunekit.data import Batches, Data
+from prunekit.accuracy import evaluate
+from prunekit.api import components_of, refuse_idle_allocation
+from prunekit.build import first_values, law_of
+from prunekit.data import Data
 from prunekit.datacheck import Tried
 from prunekit.devices import pick_device
 from prunekit.draws import fold
 from prunekit.errors import SpecError
 from prunekit.learned import LearnedScores
+from prunekit.loaders import check_some, epoch_batches
 from prunekit.masked import MaskedWeights
-from prunekit.masks import Masks
+from prunekit.masks import Learned, Masks
 from prunekit.network import Network, refuse_hollow
 from prunekit.plugins import Plugins
 from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, undistributed, unwrapped
-from prunekit.resolve import check_some_kept, filled, learns, refuse_idle
+from prunekit.resolve import acts, check_some_kept, filled, learns, refuse_idle
 from prunekit.rounds import describe
 from prunekit.sampling import Allocation, Budget
 from prunekit.spec import Spec, Train
@@ -85,14 +86,15 @@ def learn(
     seed: int = 0,
     device: str | None = None,
     **options: Any,
-) -> tuple[Masks, History]:
-    """Learn a mask over the weights of `model` as they are; (masks, one line for each epoch).
+) -> Learned:
+    """Learn a mask over the weights of `model` as they are: `masks, history = learn(...)`.
 
     Afterwards the model holds weight * mask; biases, norms and whatever else it has are not trained
     and stay as they were, but for running statistics. scorer: one that learns; sampler, allocation
     and density (in (0, 1)) are those it suggests unless given. init: the law from which `reinit`
-    redraws pruned weights. data, test, device, options: as in `train`. Where it fails or is
-    interrupted, the model holds its weights unpruned, redrawn ones as they were by then.
+    redraws pruned weights, and that of the weights where `initialize` drew them: then what this
+    returns can be saved as a ticket. data, test, device, options: as in `train`. Where it fails or
+    is interrupted, the model holds its weights unpruned, redrawn ones as they were by then.
     Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
     """
     scorer = component_from("scorer", scorer, Plugins())
@@ -102,7 +104,7 @@ def learn(
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
-    refuse_idle_given(sampler, allocation or densities, reinit, init)
+    refuse_idle_allocation(sampler, allocation or densities)
     share = suggested.get("prune.density") if density is None else density
     if not isinstance(share, float | int) or not 0 < share < 1:
         raise SpecError(f"density must lie in (0, 1), the share of weights kept: {share!r}")
@@ -114,6 +116,8 @@ def learn(
     needed = awaited(model, network.effective)
     allocation = allocation or suggested.get("prune.allocation", "global")
     check_some_kept(share, network.total)
+    if not acts(reinit):
+        refuse_other_weights(network, init, seed)
     budget = Budget(round(share * network.total), allocation, densities, density=share)
     with flags_restored(inner):
         law = law_of(inner, init, seed)
@@ -123,7 +127,21 @@ def learn(
             history = _trained(model, owner, data, test, settings, seed, place)
     masks = Masks(network.masks or {})
     check_alike(model, {"the learned masks": masks.digest()})
-    return masks, history
+    return Learned(masks, history, inner, owner.draws, init, reinit, seed)
+
+
+def refuse_other_weights(network: Network, init: Any, seed: int) -> None:
+    """SpecError unless the weights are those that `initialize` draws."""
+    if getattr(init, "as_built", False):
+        return
+    for name, layer in network.layers.items():
+        if not torch.equal(
+            network.weights[name], first_values(layer, init, seed).to(layer.parameter)
+        ):
+            raise SpecError(
+                f"init and seed {seed} draw other weights than {name} has; draw them by "
+                "prunekit.initialize(model, init, seed=seed), or leave init out"
+            )
 
 
 @contextmanager
@@ -219,60 +237,3 @@ def _trained(
             line |= {f"test.{key}": value for key, value in result.items()}
         history.append({"epoch": training.epoch, **line})
     return history
-
-
-def check_some(batches: EpochBatches) -> None:
-    """SpecError where an epoch has no batch, or does not say how many it has."""
-    try:
-        count = len(batches)
-    except TypeError:
-        raise SpecError(
-            "an epoch's number of batches must be known; give the IterableDataset a __len__"
-        ) from None
-    if not count:
-        raise SpecError("the data give no batch; with drop_last an epoch needs a whole one")
-
-
-@attrs.frozen(eq=False)
-class LoaderBatches:
-    """A DataLoader as batches of an epoch, on the device; its sampler is told the epoch."""
-
-    loader: Any
-    device: torch.device
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Its batches from number `start` on; SpecError for one that is no pair."""
-        for part in (self.loader.sampler, self.loader.batch_sampler):
-            if hasattr(part, "set_epoch"):
-                part.set_epoch(epoch)
-        for number, batch in enumerate(self.loader):
-            x, y = pair_of(batch)
-            if number >= start:
-                yield x.to(self.device), y.to(self.device)
-
-
-def epoch_batches(
-    data: Any, split: str, batch_size: int, device: torch.device, seed: int
-) -> EpochBatches:
-    """Batches of a split of `Data`, of a Dataset, or of a DataLoader."""
-    if isinstance(data, Data):
-        shuffle = split == "train"
-        examples = getattr(data, split)
-        return Batches(examples, data, batch_size, device=device, seed=seed, shuffle=shuffle)
-    if isinstance(data, DataLoader):
-        return LoaderBatches(data, device)
-    indexed = (
-        hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str)
-    )
-    if indexed and not len(data):
-        raise SpecError(f"data must have an example, and this {type(data).__name__} is empty")
-    if not indexed:
-        raise SpecError(
-            f"data must be a Dataset of (input, label), a DataLoader or Data: {type(data).__name__}"
-        )
-    if not isinstance(data[0], tuple | list) or len(data[0]) != 2:
-        raise SpecError(f"an example must be a pair (input, label): {type(data[0]).__name__}")
-    return LoaderBatches(DataLoader(data, batch_size, shuffle=split == "train"), device)

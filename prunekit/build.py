@@ -125,10 +125,13 @@ def apply_init(
     layers = maskable_layers(model)
     if include:
         layers |= maskable_layers(model, include)
-    for name, layer in layers.items():
-        layer.parameter.copy_(
-            fresh_values(layer, init, seed, 0, draws.generator(seed, "init", name))
-        )
+    for layer in layers.values():
+        layer.parameter.copy_(first_values(layer, init, seed))
+
+
+def first_values(layer: Layer, init: Any, seed: int) -> Tensor:
+    """The weights of a layer before anything is redrawn, float32."""
+    return fresh_values(layer, init, seed, 0, draws.generator(seed, "init", layer.name))
 
 
 @torch.no_grad()

@@ -133,6 +133,27 @@ class Masks(Mapping[str, Tensor]):
             raise StorageError(f"{path} holds damaged masks: {error}; make them again") from None
 
 
+@attrs.frozen(eq=False)
+class Learned:
+    """What `prunekit.learn` found: unpack it (`masks, history = ...`), or save it as a ticket.
+
+    history: one line of metrics for each epoch. model: holds weight * mask. draws: int32, by
+    parameter: the redraw event that a weight is from, 0 = none; {} without a reinitializer.
+    init, reinit, seed: as `learn` was told.
+    """
+
+    masks: Masks
+    history: list[dict[str, float]] = attrs.field(repr=False)
+    model: nn.Module = attrs.field(repr=False)
+    draws: Mapping[str, Tensor] = attrs.field(repr=False)
+    init: Any
+    reinit: Any
+    seed: int
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.masks, self.history))
+
+
 def count_kept(mask: Tensor) -> int:
     """Number of True entries; a twentieth of what `mask.sum()` costs on the CPU."""
     return int(torch.count_nonzero(mask))

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import prunekit
 from prunekit import SpecError
 from prunekit.accuracy import add_batch, evaluate
-from prunekit.apitrain import LoaderBatches
+from prunekit.loaders import LoaderBatches
 
 CPU = torch.device("cpu")
 LOGITS = torch.tensor([[0.0, math.log(3)], [0.0, 0.0], [math.log(7), 0.0]])

@@ -50,7 +50,7 @@ class Plain:
         (nn.Linear(4, 2), PAIRS, {"allocation": "laye"}, "allocation must be one of global, layer"),
         (nn.Linear(4, 2), PAIRS, {"include": "weight"}, "lists of patterns: 'weight'"),
         (nn.Linear(4, 2), PAIRS, {"reinit": Miscast}, r"Miscast is its class: Miscast\(\)"),
-        (nn.Linear(4, 2), PAIRS, {"init": "uniform"}, "init is the law that reinit redraws from"),
+        (nn.Linear(4, 2), PAIRS, {"init": "uniform"}, "init and seed 0 draw other weights than"),
         (nn.Linear(4, 2), PAIRS, {"reinit": Plain()}, "reinit Plain must be an attrs class"),
         (nn.Linear(4, 2), PAIRS, {"reinit": None}, "must be a component .* or a table .*: None"),
         (

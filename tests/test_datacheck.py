@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import prunekit
 from prunekit import SpecError
-from prunekit.apitrain import LoaderBatches
 from prunekit.datacheck import Tried, check_fit
+from prunekit.loaders import LoaderBatches
 
 LABELS = torch.arange(8) % 2
 FLAT = torch.randn(8, 4)

@@ -18,8 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 import prunekit
-from prunekit.apitrain import epoch_batches
 from prunekit.build import apply_init
+from prunekit.loaders import epoch_batches
 
 CPU = torch.device("cpu")
 WRAPS: dict[str, dict[str, Any]] = {

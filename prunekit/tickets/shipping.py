@@ -1,7 +1,8 @@
-"""From a finished run to a ticket: find what the seed gives, and prove that it does."""
+"""From a run, or a mask learned in Python, to a ticket: what the seed gives, and its proof."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from prunekit.draws import words_at
 from prunekit.errors import SpecError, StorageError
-from prunekit.masks import Masks
+from prunekit.masks import Learned, Masks
 from prunekit.network import Layer, maskable_layers, owned_parameters
 from prunekit.plugins import Plugins
 from prunekit.resolve import pretrained, resolve
@@ -34,21 +35,52 @@ Tensors = Mapping[str, Tensor]
 
 
 @plain_defaults()
-def save(run: str | Path, path: str | Path, *, plugins: Plugins | None = None) -> dict[str, Any]:
+def save(
+    run: str | Path | Learned, path: str | Path, *, plugins: Plugins | None = None
+) -> dict[str, Any]:
     """Write the ticket of a finished run; returns what `info` says of it.
 
+    run: its folder; or what `prunekit.learn` returned, for a model whose weights
+    `prunekit.initialize` drew: its ticket names no architecture, `load` is given the module.
     Every kept weight is compared with its draw first: SpecError where one differs, as after
     training of weights, for weights that no seed gives (`init default`, pretrained), for a path
-    that is another file of the run, and for a `run` that is no path.
+    that is another file of the run, and for a `run` that is neither.
     """
-    if not isinstance(run, str | Path):
-        raise SpecError(f"a ticket is saved from the folder of a run: {type(run).__name__}")
-    folder, plugins = RunFolder(Path(run)), plugins or Plugins()
+    plugins = plugins or Plugins()
     refuse_kept(path)
     require_folder_of(path)
-    ticket, coins = ticket_of_run(folder, plugins)
-    file.write(ticket, path, coins)
+    if isinstance(run, Learned):
+        found = ticket_of_learned(run, plugins)
+    elif isinstance(run, str | Path):
+        found = ticket_of_run(RunFolder(Path(run)), plugins)
+    else:
+        raise SpecError(
+            "a ticket is saved from the folder of a run, or from what prunekit.learn returned: "
+            f"{type(run).__name__}"
+        )
+    file.write(found[0], path, found[1])
     return info(path)
+
+
+def ticket_of_learned(run: Learned, plugins: Plugins) -> tuple[Ticket, Coins | None]:
+    """As `ticket_of_run`, of a mask that was learned in Python."""
+    refuse_unseeded(run.init, plugins)
+    if not 0 <= run.seed < 2**64:
+        raise SpecError(f"a ticket's seed must lie in [0, 2^64): {run.seed}; learn with another")
+    origin = Origin(
+        arch=None,
+        input_shape=(),
+        classes=0,
+        mean=(),
+        std=(),
+        init=component_table("init", run.init, plugins),
+        seed=int(run.seed),
+    )
+    model = copy.deepcopy(run.model).cpu().eval()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    masks, draws = run.masks.to("cpu"), {name: draw.cpu() for name, draw in run.draws.items()}
+    ticket = ticket_of(model, origin, run.init, state, masks, draws)
+    return ticket, coins_of(run.reinit, masks, draws)
 
 
 def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | None]:
@@ -96,18 +128,23 @@ def coins_of(reinit: Any, masks: Tensors, draws: Tensors) -> Coins | None:
 
 def refuse_unshippable(spec: Spec, folder: RunFolder, plugins: Plugins) -> None:
     """SpecError, saying why, when no seed can give the weights of a run."""
-    name = plugins.name_of("init", type(spec.init))
     if pretrained(spec):
         raise SpecError("pretrained weights cannot be shipped as a seed; use `prunekit export`")
-    if not callable(getattr(spec.init, "quantile", None)):
+    refuse_unseeded(spec.init, plugins)
+    if folder.scale.is_file():
+        raise SpecError("the sampler of this run scaled its weights: no seed gives them")
+
+
+def refuse_unseeded(init: Any, plugins: Plugins) -> None:
+    """SpecError for an init that draws from no seed, or that no ticket can name."""
+    name = plugins.name_of("init", type(init))
+    if not callable(getattr(init, "quantile", None)):
         raise SpecError(
-            f"init {name} cannot be shipped as a seed: its values are not drawn by counter; run "
-            "with --init signed-constant or kaiming-uniform"
+            f"init {name} cannot be shipped as a seed: its values are not drawn by counter; take "
+            "signed-constant or kaiming-uniform"
         )
     if ":" in name:
         raise SpecError(f"init {name} is no plugin, so no ticket can name it; make it one")
-    if folder.scale.is_file():
-        raise SpecError("the sampler of this run scaled its weights: no seed gives them")
 
 
 @torch.no_grad()
@@ -162,8 +199,9 @@ def refuse_trained(
     if gone:
         raise SpecError(
             f"{gone:,} of {int(mask.sum()):,} kept weights of {layer.name} are not at their drawn "
-            "values; a ticket needs a run that learned scores over frozen random weights, with its "
-            "spec.toml and draws.safetensors as it left them; for others use `prunekit export`"
+            "values; a ticket needs frozen random weights: of a run that learned scores, with its "
+            "spec.toml and draws.safetensors as it left them, or those that prunekit.initialize "
+            "drew with the init and seed of prunekit.learn; for others use `prunekit export`"
         )
 
 
