@@ -127,7 +127,7 @@ def learn(
             history = _trained(model, owner, data, test, settings, seed, place)
     masks = Masks(network.masks or {})
     check_alike(model, {"the learned masks": masks.digest()})
-    return Learned(masks, history, inner, owner.draws, init, reinit, seed)
+    return Learned(masks, history, owner.plain, inner, owner.draws, init, reinit, seed)
 
 
 def refuse_other_weights(network: Network, init: Any, seed: int) -> None:

@@ -137,13 +137,14 @@ class Masks(Mapping[str, Tensor]):
 class Learned:
     """What `prunekit.learn` found: unpack it (`masks, history = ...`), or save it as a ticket.
 
-    history: one line of metrics for each epoch. model: holds weight * mask. draws: int32, by
-    parameter: the redraw event that a weight is from, 0 = none; {} without a reinitializer.
-    init, reinit, seed: as `learn` was told.
+    history: one line of metrics for each epoch. scores: as they ended, by parameter, not ranked.
+    model: holds weight * mask. draws: int32, by parameter, the redraw event that a weight is from,
+    0 = none; {} without a reinitializer. init, reinit, seed: as `learn` was told.
     """
 
     masks: Masks
     history: list[dict[str, float]] = attrs.field(repr=False)
+    scores: Mapping[str, Tensor] = attrs.field(repr=False)
     model: nn.Module = attrs.field(repr=False)
     draws: Mapping[str, Tensor] = attrs.field(repr=False)
     init: Any

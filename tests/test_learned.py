@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import prunekit
 from prunekit import Redraw, Train
@@ -156,6 +157,38 @@ def test_twenty_steps_end_in_the_golden_scores_masks_and_weights(case, trajector
         assert torch.equal(network.weights[name], weight), name
         effective = network.effective[name].detach()
         assert torch.equal(effective, network.weights[name] * network.masks[name])
+
+
+@pytest.mark.parametrize("case", TRAJECTORIES, ids=lambda case: case["case"])
+def test_prunekit_learn_ends_in_the_same_scores_and_masks(case, trajectories) -> None:
+    model, net, key = golden_net(case), case["net"], case["case"]
+    names = [name for name, weight in model.named_parameters() if weight.ndim > 1]
+    with torch.no_grad():
+        for i, name in enumerate(names):
+            model.get_parameter(name).copy_(trajectories[f"{net}/layer{i}/weight0"])
+    scores = {n: trajectories[f"{net}/layer{i}/score0"] for i, n in enumerate(names)}
+    variant, rule = VARIANTS[case["variant"]]
+    x, y = trajectories[f"{net}/x"], trajectories[f"{net}/y"]
+    found = prunekit.learn(
+        model,
+        Given(scores, variant),
+        DataLoader(TensorDataset(x.flatten(0, 1), y.flatten()), x.shape[1]),
+        sampler=prunekit.component("sampler", "topk", rule=rule),
+        reinit=Recorded(trajectories, key, case["iterand"]["k_per"]) if case["iterand"] else "none",
+        density=1 - case["p"],
+        allocation="layer",
+        epochs=5,
+        lr=case["lr0"],
+        momentum=case["momentum"],
+        weight_decay=case["weight_decay"],
+    )
+    assert found.history[-1]["train.loss"] == pytest.approx(sum(case["losses"][-4:]) / 4, abs=1e-5)
+    for i, name in enumerate(names):
+        final = f"{key}/layer{i}"
+        assert torch.equal(found.masks[name], trajectories[f"{final}/final_mask"].bool()), name
+        assert (found.scores[name] - trajectories[f"{final}/final_score"]).abs().max() <= 1e-5
+        weight = trajectories.get(f"{final}/final_weight", trajectories[f"{net}/layer{i}/weight0"])
+        assert torch.equal(model.get_parameter(name), weight * found.masks[name]), name
 
 
 @pytest.mark.parametrize("case", OPERATIONS, ids=lambda case: case["key"])
