@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         sign_values,
         uniform_values,
     )
-    from prunekit.runs import load, run
+    from prunekit.runs import load, resume, run
     from prunekit.sampling import Budget
     from prunekit.scoring import (
         batch_losses,
@@ -71,7 +71,7 @@ _HOMES = {
         "sign_values",
         "uniform_values",
     ),
-    "prunekit.runs": ("load", "run"),
+    "prunekit.runs": ("load", "resume", "run"),
     "prunekit.sampling": ("Budget",),
     "prunekit.scoring": (
         "batch_losses",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -26,7 +27,7 @@ from prunekit.learned import LearnedScores
 from prunekit.loaders import check_some, epoch_batches
 from prunekit.masked import MaskedWeights
 from prunekit.masks import Learned, Masks
-from prunekit.network import Network, refuse_hollow
+from prunekit.network import Layer, Network, refuse_hollow
 from prunekit.plugins import Plugins
 from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, undistributed, unwrapped
 from prunekit.resolve import acts, check_some_kept, filled, learns, refuse_idle
@@ -116,8 +117,7 @@ def learn(
     needed = awaited(model, network.effective)
     allocation = allocation or suggested.get("prune.allocation", "global")
     check_some_kept(share, network.total)
-    if not acts(reinit):
-        refuse_other_weights(network, init, seed)
+    check_weights(network, init, seed, acts(reinit))
     budget = Budget(round(share * network.total), allocation, densities, density=share)
     with flags_restored(inner):
         law = law_of(inner, init, seed)
@@ -125,23 +125,44 @@ def learn(
         owner.also_differentiate(needed)
         with unpruned_by_errors(owner):
             history = _trained(model, owner, data, test, settings, seed, place)
+    if owner.period and not owner.event:
+        warnings.warn(
+            f"nothing was redrawn: the training is shorter than a period of {owner.period} steps; "
+            'give a smaller one, as in component("reinit", "iterand", period=5)',
+            stacklevel=2,
+        )
     masks = Masks(network.masks or {})
     check_alike(model, {"the learned masks": masks.digest()})
     return Learned(masks, history, owner.plain, inner, owner.draws, init, reinit, seed)
 
 
-def refuse_other_weights(network: Network, init: Any, seed: int) -> None:
-    """SpecError unless the weights are those that `initialize` draws."""
-    if getattr(init, "as_built", False):
-        return
-    for name, layer in network.layers.items():
-        if not torch.equal(
-            network.weights[name], first_values(layer, init, seed).to(layer.parameter)
-        ):
-            raise SpecError(
-                f"init and seed {seed} draw other weights than {name} has; draw them by "
-                "prunekit.initialize(model, init, seed=seed), or leave init out"
-            )
+def check_weights(network: Network, init: Any, seed: int, redraws: bool) -> None:
+    """Say it where the weights are not those that `initialize` draws, or are 0 already.
+
+    Raises SpecError for an init that then could not act.
+    """
+    if not getattr(init, "as_built", False):
+        other = next((n for n, layer in network.layers.items() if moved(layer, init, seed)), None)
+        text = (
+            f"init and seed {seed} draw other weights than {other} has; draw them by "
+            "prunekit.initialize(model, init, seed=seed)"
+        )
+        if other is not None and not redraws:
+            raise SpecError(f"{text}, or leave init out")
+        if other is not None:
+            warnings.warn(f"{text}; as it is, redrawn weights only are of init", stacklevel=3)
+    zeros = sum(w.numel() - int(torch.count_nonzero(w)) for w in network.weights.values())
+    if zeros > network.total / 100:
+        warnings.warn(
+            f"{zeros:,} of {network.total:,} weights are 0, as another learn or prune leaves them, "
+            "and no mask gives them a value; prunekit.initialize(model, init) draws them anew",
+            stacklevel=3,
+        )
+
+
+def moved(layer: Layer, init: Any, seed: int) -> bool:
+    """Whether a layer's weights are others than the first that `init` draws."""
+    return not torch.equal(layer.parameter, first_values(layer, init, seed).to(layer.parameter))
 
 
 @contextmanager

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import runpy
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 class FileArchitecture:
     """A function in a Python file that returns an nn.Module.
 
-    It is called with those of `input_shape` and `classes` that it has as parameters.
+    It is called with those of `input_shape` and `classes` that it has as parameters. The file may
+    import others that lie beside it.
     """
 
     source: str = option("", help="path/to/file.py:function", path=True)
@@ -36,21 +40,39 @@ class FileArchitecture:
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         path, _, name = self.source.rpartition(":")
-        try:
+        self.sha256()  # refuses what cannot be read
+        with neighbours_of(path):
             found = runpy.run_path(path).get(name)
-        except OSError as error:
-            raise SpecError(f"cannot read the architecture {path}: {error.strerror}") from None
-        if not callable(found):
-            raise SpecError(
-                f"{path} defines no function {name!r}; name the one that builds the net"
-            )
+            if not callable(found):
+                raise SpecError(
+                    f"{path} defines no function {name!r}; name the one that builds the net"
+                )
+            return found(**self.arguments(found, input_shape, classes))
+
+    def arguments(
+        self, function: Callable[..., Any], input_shape: tuple[int, ...], classes: int
+    ) -> dict[str, Any]:
+        """Those of the two that `function` takes; SpecError where it needs others."""
         offered: dict[str, Any] = {"input_shape": input_shape, "classes": classes}
-        wanted = inspect.signature(found).parameters
+        wanted = inspect.signature(function).parameters
         for key, parameter in wanted.items():
-            several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if parameter.kind is parameter.VAR_KEYWORD:
+                return offered
+            several = parameter.kind is parameter.VAR_POSITIONAL
             if key not in offered and parameter.default is parameter.empty and not several:
                 raise SpecError(
                     f"{self.source} must do with input_shape and classes, by these names, or with "
                     f"one or none of them: {key!r}"
                 )
-        return found(**{key: value for key, value in offered.items() if key in wanted})
+        return {key: value for key, value in offered.items() if key in wanted}
+
+
+@contextlib.contextmanager
+def neighbours_of(path: str) -> Iterator[None]:
+    """A file may import what lies beside it, as when Python runs it."""
+    folder = str(Path(path).resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)

@@ -19,7 +19,7 @@ from prunekit.errors import NumericalError, SpecError
 from prunekit.frozen import Frozen
 from prunekit.network import Network, put
 from prunekit.resolve import SCALED, acts, scales
-from prunekit.rounds import Pruning, check_masks, check_pruned, describe, redraws_of
+from prunekit.rounds import Pruning, check_masks, check_pruned, describe, redraws_of, sample
 from prunekit.sampling import Budget
 from prunekit.scorecheck import check_learned
 
@@ -151,7 +151,7 @@ class LearnedScores:
         if thresholds is not None:
             return {name: score >= thresholds[name] for name, score in ranked.items()}
         rng = generator(self.seed, "sample", purpose, step)
-        return self.sampler.sample(ranked, self.budget, rng).masks
+        return sample(self.sampler, ranked, self.budget, rng).masks
 
     def thresholds(self, ranked: Scores) -> dict[str, float | Tensor] | None:
         """The smallest score kept in each layer, where the sampler says it in advance."""

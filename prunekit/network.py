@@ -72,7 +72,12 @@ def maskable_layers(
         if not any(fnmatch.fnmatchcase(name, pattern) for name in seen):
             raise SpecError(f"the pattern {pattern!r} matches no parameter; `--dry-run` lists them")
     if not found:
-        raise SpecError("no maskable weight is left; loosen prune.include and prune.exclude")
+        if include or exclude:
+            raise SpecError("no maskable weight is left; loosen prune.include and prune.exclude")
+        raise SpecError(
+            "the model has no maskable weight: none of its parameters is called weight and has two "
+            "dimensions or more, as those of Linear, Conv2d and Embedding; name others in include"
+        )
     return found
 
 

@@ -10,7 +10,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.contracts import Batch, Law, Redraw, Scores
+from prunekit.contracts import Batch, Law, Redraw, Sampled, Scores
 from prunekit.draws import generator
 from prunekit.errors import PluginError
 from prunekit.network import Network, put
@@ -106,12 +106,26 @@ def prune_round(
     budget = Budget(
         kept, method.allocation, method.densities, method.min_per_layer, among, last, density
     )
-    rng = generator(seed, "sample", pruning.round)
-    sampled = method.sampler.sample(scores, budget, rng)
+    sampled = sample(method.sampler, scores, budget, generator(seed, "sample", pruning.round))
     counts = check_masks(method.sampler, sampled.masks, network, budget)
     network.mask(sampled.masks, write=last or not getattr(method.scorer, "own_copy", False))
     pruning.scores, pruning.scale, pruning.redrawn = scores, sampled.scale, {}
     return round_line(pruning, counts, time.perf_counter() - started)
+
+
+def sample(sampler: Any, scores: Scores, budget: Budget, rng: torch.Generator) -> Sampled:
+    """What the sampler returns; PluginError for anything but masks of all that was scored."""
+    sampled = sampler.sample(scores, budget, rng)
+    if not isinstance(sampled, Sampled):
+        raise PluginError(
+            f"{describe(sampler)}.sample must return prunekit.Sampled(masks): "
+            f"{type(sampled).__name__}"
+        )
+    if list(sampled.masks) != list(scores):
+        raise PluginError(
+            f"{describe(sampler)} must return one mask for each scored name, in order"
+        )
+    return sampled
 
 
 def check_budget(prune: Prune, sampler: Any, network: Network) -> None:
@@ -195,8 +209,6 @@ def check_masks(
 ) -> dict[str, int]:
     """How many each mask keeps; PluginError when they break the contract, naming the sampler."""
     owner = describe(sampler)
-    if list(masks) != list(network.weights):
-        raise PluginError(f"{owner} must return one mask for each scored name, in order")
     for name, mask in masks.items():
         shape = network.layers[name].shape
         if mask.dtype != torch.bool or mask.shape != shape:

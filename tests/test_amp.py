@@ -68,7 +68,7 @@ def test_bf16_learns_scores_on_the_cpu(digits: Data) -> None:
 def test_bf16_goes_with_accumulation_and_redraws(digits: Data) -> None:
     reinit = prunekit.component("reinit", "iterand", period=5, rate=0.1)
     model, given = mlp(digits), {"amp": "bf16", "accumulate": 2, "batch_size": 32}
-    apply_init(model, prunekit.component("init", "signed-constant"), 1)
+    prunekit.initialize(model, "signed-constant")
     sizes = {name: p.detach().abs().max() for name, p in model.named_parameters()}
     masks, history = prunekit.learn(
         model, "edge-popup", digits, reinit=reinit, init="signed-constant", test=digits,

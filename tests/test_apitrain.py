@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 import prunekit
 from prunekit import SpecError
+from prunekit.errors import PluginError
 
 PAIRS = TensorDataset(torch.randn(8, 4), torch.arange(8) % 2)
 
@@ -44,7 +46,7 @@ class Plain:
             r"a Dataset of \(input, label\), a DataLoader or Data: str",
         ),
         (nn.Linear(4, 2), [1, 2], {}, r"an example must be a pair \(input, label\): int"),
-        (nn.Flatten(), PAIRS, {}, "no maskable weight is left"),
+        (nn.Flatten(), PAIRS, {}, "the model has no maskable weight"),
         (nn.Linear(4, 2), PAIRS, {"epochs": 0}, "epochs must be an int >= 1"),
         (nn.Linear(4, 2), PAIRS, {"epochs": "1"}, "epochs must be an int >= 1.*'1'"),
         (nn.Linear(4, 2), PAIRS, {"allocation": "laye"}, "allocation must be one of global, layer"),
@@ -203,7 +205,9 @@ def test_weights_with_sparse_gradients_are_chosen_among() -> None:
 def test_a_layer_without_weights_is_no_hindrance() -> None:
     model = nn.ModuleDict({"none": nn.Linear(0, 4), "some": nn.Linear(4, 2)})
     model.forward = lambda x: model["some"](x)  # type: ignore[method-assign]
-    masks, _ = prunekit.learn(model, "edge-popup", PAIRS, reinit="iterand", init="signed-constant")
+    prunekit.initialize(model, "signed-constant")
+    often = prunekit.component("reinit", "iterand", period=1)
+    masks, _ = prunekit.learn(model, "edge-popup", PAIRS, reinit=often, init="signed-constant")
     assert {name: mask.numel() for name, mask in masks.items()} == {
         "none.weight": 0,
         "some.weight": 8,
@@ -242,3 +246,49 @@ def test_a_failed_learning_leaves_the_weights_unpruned(signs: bool) -> None:
         prunekit.learn(model, "edge-popup", DataLoader(late, 4))
     assert torch.equal(model.weight, before)
     assert torch.count_nonzero(before) == 8
+
+
+def test_weights_that_init_did_not_draw_are_told_where_redraws_come_from_it() -> None:
+    often = prunekit.component("reinit", "iterand", period=1)
+    given = {"reinit": often, "init": "uniform", "seed": 2}
+    with pytest.warns(UserWarning, match="init and seed 2 draw other weights than weight has"):
+        prunekit.learn(nn.Linear(4, 2), "edge-popup", PAIRS, **given)
+    model = nn.Linear(4, 2)
+    prunekit.initialize(model, "uniform", seed=2)
+    prunekit.learn(model, "edge-popup", PAIRS, **given)  # without a warning
+
+
+def test_learning_over_weights_that_are_pruned_already_is_told() -> None:
+    model = nn.Linear(4, 2)
+    prunekit.learn(model, "edge-popup", PAIRS)
+    with pytest.warns(UserWarning, match=r"4 of 8 weights are 0, as another learn or prune"):
+        prunekit.learn(model, "edge-popup", PAIRS)
+
+
+def test_a_period_longer_than_the_training_is_told() -> None:
+    with pytest.warns(UserWarning, match="nothing was redrawn: .* a period of 300 steps"):
+        prunekit.learn(nn.Linear(4, 2), "edge-popup", PAIRS, reinit="iterand")
+
+
+@attrs.frozen
+class Bare:
+    """A sampler that returns masks as they are, or not all of them."""
+
+    wrapped: bool
+
+    def sample(self, scores: Any, budget: Any, rng: Any) -> Any:
+        return prunekit.Sampled({}) if self.wrapped else {n: s > 0 for n, s in scores.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "message"),
+    [
+        (False, r"sample must return prunekit.Sampled\(masks\): dict"),
+        (True, "must return one mask for each scored name"),
+    ],
+)
+def test_a_sampler_that_breaks_its_contract_is_named(wrapped: bool, message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        prunekit.learn(nn.Linear(4, 2), "edge-popup", PAIRS, sampler=Bare(wrapped))
+    with pytest.raises(PluginError, match=message):
+        prunekit.prune(nn.Linear(4, 2), "magnitude", Bare(wrapped), density=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,19 @@ def test_a_function_is_called_by_the_names_it_has(head: str, fits: bool, tmp_pat
     else:
         with pytest.raises(SpecError, match=r"with input_shape and classes, by these .*: 'shape'"):
             arch.build((16,), 3)
+
+
+def test_your_file_may_import_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "beside_it_29.py").write_text("WIDTH = 3\n")
+    path = tmp_path / "net.py"
+    path.write_text(
+        "from torch import nn\n"
+        "from beside_it_29 import WIDTH\n"
+        "def build(**given): return nn.Linear(given['classes'], WIDTH)\n"
+    )
+    before = list(sys.path)
+    assert FileArchitecture(source=f"{path}:build").build((16,), 7).weight.shape == (3, 7)
+    assert sys.path == before
 
 
 @attrs.frozen

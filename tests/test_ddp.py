@@ -18,7 +18,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 import prunekit
-from prunekit.build import apply_init
 from prunekit.loaders import epoch_batches
 
 CPU = torch.device("cpu")
@@ -46,7 +45,7 @@ def network() -> nn.Module:
     """A net of convolutions with biases and a norm, which are not maskable."""
     layers = [nn.Conv2d(1, 6, 3), nn.GroupNorm(2, 6), nn.ReLU(), nn.Conv2d(6, 8, 3, stride=2)]
     model = nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(32, 4))
-    apply_init(model, prunekit.component("init", "kaiming-uniform"), 3)
+    prunekit.initialize(model, "kaiming-uniform", seed=1)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:

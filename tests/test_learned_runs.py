@@ -191,7 +191,7 @@ class Nothing:
 
 @pytest.mark.parametrize("init", ["default", "signed-constant"])
 def test_a_network_without_a_maskable_weight_is_refused(init: str, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="no maskable weight is left"):
+    with pytest.raises(SpecError, match="the model has no maskable weight"):
         run(tmp_path / "run", arch=Nothing(), init=init)
 
 

@@ -135,6 +135,7 @@ def test_scores_are_learned_with_a_recorded_step() -> None:
     found = {}
     for graph in (False, True):
         model, often = net().cuda(), prunekit.component("reinit", "iterand", period=2)
+        prunekit.initialize(model, "kaiming-uniform")
         _, history = prunekit.learn(
             model, "edge-popup", batches(), reinit=often,
             init="kaiming-uniform", density=0.5, epochs=4, lr=0.5, cuda_graph=graph,

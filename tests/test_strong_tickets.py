@@ -135,6 +135,7 @@ def test_a_network_of_another_precision_keeps_its_weights(init: str, dtype: torc
 def test_channels_last_learns_the_same_masks() -> None:
     torch.manual_seed(0)  # 8 channels: with 4, oneDNN 3.12 corrupts memory on CPUs without AVX-512
     model = cifar("resnet20", 0.5)
+    prunekit.initialize(model, "uniform", seed=1)
     other, before = copy.deepcopy(model), tensors(model)
     given = {"reinit": often(), "init": "uniform"}
     model, masks, history = learned("resnet", model, channels_last=True, **given)

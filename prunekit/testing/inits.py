@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -80,6 +83,17 @@ def check_global_generators_are_untouched(init: WeightInit) -> None:
             assert tiny.next_global_draws() == before, "drawing moved a global generator; use rng"
 
 
+def check_only_fan_in_and_shape_are_read(init: WeightInit) -> None:
+    """`quantile`, where it is offered, reads nothing of a layer but `fan_in` and `shape`."""
+    for layer in layers() if callable(getattr(init, "quantile", None)) else ():
+        bare: Any = SimpleNamespace(fan_in=layer.fan_in, shape=layer.shape)
+        try:
+            values = init.quantile(bare)(words_of(layer))
+        except AttributeError as error:
+            raise AssertionError(f"quantile reads more of a layer: {error}") from None
+        assert tiny.same(values.view(layer.shape), drawn(init, layer)), "quantile reads more"
+
+
 def check_values_are_elementwise(init: WeightInit) -> None:
     """`quantile`, where it is offered, maps each word alone: shape, order, dtype do not matter."""
     for layer in layers() if callable(getattr(init, "quantile", None)) else ():
@@ -88,7 +102,9 @@ def check_values_are_elementwise(init: WeightInit) -> None:
         assert tiny.same(values(bits[7:9]), whole[7:9]), f"{layer.name}: not elementwise"
         assert tiny.same(values(bits.flip(0)), whole.flip(0)), f"{layer.name}: by order"
         wide = bits.to(torch.int64) & 0xFFFFFFFF
-        assert tiny.same(values(wide), whole), f"{layer.name}: int64 words differ"
+        assert tiny.same(values(wide), whole), (
+            f"{layer.name}: int64 words differ; an int32 word may be negative, see & 0xFFFFFFFF"
+        )
 
 
 CHECKS = (
@@ -98,6 +114,7 @@ CHECKS = (
     check_layer_is_as_before,
     check_same_rng_gives_same_values,
     check_global_generators_are_untouched,
+    check_only_fan_in_and_shape_are_read,
     check_values_are_elementwise,
     *options.CHECKS,
 )

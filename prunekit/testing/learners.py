@@ -44,6 +44,9 @@ def check_gradients_pass_through_rank(scorer: Any) -> None:
     (slope,) = torch.autograd.grad(ranked.sum(), scores)
     assert slope.isfinite().all(), "rank has a slope that is NaN or infinite"
     assert slope.ne(0).all(), "rank has the slope 0 at a score that is not 0"
+    zero = torch.zeros(1, requires_grad=True)
+    (slope,) = torch.autograd.grad(scorer.rank(zero).sum(), zero)
+    assert slope.isfinite().all(), "rank has a slope that is NaN or infinite at 0, which scores are"
 
 
 CHECKS: tuple[Callable[[Any], None], ...] = (

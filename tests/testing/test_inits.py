@@ -69,6 +69,12 @@ class Normalises(ByCounter):
         return lambda words: uniform(words) - uniform(words).mean()
 
 
+@attrs.frozen
+class ReadsTheWeights(ByCounter):
+    def quantile(self, layer):
+        return prunekit.Uniform(1.0 if layer.parameter is None else 2.0)
+
+
 BROKEN = [
     (ForgetsGroups(), "check_values_have_the_shape_of_the_layer"),
     (Float64(), "check_values_are_float32_on_the_cpu"),
@@ -76,6 +82,7 @@ BROKEN = [
     (WritesItself(), "check_layer_is_as_before"),
     (OwnChance(), "check_same_rng_gives_same_values"),
     (DrawsFromTorch(), "check_global_generators_are_untouched"),
+    (ReadsTheWeights(), "check_only_fan_in_and_shape_are_read"),
     (Normalises(), "check_values_are_elementwise"),
 ]
 

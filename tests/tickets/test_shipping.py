@@ -121,7 +121,10 @@ def test_a_layer_that_was_left_out_is_shipped_whole(tmp_path):
 
 
 def test_weights_that_were_not_initialized_are_no_ticket(tmp_path):
-    own = prunekit.learn(Net(), "edge-popup", DATA, init="uniform", reinit="iterand")
+    with pytest.warns(UserWarning, match="init and seed 0 draw other weights"):
+        own = prunekit.learn(
+            Net(), "edge-popup", DATA, init="uniform", reinit=ITERAND, batch_size=10
+        )
     for found, message in (
         (own, r"not at their drawn values; .* prunekit.initialize drew with the init and seed"),
         (prunekit.learn(Net(), "edge-popup", DATA), "init default cannot be shipped as a seed"),
