@@ -109,8 +109,7 @@ def component_page(name: str) -> str:
     parts = [f"# {name}", markdown(module.__doc__), f"Source: `plugins/{path}.py`."]
     for kind, key, cls in components_of(name):
         parts += [f"## {kind} `{key}`", markdown(cls.__doc__), options_of(cls, kind)]
-        suggests = getattr(cls(), "suggests", {})  # every option has a default
-        if suggests:
+        if suggests := listing.suggestions_of(cls):
             rows = [(f"`{item}`", f"`{listing.plain(value)}`") for item, value in suggests.items()]
             parts += ["It suggests, where you leave it open:", table(("key", "value"), rows)]
     if hasattr(module, listing.OBSERVERS):

@@ -90,11 +90,15 @@ def component_page(kind: str, name: str, cls: type) -> str:
     lines = [f"{kind} {name}: {summary(cls)}"]
     options = option_rows(cls, kind)
     lines.append(indented(columns(options)) if options else "  no options")
-    suggests = getattr(cls, "suggests", {})
-    if suggests:
+    if suggests := suggestions_of(cls):
         filled = ", ".join(f"{key} = {value!r}" for key, value in suggests.items())
         lines.append(f"  suggests {filled}")
     return "\n".join(lines)
+
+
+def suggestions_of(cls: type) -> Mapping[str, Any]:
+    """What a component suggests whose options have their defaults: they may decide it."""
+    return getattr(cls(), "suggests", {})
 
 
 def option_rows(
@@ -137,7 +141,7 @@ def further_options(classes: Mapping[str, tuple[str, type]]) -> str:
     """Options of the chosen components (kind -> name, class) and of every section."""
     suggested: dict[str, Any] = {}
     for kind in (kind for kind in SUGGESTERS if kind in classes):
-        for key, value in getattr(classes[kind][1], "suggests", {}).items():
+        for key, value in suggestions_of(classes[kind][1]).items():
             suggested.setdefault(key, value)
     parts = []
     for kind in (kind for kind in COMPONENTS if kind in classes):

@@ -7,8 +7,8 @@ import pytest
 
 import prunekit
 from prunekit import listing
-from prunekit.plugins import Plugins
-from prunekit.sources import Source
+from prunekit.plugins import KINDS, Plugins
+from prunekit.sources import Source, builtin_sources
 
 
 @attrs.frozen
@@ -82,6 +82,15 @@ def test_a_plugin_s_page_names_paper_file_package_and_options():
         "--scorer.batches INT",
     ):
         assert part in page
+
+
+@pytest.mark.parametrize("name", [source.name for source in builtin_sources()])
+def test_every_plugin_has_a_page_and_further_options(name):
+    plugins = Plugins(builtin_sources())
+    assert listing.plugin_page(plugins, name)
+    for kind in KINDS:
+        for key, cls in plugins.offers(name, kind).items():
+            assert f"{kind} {key}:\n" in listing.further_options({kind: (key, cls)})
 
 
 def test_an_observer_s_page_says_how_to_choose_it():
