@@ -8,10 +8,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib
-import importlib.util
 import inspect
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -273,7 +271,5 @@ def imported_class(path: str) -> type:
 
 def source_hash(cls: type) -> str:
     """sha256 of the file that defines `cls`; "" where it has none (a notebook)."""
-    spec = importlib.util.find_spec(cls.__module__) if cls.__module__ != "__main__" else None
-    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-        return ""
-    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+    path = None if cls.__module__ == "__main__" else file_of(cls.__module__)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""

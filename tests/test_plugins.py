@@ -267,7 +267,9 @@ def test_the_source_hash_is_that_of_the_defining_file():
     assert source_hash(Noise) == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
-def test_a_class_without_a_file_has_no_source_hash():
+@pytest.mark.parametrize("module", ["__main__", "made_in_memory", "no_such_parcel.inner"])
+def test_a_class_without_a_file_has_no_source_hash(module, monkeypatch):
+    monkeypatch.setitem(sys.modules, "made_in_memory", types.ModuleType("made_in_memory"))
     homeless = attrs.make_class("Homeless", [])
-    homeless.__module__ = "__main__"
+    homeless.__module__ = module
     assert source_hash(homeless) == ""
