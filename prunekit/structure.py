@@ -92,7 +92,7 @@ def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
     cls = component_class(kind, name, plugins)
     if cls is FileArchitecture:
         options = {**options, "source": name}
-    return build_options(cls, options, kind, name)
+    return checked_component(kind, build_options(cls, options, kind, name))
 
 
 def checked_component(kind: str, value: Any) -> Any:

@@ -42,6 +42,7 @@ def plugins():
         ({"scorer": {"name": "snip", "batches": 0}}, "scorer.batches must be >= 1: 0"),
         ({"scorer": {"name": "snip", "batches": "2"}}, "scorer.batches must be int: '2'"),
         ({"scorer": {"name": 3}}, "scorer.name must name a component: 3"),
+        ({"scorer": "prunekit.spec:Train"}, "scorer must be a component (an object with a method"),
     ],
 )
 def test_a_mistake_in_a_spec_is_one_line_with_its_dotted_key(table, message, plugins):
