@@ -7,6 +7,7 @@ refused without importing a plugin is refused before one is imported.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -200,30 +201,29 @@ def _component_value(cls: type, kind: str, name: str, text: str | None, owner: s
 
 def flag_value(key: str, text: str | None, annotation: Any) -> Any:
     """`text` as a value of `annotation`; a bare flag is True. SpecError names the flag."""
-    flag = f"--{key.replace('_', '-')}"
     if annotation is Any:
         annotation = str
-    try:
-        bare = text is None and annotation in BOOLS
-        return parse("true" if bare else _given(text), annotation)
-    except SpecError:
-        shown = "nothing" if text is None else repr(text)
-        raise SpecError(f"{flag} must be {spell(annotation)}: {shown}") from None
-
-
-def _given(text: str | None) -> str:
-    if text is None:
-        raise SpecError("no value")
-    return text
+    if text is None and annotation in BOOLS:
+        return True
+    if text is not None:
+        with contextlib.suppress(SpecError):
+            return parse(text, annotation)
+    flag, shown = f"--{key.replace('_', '-')}", "nothing" if text is None else repr(text)
+    raise SpecError(f"{flag} must be {spell(annotation)}: {shown}")
 
 
 def chosen_class(table: Mapping[str, Any], kind: str, plugins: Plugins) -> type:
     """The class of the component that `table` names, or of the default one; imports its plugin."""
+    name = named(table, kind)
+    if not isinstance(name, str):
+        name = default_name(kind, table.get("scorer"), plugins)
+    return component_class(kind, name, plugins)
+
+
+def named(table: Mapping[str, Any], kind: str) -> Any:
+    """The name of the component in `table`, which may be a name or a table with it."""
     value = table.get(kind)
-    named = value.get("name") if isinstance(value, Mapping) else value
-    if not isinstance(named, str):
-        named = default_name(kind, table.get("scorer"), plugins)
-    return component_class(kind, named, plugins)
+    return value.get("name") if isinstance(value, Mapping) else value
 
 
 def refuse_early(table: Mapping[str, Any], plugins: Plugins) -> None:
@@ -234,13 +234,8 @@ def refuse_early(table: Mapping[str, Any], plugins: Plugins) -> None:
             section_from(section, table[section])
     scalars = {key: table[key] for key in ("seed", "device", "weights") if key in table}
     Spec(**scalars)
+    known = plugins.names()
     for kind in COMPONENTS:
-        value = table.get(kind)
-        name = value.get("name") if isinstance(value, Mapping) else value
-        if isinstance(name, str) and ":" not in name:
-            _refuse_unknown_name(kind, name, plugins)
-
-
-def _refuse_unknown_name(kind: str, name: str, plugins: Plugins) -> None:
-    if name.partition("/")[0] not in plugins.names():
-        plugins.component(kind, name)  # raises, with the nearest name
+        name = named(table, kind)
+        if isinstance(name, str) and ":" not in name and name.partition("/")[0] not in known:
+            plugins.component(kind, name)  # raises, with the nearest name
