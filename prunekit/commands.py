@@ -91,7 +91,7 @@ def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> in
     results = []
     for seed, folder in seed_folders(spec.seed, seeds, out).items():
         results.append(runs.run(attrs.evolve(spec, seed=seed), folder, plugins=available))
-        report.print_result(results[-1])
+        report.show(results[-1].folder)
     if seeds > 1:
         report.print_lines(seed_lines([result.summary for result in results]))
     return 0
@@ -129,7 +129,7 @@ def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
 def resume(given: argparse.Namespace) -> int:
     from prunekit import report, runs
 
-    report.print_result(runs.resume(given.run, allow_changed=given.allow_changed))
+    report.show(runs.resume(given.run, allow_changed=given.allow_changed).folder)
     return 0
 
 

@@ -8,27 +8,17 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from prunekit import papers
 from prunekit.errors import SpecError, StorageError
-from prunekit.plots import plot_curves, plot_layers
 from prunekit.spec import read_toml
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-__all__ = [
-    "layer_table",
-    "plot_curves",
-    "plot_layers",
-    "print_result",
-    "show",
-    "summary_table",
-]
 
 NO_FASTER = (
     "A mask alone makes nothing faster: pruned weights are zeros that dense kernels still multiply."
@@ -58,16 +48,6 @@ FEW_REDRAWS = (
     "more train.epochs, gives more"
 )
 EMPTY = "layer collapse: {} keeps no weight{}; --prune.min-per-layer 1 keeps it alive"
-
-
-class Finished(Protocol):
-    """What `prunekit.run` returns: the run folder, and the contents of its summary.json."""
-
-    @property
-    def folder(self) -> Path: ...
-
-    @property
-    def summary(self) -> dict[str, Any]: ...
 
 
 @attrs.frozen
@@ -216,18 +196,9 @@ def _brief(value: Any) -> Any:
     return len(value) if names else value
 
 
-def print_result(result: Finished) -> None:
-    """The tables of a finished run, where its folder is, and what a mask does not do."""
-    print_run(read_run(result.folder))
-
-
 def show(folder: str | Path) -> None:
-    """Print the tables of a run, finished or not."""
-    print_run(read_run(folder))
-
-
-def print_run(run: Run) -> None:
-    out = console()
+    """Print a run: its tables and folder, and what a mask does not do; or how far it is."""
+    run, out = read_run(folder), console()
     if run.layers:
         out.print(layer_table(run.layers))
     if run.summary:

@@ -209,16 +209,3 @@ def _own(score: Tensor, weight: Tensor) -> Tensor:
         score = score.float()
     shared = score.numel() and score.data_ptr() == weight.data_ptr()
     return score.clone() if shared else score.contiguous()
-
-
-__all__ = [
-    "Loss",
-    "batch_losses",
-    "check_labels",
-    "compute_scores",
-    "is_batch_norm",
-    "loss_gradient",
-    "scoring_mode",
-    "split_batches",
-    "sum_gradients",
-]
