@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> None:
     """Print runs side by side, with the keys in which their specs differ; overlay their curves."""
-    if plot is not None and _in_a_run(plot):
-        from prunekit.runfolder import refuse_kept  # comes with torch, which takes long
+    if plot is not None:
+        from prunekit.runfolder import refuse_kept  # comes with torch, as writing the plot does
 
         refuse_kept(plot)
     runs = [read_run(folder) for folder in folders]
@@ -33,10 +33,6 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
     if plot is not None:
         plot_compare(runs, plot)
         print_lines([f"plot: {plot}"])
-
-
-def _in_a_run(path: str | Path) -> bool:
-    return any((folder / "spec.toml").is_file() for folder in Path(path).resolve().parents)
 
 
 def compared(runs: Sequence[Run]) -> tuple[list[str], list[list[Any]]]:
