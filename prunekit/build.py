@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from prunekit import draws
 from prunekit.contracts import Law
 from prunekit.errors import PluginError, SpecError
-from prunekit.network import Layer, maskable_layers, owned_parameters
+from prunekit.network import Layer, layers_of, maskable_layers
 from prunekit.resolve import pretrained
 from prunekit.tensorfile import read_tensors
 
@@ -154,13 +154,14 @@ def redraw_zeros(model: nn.Module, init: Any, seed: int) -> list[str]:
     the score 0. Only for random weights. Returns the names, in definition order.
     """
     maskable, redrawn = maskable_layers(model), []
-    for name, _, module, parameter in owned_parameters(model):
+    for name, layer in layers_of(model).items():
+        parameter = layer.parameter
         if parameter.numel() == 0 or bool(parameter.any()):
             continue
         if name in maskable:
             generator = draws.generator(seed, "init", "zero", name)
-            parameter.copy_(fresh_values(maskable[name], init, seed, 0, generator))
-        elif is_norm_gain(name, module):
+            parameter.copy_(fresh_values(layer, init, seed, 0, generator))
+        elif is_norm_gain(layer):
             parameter.fill_(1.0)
         else:
             continue
@@ -176,14 +177,14 @@ def is_norm(module: nn.Module) -> bool:
     return any(hasattr(module, key) for key in NORM_ATTRIBUTES) and hasattr(module, "eps")
 
 
-def is_norm_gain(name: str, module: nn.Module) -> bool:
+def is_norm_gain(layer: Layer) -> bool:
     """Whether a parameter scales a normalised signal.
 
     The weight of a batch, layer, RMS, group or instance norm (by its attributes), or the `gain`
     of a weight-standardised convolution. LayerScale is neither: it starts small, not at zero.
     """
-    leaf = name.rpartition(".")[2]
-    return (is_norm(module) and leaf == "weight") or "gain" in leaf
+    leaf = layer.name.rpartition(".")[2]
+    return (is_norm(layer.module) and leaf == "weight") or "gain" in leaf
 
 
 def fresh_values(
@@ -253,8 +254,7 @@ class InitLaw:
 
 def law_of(model: nn.Module, init: Any, seed: int = 0) -> InitLaw:
     """The law that draws any weight of `model` from `init`, on its device and of its dtype."""
-    layers = {found[0]: Layer(*found) for found in owned_parameters(model)}
-    return InitLaw(layers, init, seed)
+    return InitLaw(layers_of(model), init, seed)
 
 
 @attrs.frozen

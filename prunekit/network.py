@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -17,7 +17,7 @@ from prunekit.errors import SpecError
 
 @attrs.frozen(eq=False)
 class Layer:
-    """One maskable parameter and the module that owns it.
+    """One parameter and the module that owns it.
 
     name: dotted parameter name. module_name: that of the owner ("" = the model itself).
     """
@@ -61,15 +61,14 @@ def maskable_layers(
         if isinstance(patterns, str):
             raise SpecError(f"include and exclude are lists of patterns: {patterns!r}")
     include, exclude = tuple(include or ()), tuple(exclude or ())
-    found, seen = {}, []
-    for name, module_name, module, parameter in owned_parameters(model):
-        seen.append(name)
-        wanted = _by_rule(name, module, parameter) and (not include or _matches(name, include))
-        wanted = wanted or (name in include and parameter.is_floating_point())
+    found, everything = {}, layers_of(model)
+    for name, layer in everything.items():
+        wanted = _by_rule(layer) and (not include or _matches(name, include))
+        wanted = wanted or (name in include and layer.parameter.is_floating_point())
         if wanted and not _matches(name, exclude):
-            found[name] = Layer(name, module_name, module, parameter)
+            found[name] = layer
     for pattern in (*include, *exclude):
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in seen):
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in everything):
             raise SpecError(f"the pattern {pattern!r} matches no parameter; `--dry-run` lists them")
     if not found:
         if include or exclude:
@@ -97,20 +96,19 @@ def refuse_hollow(model: Any) -> None:
         raise SpecError("the module is on the meta device, without memory; use to_empty first")
 
 
-def owned_parameters(model: nn.Module) -> Iterator[tuple[str, str, nn.Module, nn.Parameter]]:
-    """(name, module name, module, parameter), each parameter once, in definition order."""
-    seen: set[int] = set()
-    for module_name, module in model.named_modules():
-        for leaf, parameter in module.named_parameters(recurse=False):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield f"{module_name}.{leaf}".lstrip("."), module_name, module, parameter
+def layers_of(model: nn.Module) -> dict[str, Layer]:
+    """Parameter name -> Layer for every parameter, each once, in definition order."""
+    layers = {}
+    for name, parameter in model.named_parameters():
+        owner = name.rpartition(".")[0]
+        layers[name] = Layer(name, owner, model.get_submodule(owner), parameter)
+    return layers
 
 
-def _by_rule(name: str, module: nn.Module, parameter: nn.Parameter) -> bool:
-    leaf = name.rpartition(".")[2]
+def _by_rule(layer: Layer) -> bool:
+    leaf, parameter = layer.name.rpartition(".")[2], layer.parameter
     is_weight = "weight" in leaf and parameter.ndim >= 2 and parameter.is_floating_point()
-    return is_weight and not hasattr(module, "normalized_shape")
+    return is_weight and not hasattr(layer.module, "normalized_shape")
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

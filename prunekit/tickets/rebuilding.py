@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.draws import words_at
 from prunekit.errors import SpecError, StorageError
-from prunekit.network import Layer, owned_parameters
+from prunekit.network import Layer, layers_of
 from prunekit.tensorfile import digest
 from prunekit.tickets.content import Ticket
 from prunekit.tickets.header import Header, Part
@@ -71,8 +71,7 @@ def check_fit(model: nn.Module, header: Header, state: Mapping[str, Tensor], giv
 @torch.no_grad()
 def fill(model: nn.Module, ticket: Ticket, init: Any) -> None:
     """Give `model`, which fits, the ticket's weights and other state, in place."""
-    header, layers = ticket.header, {found[0]: Layer(*found) for found in owned_parameters(model)}
-    wanted = own_state(model)
+    header, layers, wanted = ticket.header, layers_of(model), own_state(model)
     for part, mask, told in zip(header.parts, ticket.masks, ticket.told, strict=True):
         values = weights_of(part, layers[part.name], init, header, mask, told)
         wanted[part.name].copy_(values.reshape(part.shape))
@@ -96,8 +95,8 @@ def own_state(model: nn.Module) -> dict[str, Tensor]:
     Raises SpecError for a state that is no tensor.
     """
     own: dict[str, Tensor] = {}
-    owners = {name for name, *_ in owned_parameters(model)}
-    parameters = {id(p) for p in model.parameters()}
+    owners = dict(model.named_parameters())
+    parameters = {id(p) for p in owners.values()}
     for name, value in model.state_dict(keep_vars=True).items():
         if not isinstance(value, Tensor):
             raise SpecError(f"{name} is no tensor; a ticket holds tensors only")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from prunekit.draws import words_at
 from prunekit.errors import SpecError, StorageError
 from prunekit.masks import Learned, Masks
-from prunekit.network import Layer, maskable_layers, owned_parameters
+from prunekit.network import Layer, layers_of, maskable_layers
 from prunekit.plugins import Plugins
 from prunekit.resolve import pretrained, resolve
 from prunekit.runfolder import RunFolder, refuse_kept
@@ -156,7 +156,7 @@ def ticket_of(
     state: a state_dict. masks: bool, by parameter. draws: int, by parameter, {} where nothing was
     redrawn. Raises SpecError where a kept weight is not at its drawn value, bit by bit.
     """
-    layers = {found[0]: Layer(*found) for found in owned_parameters(model)}
+    layers = layers_of(model)
     kept = {name: mask.reshape(-1).numpy() for name, mask in masks.items()}
     for name in masks:
         refuse_trained(layers[name], init, origin.seed, state[name], masks[name], draws.get(name))
