@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunekit.errors import SpecError
+from prunekit.network import eval_mode
 
 IGNORED = -100
 """The label that `F.cross_entropy` leaves out."""
@@ -65,17 +66,13 @@ def evaluate(
 
     Raises SpecError for a model that gives no tensor, and where no label counts.
     """
-    training = model.training
-    model.eval()
     totals = no_tally(device)
-    try:
+    with eval_mode(model):
         for x, y in batches.epoch(0):
             with autocast(device, amp):
                 logits = as_logits(model(x))
             loss = F.cross_entropy(logits.float(), y, reduction="sum")
             add_batch(totals, logits, y, loss, mean=False)
-    finally:
-        model.train(training)
     loss_sum, correct, counted = totals.tolist()
     if not counted:
         raise SpecError("there is nothing to evaluate: no batch has a label other than -100")

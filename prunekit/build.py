@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from prunekit import draws
 from prunekit.contracts import Law
 from prunekit.errors import PluginError, SpecError
-from prunekit.network import Layer, layers_of, maskable_layers
+from prunekit.network import Layer, eval_mode, layers_of, maskable_layers
 from prunekit.resolve import pretrained
 from prunekit.tensorfile import read_tensors
 
@@ -84,16 +84,12 @@ def check_output(model: nn.Module, example: Tensor | None, classes: int) -> None
     """SpecError in one line unless the `example` (2, ...) of the data gives `classes` logits."""
     if example is None:
         return
-    modes = {module: module.training for module in model.modules()}
     try:
-        with torch.no_grad():
-            output = model.eval()(example)
+        with eval_mode(model), torch.no_grad():
+            output = model(example)
     except Exception as error:  # anyone's forward may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise SpecError(f"this network cannot take {cannot_take(example, reason)}") from None
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     if shape != (2, classes):
         text = "x".join(map(str, example.shape[1:]))

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from prunekit.network import Layer
+from prunekit.network import Layer, eval_mode
 
 
 @attrs.frozen
@@ -42,15 +42,11 @@ def count_flops(
     parameter = next(iter(layers.values())).parameter
     example = torch.zeros(1, *input_shape, device=parameter.device, dtype=parameter.dtype)
     counter = _Counter({_memory(layer.parameter): name for name, layer in layers.items()})
-    modes = {module: module.training for module in model.modules()}
     try:
-        with torch.no_grad(), _countable(model), counter:
-            model.eval()(example)
+        with eval_mode(model), torch.no_grad(), _countable(model), counter:
+            model(example)
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
         return None
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     return Flops(counter.dense, {name: counter.per_layer.get(name, 0) for name in layers})
 
 

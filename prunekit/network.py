@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -94,6 +95,18 @@ def refuse_hollow(model: Any) -> None:
     refuse_shapeless(model)
     if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
         raise SpecError("the module is on the meta device, without memory; use to_empty first")
+
+
+@contextlib.contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside; afterwards each module is in the mode that it was in."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def layers_of(model: nn.Module) -> dict[str, Layer]:
