@@ -137,15 +137,15 @@ def global_chance(seed: int, others: int | None = None) -> Iterator[None]:
             np.random.set_state(numpy_state)
 
 
-def next_global_draws() -> tuple[float, float, float]:
-    """What the three global generators would draw next; equal while nobody draws from them."""
-    python_state, numpy_state, torch_state = (
-        random.getstate(),
-        np.random.get_state(),
-        torch.get_rng_state(),
-    )
-    draws = float(torch.rand(())), float(np.random.rand()), random.random()
-    random.setstate(python_state)
-    np.random.set_state(numpy_state)
-    torch.set_rng_state(torch_state)
-    return draws
+@contextmanager
+def chance_unmoved(problem: str) -> Iterator[None]:
+    """AssertionError, saying `problem`, where the block draws from a global generator."""
+    with global_chance(3):
+        expected = _global_draws()
+    with global_chance(3):
+        yield
+        assert _global_draws() == expected, problem
+
+
+def _global_draws() -> tuple[float, float, float]:
+    return float(torch.rand(())), float(np.random.rand()), random.random()
