@@ -27,54 +27,32 @@ ORPHAN_SECONDS = 15.0  # loader processes look for their parent every 5 s
 
 
 @attrs.frozen
+class _Entry:
+    """A file or folder that a run keeps in its folder, by its name there; read as its path."""
+
+    name: str
+
+    def __get__(self, run: RunFolder, kind: type[RunFolder]) -> Path:
+        return run.path / self.name
+
+
+@attrs.frozen
 class RunFolder:
     """Paths of one run, and its metrics file."""
 
     path: Path
 
-    @property
-    def spec(self) -> Path:
-        return self.path / "spec.toml"
-
-    @property
-    def components(self) -> Path:
-        return self.path / "components.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def masks(self) -> Path:
-        return self.path / "masks.safetensors"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model.safetensors"
-
-    @property
-    def scale(self) -> Path:
-        return self.path / "scale.safetensors"
-
-    @property
-    def draws(self) -> Path:
-        return self.path / "draws.safetensors"
-
-    @property
-    def layers(self) -> Path:
-        return self.path / "layers.json"
-
-    @property
-    def summary(self) -> Path:
-        return self.path / "summary.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def plots(self) -> Path:
-        return self.path / "plots"
+    spec = _Entry("spec.toml")
+    components = _Entry("components.json")
+    metrics = _Entry("metrics.jsonl")
+    masks = _Entry("masks.safetensors")
+    model = _Entry("model.safetensors")
+    scale = _Entry("scale.safetensors")
+    draws = _Entry("draws.safetensors")
+    layers = _Entry("layers.json")
+    summary = _Entry("summary.json")
+    checkpoints = _Entry("checkpoints")
+    plots = _Entry("plots")
 
     @property
     def spec_hash(self) -> str:
@@ -89,11 +67,8 @@ class RunFolder:
 
     def own_names(self) -> set[str]:
         """The names of the files and folders that a run keeps in its folder."""
-        own = (
-            self.spec, self.components, self.metrics, self.masks, self.model, self.scale,
-            self.draws, self.layers, self.summary, self.checkpoints, self.plots,
-        )  # fmt: skip
-        return {LOCK, OWNER, *(path.name for path in own)}
+        entries = (entry for entry in vars(RunFolder).values() if isinstance(entry, _Entry))
+        return {LOCK, OWNER, *(entry.name for entry in entries)}
 
     def require_empty(self) -> None:
         """SpecError when the folder holds a run or anything else, StorageError for a file."""
