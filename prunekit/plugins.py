@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -71,9 +71,9 @@ class Plugins:
     def add(self, module: ModuleType, name: str) -> None:
         """Take in a module under `name` (tests, notebooks); PluginError when the name is taken."""
         source = Source(name, module.__name__, "this process", "0")
-        self._sources.setdefault(name, []).append(source)
-        self.source(name)
+        _only([*self._sources.get(name, []), source])
         self._modules[name] = _checked(module, source)
+        self._sources[name] = [source]
 
     def names(self) -> list[str]:
         return sorted(self._sources)
@@ -84,13 +84,7 @@ class Plugins:
         if not found:
             near = _nearest(name, self.names()) or " `prunekit plugins` lists them."
             raise PluginError(f"no plugin is named {name!r}.{near}")
-        if len(found) > 1:
-            first, second = found[:2]
-            raise PluginError(
-                f"two plugins are named {name!r}: {first} and {second}. "
-                "Uninstall one, or rename its entry point."
-            )
-        return found[0]
+        return _only(found)
 
     def load(self, name: str) -> ModuleType:
         """Import plugin `name` and check its hooks; PluginError with one line when it is broken."""
@@ -196,6 +190,17 @@ class Plugins:
             except PluginError as error:
                 lines.append(str(error))
         return lines
+
+
+def _only(found: Sequence[Source]) -> Source:
+    """The one source of a name; PluginError where there are more."""
+    if len(found) > 1:
+        first, second = found[:2]
+        raise PluginError(
+            f"two plugins are named {first.name!r}: {first} and {second}. "
+            "Uninstall one, or rename its entry point."
+        )
+    return found[0]
 
 
 def _imported(source: Source) -> ModuleType:

@@ -195,6 +195,15 @@ def test_a_module_cannot_take_a_name_twice():
     plugins.add(module_offering(prunekit_scorers=prunekit_scorers), "noise")
     with pytest.raises(PluginError, match="two plugins are named 'noise'"):
         plugins.add(types.ModuleType("another"), "noise")
+    assert plugins.component("scorer", "noise") is Noise
+
+
+def test_a_module_that_is_refused_may_come_again_mended():
+    plugins = Plugins([])
+    with pytest.raises(PluginError, match="implements no prunekit hook"):
+        plugins.add(types.ModuleType("empty"), "noise")
+    plugins.add(module_offering(prunekit_scorers=prunekit_scorers), "noise")
+    assert plugins.component("scorer", "noise") is Noise
 
 
 def test_a_class_that_no_plugin_offers_is_named_by_its_module():
