@@ -141,7 +141,7 @@ def prune(
         min_per_layer = suggested.get("prune.min_per_layer")
     shares = [None] * rounds if density is None else densities_of(density, rounds, schedule)
     pruning, law = Pruning(network), law_of(model, init, seed)
-    with unmasked_on_failure(network):
+    with undone_by_errors(network, acts(reinit)):
         for number, (count, share) in enumerate(zip(counts, shares), start=1):
             chosen = batches_of_round(scorer, given, number, rounds)
             last, rules = number == rounds, rules_of_round(densities, number, rounds, schedule)
@@ -156,11 +156,14 @@ def prune(
 
 
 @contextlib.contextmanager
-def unmasked_on_failure(network: Network) -> Iterator[None]:
-    """Give the model its own weights back when what happens inside raises."""
+def undone_by_errors(network: Network, redraws: bool) -> Iterator[None]:
+    """Give the model its own weights back when what happens inside, redraws or none, raises."""
+    weights = network.weights
+    before = {name: weight.clone() for name, weight in weights.items()} if redraws else weights
     try:
         yield
     except BaseException:
+        network.weights = before
         network.mask(None)
         raise
 

@@ -106,6 +106,8 @@ class Masks(Mapping[str, Tensor]):
                     f"mask {name} has shape {tuple(mask.shape)}, the model has {have}; "
                     "give the model the mask was made for"
                 )
+        for name, mask in self.items():
+            parameter = parameters[name]
             state = optimizer.state.get(parameter, {}) if optimizer else {}
             for tensor in (parameter, *state.values()):
                 if isinstance(tensor, Tensor) and tensor.shape == mask.shape:

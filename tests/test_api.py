@@ -249,6 +249,15 @@ def test_a_pruning_that_fails_leaves_the_model_unmasked() -> None:
         prunekit.prune(model, "snip", density=0.2, batches=torch.ones(3, 6))
 
 
+def test_a_pruning_that_fails_takes_its_redraws_back() -> None:
+    model, batch = net(), torch.ones(1, 6)
+    before = copy.deepcopy(model.state_dict())
+    batches = [batch, batch, torch.full_like(batch, torch.nan)]
+    with pytest.raises(NumericalError):
+        prunekit.prune(model, "synflow", "topk", "iterand", density=0.2, rounds=3, batches=batches)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
 def test_in_rounds_synflow_keeps_every_layer_alive_and_in_one_round_it_is_as_published() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(

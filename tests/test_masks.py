@@ -153,8 +153,11 @@ def test_three_lines_put_masks_into_any_training_loop(make: Any) -> None:
     ],
 )
 def test_masks_of_another_model_are_refused(name: str, mask: torch.Tensor, have: str) -> None:
+    model = tiny_model()
+    before = copy.deepcopy(model.state_dict())
     with pytest.raises(SpecError, match=f"mask {name} has shape {have}; give the model"):
-        Masks({name: mask}).apply(tiny_model())
+        Masks({"1.weight": torch.zeros(1, 3).bool(), name: mask}).apply(model)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 def test_a_masked_model_is_a_plain_model() -> None:
