@@ -38,8 +38,6 @@ def bernoulli_positions(among: Tensor, rate: float, rng: torch.Generator, name: 
     """
     if among.dtype != torch.bool:
         raise SpecError(f"among must be bool: {among.dtype}; use `~mask`")
-    if not 0 <= rate <= 1:
-        raise SpecError(f"rate must lie in [0, 1]: {rate}")
     flat, seed = among.reshape(-1), rng.initial_seed()
     if rate in (0, 1):
         return flat.nonzero()[:, 0] if rate else flat.new_empty(0, dtype=torch.int64)
@@ -48,8 +46,10 @@ def bernoulli_positions(among: Tensor, rate: float, rng: torch.Generator, name: 
 
 
 def thresholds(rate: float) -> tuple[int, int]:
-    """(t, F) of the formula: t in [0, 256], F in [0, 2^32)."""
-    scaled = Fraction(min(max(rate, 0.0), 1.0)) * 256
+    """(t, F) of the formula: t in [0, 256], F in [0, 2^32); SpecError for a rate outside [0, 1]."""
+    if not 0 <= rate <= 1:
+        raise SpecError(f"rate must lie in [0, 1]: {rate}")
+    scaled = Fraction(rate) * 256
     return int(scaled), int(scaled % 1 * 2**32)
 
 

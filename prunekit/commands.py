@@ -225,7 +225,6 @@ def show_plugin(given: argparse.Namespace) -> int:
 def new_plugin(given: argparse.Namespace) -> int:
     from prunekit import template
 
-    folder = Path(given.out or f"prunekit-{given.name}")
-    template.write(given.name, folder)
+    folder = template.write(given.name, given.out)
     print(f"wrote {folder}; install it with `pip install -e {folder}`")
     return 0

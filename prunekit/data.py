@@ -255,9 +255,8 @@ class Batches:
             yield batch.to(self.device, non_blocking=True)
 
     def _random(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for number in range(start, len(self)):
+        for number, count in enumerate(self._sizes[start:], start):
             rng = self._rng("images", epoch, number)
-            count = self._sizes[number]
             images = RANDOM_IMAGES[self.source]((count, *self.data.input_shape), rng)
             labels = torch.randint(self.data.classes, (count,), generator=rng)
             yield send(images, self.device), send(labels, self.device)

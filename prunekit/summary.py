@@ -113,7 +113,7 @@ def has_batch_norm(model: nn.Module) -> bool:
 def recalibrate(job: Job) -> None:
     """Recompute batch-norm statistics from `train.bn_recalibrate` training batches."""
     wanted = job.spec.train.bn_recalibrate
-    if wanted and has_batch_norm(job.built.model):
+    if wanted:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(fold(job.spec.seed, "recalibrate"))  # dropout is on
             batches = training_batches(job, "recalibrate", "real")

@@ -6,6 +6,7 @@ their momentum are exactly zero after every step.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
@@ -243,11 +244,5 @@ def shares_of(labels: list[Tensor]) -> list[float | Tensor]:
 
 def _groups(pairs: Pairs, size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Lists of `size` batches; the last may be shorter."""
-    group: list[tuple[Tensor, Tensor]] = []
-    for pair in pairs:
-        group.append(pair)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
+    while group := list(itertools.islice(pairs, size)):
         yield group
