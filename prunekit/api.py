@@ -18,13 +18,13 @@ from prunekit.masks import Masks
 from prunekit.network import Network, refuse_hollow
 from prunekit.plugins import Plugins
 from prunekit.ranks import unwrapped
-from prunekit.resolve import PERIOD, acts, allocates, filled, learns, reads
+from prunekit.resolve import PERIOD, acts, allocates, filled, learns, reads, refuse_idle
 from prunekit.rounds import Method, Pruning, describe, prune_round, redraw_pruned
 from prunekit.sampling import Allocation
 from prunekit.schedule import densities as densities_of
 from prunekit.schedule import kept_counts, rules_of_round
 from prunekit.scoring import compute_scores
-from prunekit.spec import COMPONENTS
+from prunekit.spec import COMPONENTS, Prune, Spec
 from prunekit.structure import component_from
 
 
@@ -121,7 +121,7 @@ def prune(
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
-    refuse_idle_allocation(sampler, allocation or densities or min_per_layer)
+    refuse_idle_prune(Prune(density, allocation, tuple(densities), min_per_layer), sampler)
     if not acts(reinit) and not getattr(init, "as_built", False):
         raise SpecError(
             "init is the law that reinit redraws from, and reinit does not act; the model's own "
@@ -168,9 +168,10 @@ def undone_by_errors(network: Network, redraws: bool) -> Iterator[None]:
         raise
 
 
-def refuse_idle_allocation(sampler: Any, allocating: Any) -> None:
-    if allocating and not allocates(sampler):
-        raise SpecError("this sampler takes no allocation, densities or min_per_layer")
+def refuse_idle_prune(options: Prune, sampler: Any) -> None:
+    """SpecError for an option that cannot act with this sampler."""
+    given = Spec(sampler=sampler, prune=options)
+    refuse_idle(given, given, "prune.")
 
 
 def without_period(reinit: Any) -> Any:
@@ -202,9 +203,7 @@ def counts_of_rounds(
         raise SpecError("give density, the share of weights kept, or kept, a count: one of them")
     if not isinstance(rounds, int) or rounds < 1:
         raise SpecError(f"rounds must be an int >= 1: {rounds!r}")
-    if kept is None:
-        if not isinstance(density, int | float) or not 0 < density <= 1:
-            raise SpecError(f"density must lie in (0, 1], the share of weights kept: {density!r}")
+    if density is not None:
         counts = kept_counts(total, density, rounds, schedule)
     elif isinstance(kept, int):
         shares = kept_counts(total, min(max(kept, 1) / total, 1.0), rounds, schedule)

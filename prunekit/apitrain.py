@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from prunekit.accuracy import evaluate
-from prunekit.api import components_of, refuse_idle_allocation
+from prunekit.api import components_of, refuse_idle_prune
 from prunekit.build import first_values, law_of
 from prunekit.data import Data
 from prunekit.datacheck import Tried
@@ -33,8 +33,8 @@ from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, undistr
 from prunekit.resolve import acts, check_some_kept, filled, learns, refuse_idle
 from prunekit.rounds import describe
 from prunekit.sampling import Allocation, Budget
-from prunekit.spec import Spec, Train
-from prunekit.structure import component_from
+from prunekit.spec import Prune, Spec, Train
+from prunekit.structure import component_from, default_name
 from prunekit.training import Owner, Training, move
 
 History = list[dict[str, float]]
@@ -98,27 +98,31 @@ def learn(
     is interrupted, the model holds its weights unpruned, redrawn ones as they were by then.
     Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
     """
-    scorer = component_from("scorer", scorer, Plugins())
+    plugins = Plugins()
+    scorer = component_from("scorer", scorer, plugins)
     if not learns(scorer):
         raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
-    sampler = sampler or getattr(scorer, "suggests", {}).get("sampler", "topk")
+    sampler = sampler or default_name("sampler", scorer, plugins)
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
-    refuse_idle_allocation(sampler, allocation or densities)
-    share = suggested.get("prune.density") if density is None else density
-    if not isinstance(share, float | int) or not 0 < share < 1:
-        raise SpecError(f"density must lie in (0, 1), the share of weights kept: {share!r}")
+    given = Prune(density, allocation, tuple(densities))
+    refuse_idle_prune(given, sampler)
+    prune = filled(given, "prune", suggested)
+    if prune.density == 1:
+        raise SpecError(
+            "density must lie in (0, 1), the share of weights kept: at 1 none is learned"
+        )
     if not isinstance(epochs, int) or epochs < 1:
         raise SpecError(f"epochs must be an int >= 1, or no mask is learned: {epochs!r}")
     settings, place = _prepared(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
     network = Network.of(inner, include, exclude)
     needed = awaited(model, network.effective)
-    allocation = allocation or suggested.get("prune.allocation", "global")
-    check_some_kept(share, network.total)
+    check_some_kept(prune.density, network.total)
     check_weights(network, init, seed, acts(reinit))
-    budget = Budget(round(share * network.total), allocation, densities, density=share)
+    kept = round(prune.density * network.total)
+    budget = Budget(kept, prune.allocation, prune.densities, density=prune.density)
     with flags_restored(inner):
         law = law_of(inner, init, seed)
         owner = LearnedScores(network, scorer, sampler, budget, reinit, law, seed)

@@ -24,9 +24,7 @@ def densities(density: float, rounds: int, schedule: str = "exponential") -> lis
         raise SpecError(f"density must lie in (0, 1], the share of weights kept: {density!r}")
     if rounds < 1:
         raise SpecError(f"rounds must be >= 1: {rounds!r}")
-    if schedule not in SCHEDULES:
-        raise SpecError(f"no schedule is named {schedule!r}; choose from {', '.join(SCHEDULES)}")
-    after = SCHEDULES[schedule]
+    after = named(schedule)
     return [*(after(density, i / rounds) for i in range(1, rounds)), density]
 
 
@@ -36,7 +34,15 @@ def rules_of_round(
     """Rules "pattern=density" in round `round_` (from 1): each density falls by the schedule."""
     if round_ == rounds:
         return list(rules)
-    return scheduled(rules, lambda density: SCHEDULES[schedule](density, round_ / rounds))
+    after = named(schedule)
+    return scheduled(rules, lambda density: after(density, round_ / rounds))
+
+
+def named(schedule: str) -> Callable[[float, float], float]:
+    """The schedule of that name; SpecError where there is none."""
+    if schedule not in SCHEDULES:
+        raise SpecError(f"no schedule is named {schedule!r}; choose from {', '.join(SCHEDULES)}")
+    return SCHEDULES[schedule]
 
 
 def kept_counts(

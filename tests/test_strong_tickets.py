@@ -189,8 +189,9 @@ def test_learn_reports_redraws_from_the_law_it_was_given() -> None:
     [
         ({"scorer": "snip"}, "measures scores; use prunekit.prune"),
         ({"density": 1}, r"density must lie in \(0, 1\)"),
-        ({"density": 0}, r"density must lie in \(0, 1\)"),
-        ({"density": float("nan")}, r"density must lie in \(0, 1\)"),
+        ({"density": 0}, r"density must lie in \(0, 1\]"),
+        ({"density": float("nan")}, r"density must lie in \(0, 1\]"),
+        ({"density": "0.5"}, "density must be float: '0.5'"),
         ({"exclude": ["*"]}, "no maskable weight is left"),
         ({"include": ["shift"]}, "shift has shape"),
         ({"sampler": {"name": "sketch", "form": "global"}, "allocation": "erk"}, "takes no alloc"),
