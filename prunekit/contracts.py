@@ -7,7 +7,7 @@ A component may also state class attributes; where it does not, the default stan
 
 | attribute   | on            | default     | meaning                                              |
 |-------------|---------------|-------------|------------------------------------------------------|
-| `suggests`  | any           | `{}`        | dotted keys -> values for what is left open
+| `suggests`  | any           | `{}`        | dotted keys -> values for what is left open          |
 | `reads`     | scorer        | `"batches"` | `"batches"`, `"one batch"` (a round), or `"nothing"` |
 | `revives`   | scorer        | `False`     | pruned weights compete again in every round          |
 | `allocates` | sampler       | `True`      | whether `prune.allocation` acts                      |
@@ -17,7 +17,7 @@ A component may also state class attributes; where it does not, the default stan
 | `acts`      | reinitializer | `True`      | False: leaves every weight alone                     |
 | `as_built`  | init          | `False`     | True: keeps the values the architecture drew         |
 | `pretrained`| architecture  | `False`     | True: weights come trained, nothing is redrawn       |
-| `takes`     | architecture  | `"images"`  | `"tokens"`: integers (batch, length), 0-padded |
+| `takes`     | architecture  | `"images"`  | `"tokens"`: integers (batch, length), 0-padded       |
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def _words_at(address: Address, elements: Integers, draw: int | Integers) -> Int
 
 
 def _device_words(count: int, address: Address, draw: int, device: torch.device) -> Tensor:
-    """The words of elements 0 ... count - 1 beside the CPU: one kernel, or torch where none is."""
+    """The words of elements 0 ... count - 1 on any device but the CPU: by a kernel, or by torch."""
     from prunekit import philox_triton  # importing Triton takes long, and few need it
 
     out = torch.empty(count, dtype=torch.int32, device=device)

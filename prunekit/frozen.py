@@ -15,7 +15,7 @@ from torch import Tensor
 from prunekit.network import put
 from prunekit.tables import Table
 
-Scores = Mapping[str, Tensor]
+Tensors = Mapping[str, Tensor]
 Thresholds = Mapping[str, float | Tensor]
 
 CHUNK = 1 << 18  # weights that are floats at a time
@@ -35,8 +35,8 @@ class Frozen(Mapping[str, Tensor]):
     tables: tuple[Table, Table] = attrs.field(factory=lambda: (Table(), Table()), repr=False)
 
     @classmethod
-    def of(cls, weights: Mapping[str, Tensor]) -> Frozen:
-        """The signs of `weights`; themselves unless each tensor has one size and is float32."""
+    def of(cls, weights: Tensors) -> Frozen:
+        """`weights` as signs where every tensor is float32 and has one size, else as they are."""
         sizes = {name: size_of(weight) for name, weight in weights.items()}
         known = {name: size for name, size in sizes.items() if size is not None}
         if len(known) < len(sizes):
@@ -89,7 +89,7 @@ class Frozen(Mapping[str, Tensor]):
         for signs, *parts in zip(*flat):
             yield floats[: len(signs)].copy_(signs).mul_(size), *parts
 
-    def write_all(self, ranked: Scores, thresholds: Thresholds, outs: Scores) -> None:
+    def write_all(self, ranked: Tensors, thresholds: Thresholds, outs: Tensors) -> None:
         """`write` each of `outs`: by one kernel for all where there is one for them."""
         if any(out.is_cuda for out in outs.values()):
             from prunekit import layers_triton  # importing Triton takes long, and few need it
@@ -104,7 +104,7 @@ class Frozen(Mapping[str, Tensor]):
         for name, out in outs.items():
             self.write(name, ranked[name], thresholds[name], out)
 
-    def multiply_all(self, gradients: Scores) -> None:
+    def multiply_all(self, gradients: Tensors) -> None:
         """`multiply` each of `gradients`; see `write_all`."""
         if any(gradient.is_cuda for gradient in gradients.values()):
             from prunekit import layers_triton

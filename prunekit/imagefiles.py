@@ -37,8 +37,8 @@ def class_files(folder: Path, inside: str = "") -> dict[str, list[Path]]:
     """The files below each class folder of `folder`, classes and files in sorted order.
 
     `inside` names a folder of the class folder to look in. Names that begin with a dot are left
-    out. Raises DataError when the folder is missing or has
-    no class folder, or when a class folder has no file.
+    out. Raises DataError when the folder is missing or has no class folder, or when a class folder
+    has no file.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; it should hold one folder of images per class")

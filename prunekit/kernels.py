@@ -16,6 +16,6 @@ __all__ = ["compiled", "tl", "triton"]
 def compiled(function: Any, *plain: str) -> Any:
     """A kernel or a part of one; None without Triton.
 
-    plain: arguments of which each value would be a kernel of its own else.
+    plain: arguments for whose values Triton shall not compile a kernel each.
     """
     return None if triton is None else triton.jit(function, do_not_specialize=list(plain))

@@ -35,7 +35,7 @@ class LearnedScores:
     draws: int32, the event in which each weight was last redrawn; 0 = never.
     warm: what a sampler remembers from step to step; it decides no bit. frozen: the weights while
     scores are learned, one byte each where a sign is all there is to know. bystanders: parameters
-    that get gradients and are not trained. counted: redraws so far, int64 (1,), beside the scores.
+    that get gradients and are not trained. counted: redraws so far, int64 (1,), with the scores.
     at_once: what the kernel that redraws knows. plain: the scores as plain tensors.
     as_is: whether they are ranked as they are.
     """

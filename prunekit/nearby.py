@@ -1,7 +1,7 @@
 """The k-th smallest of scores that change a little from step to step, from where it was before.
 
-The answer is exact whatever is remembered; what is remembered decides only the time taken. Beside
-the CPU nothing needs to be known: the answers are found there, and nothing waits for them.
+The answer is exact whatever is remembered; what is remembered decides only the time taken. On other
+devices than the CPU nothing is remembered: the answers stay there, and nothing waits for them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def kth_smallest_each(
 
     scores: floating-point, of any shape, none empty, infinities included, no NaN. warm: an empty
     dict at first, the same one in the next call; it decides the time taken only. A number for
-    scores on the CPU; beside it a tensor of one number on their device, which the next call with
+    scores on the CPU; on any other device a tensor of one number there, which the next call with
     the same `warm` may overwrite.
     """
     values = list(scores.values())

@@ -275,7 +275,7 @@ SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
 )
 
 
-def refuse_idle(given: Spec, filled: Spec, sections: str = "") -> None:
+def refuse_idle(given: Spec, whole: Spec, sections: str = "") -> None:
     """SpecError for the first option the user gave that cannot act; keys begin with `sections`."""
     for key, idle, why in IDLE:
         if not key.startswith(sections) or not has(given, key):
@@ -283,12 +283,12 @@ def refuse_idle(given: Spec, filled: Spec, sections: str = "") -> None:
         section, name = key.split(".")
         value = getattr(getattr(given, section), name)
         default = getattr(attrs.fields(type(getattr(given, section))), name).default
-        if value != default and idle(filled):
+        if value != default and idle(whole):
             raise SpecError(f"{key} = {value!r} cannot act: {why}")
 
 
-def refuse_senseless(filled: Spec) -> None:
+def refuse_senseless(whole: Spec) -> None:
     """SpecError for the first combination that does not make sense."""
     for senseless, why in SENSELESS:
-        if senseless(filled):
+        if senseless(whole):
             raise SpecError(why)

@@ -37,7 +37,7 @@ import math
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 import torch
@@ -53,15 +53,15 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class SynFlow:
     """Score a weight by the sum of all absolute paths from input to output that use it."""
 
+    reads: ClassVar[str] = "one batch"
+    own_copy: ClassVar[bool] = True
+    suggests: ClassVar[Mapping[str, object]] = {"rounds.count": 100, "prune.min_per_layer": 1}
+
     input: Literal["ones", "chi"] = prunekit.option("ones", help="what the network is fed")
     chi_n: int = prunekit.option(128, help="normals per chi entry", validator=at_least(1))
     dtype: Literal["float64", "float32"] = prunekit.option(
         "float64", help="precision; float32 overflows on deep networks"
     )
-
-    reads = "one batch"
-    own_copy = True
-    suggests = {"rounds.count": 100, "prune.min_per_layer": 1}  # noqa: RUF012
 
     def __attrs_post_init__(self) -> None:
         if self.input == "ones" and self.chi_n != 128:

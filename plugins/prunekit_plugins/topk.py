@@ -54,8 +54,8 @@ class TopK:
     ) -> dict[str, float | Tensor] | None:
         """The smallest score kept in each layer, for kth with a density for each; else None.
 
-        warm: where the thresholds were in the step before; it decides the time only. Beside the
-        CPU a threshold is a tensor there, so that no step waits for the device.
+        warm: where the thresholds were in the step before; it decides the time only. On a GPU a
+        threshold is a tensor there, so that no step waits for the device.
         """
         if self.rule != "kth" or not budget.uniform or budget.competing is not None:
             return None
