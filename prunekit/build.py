@@ -257,6 +257,8 @@ def law_of(model: nn.Module, init: Any, seed: int = 0) -> InitLaw:
 class NoLaw:
     """The law of weights that come trained: there is none, SpecError."""
 
+    number: int = 0
+
     def numbered(self, number: int) -> NoLaw:
         return self
 

@@ -162,6 +162,10 @@ class Observer(Protocol):
 class Law(Protocol):
     """Each layer's own init distribution, for one draw."""
 
+    @property
+    def number(self) -> int:
+        """Which draw it is: 0 = the initial weights, e >= 1 = the e-th redraw."""
+
     def __call__(self, name: str, rng: torch.Generator, elements: Tensor | None = None) -> Tensor:
         """Fresh values of the parameter `name`, on its device and of its dtype.
 
@@ -170,7 +174,7 @@ class Law(Protocol):
         """
 
     def numbered(self, number: int) -> Law:
-        """The law of draw `number`: 0 = the initial weights, e >= 1 = the e-th redraw."""
+        """The law of another draw."""
 
 
 @attrs.frozen(eq=False)

@@ -42,8 +42,9 @@ class Masks(Mapping[str, Tensor]):
         if not isinstance(masks, Mapping):
             raise SpecError(f"masks map parameter names to bool tensors: {type(masks).__name__}")
         for name, mask in masks.items():
-            if mask.dtype != torch.bool:
-                raise SpecError(f"the mask of {name} must be bool: {mask.dtype}; use `scores > t`")
+            if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+                given = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+                raise SpecError(f"the mask of {name} must be a bool tensor: {given}; use `s > t`")
         self._masks = dict(masks)
 
     def __getitem__(self, name: str) -> Tensor:

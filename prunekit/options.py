@@ -22,10 +22,13 @@ def option(
 ) -> Any:
     """One option of a component or of a spec section; `default` is the paper's value.
 
-    path: it names a file or folder; a run stores it absolute, so that it resumes from anywhere.
+    A list is taken for a tuple. path: it names a file or folder; a run stores it absolute, so that
+    it resumes from anywhere.
     """
     metadata = {"help": help, "path": path}
-    return attrs.field(default=default, validator=_checked(validator), metadata=metadata)
+    return attrs.field(
+        default=default, converter=_listed, validator=_checked(validator), metadata=metadata
+    )
 
 
 def left_open(fallback: Any, *, help: str, validator: Validator | None = None) -> Any:
@@ -35,9 +38,14 @@ def left_open(fallback: Any, *, help: str, validator: Validator | None = None) -
     """
     return attrs.field(
         default=None,
+        converter=_listed,
         validator=attrs.validators.optional(_checked(validator) or []),
         metadata={"help": help, "fallback": fallback},
     )
+
+
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def at_least(bound: float) -> Validator:

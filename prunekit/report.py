@@ -168,6 +168,8 @@ def spelled(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
+        if any(isinstance(part, float) for part in value):
+            return ", ".join(map(spelled, value))
         return "×".join(map(str, value)) or "-"
     return str(value)
 

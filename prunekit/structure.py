@@ -77,7 +77,12 @@ def default_name(kind: str, scorer: Any, plugins: Plugins) -> str:
 
 
 def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
-    """A component from its name, from a table with `name` and options, or as it is."""
+    """A component from its name, from a table with `name` and options, or as it is.
+
+    None is the kind's default, where it has one whatever the others are.
+    """
+    if value is None:
+        value = getattr(attrs.fields(Spec), kind).default
     if isinstance(value, str):
         value = {"name": value}
     if isinstance(value, type):

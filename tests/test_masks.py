@@ -55,7 +55,9 @@ def test_masks_are_a_mapping() -> None:
 
 
 def test_a_mask_that_is_not_bool_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"the mask of a must be bool: torch.float32"):
+    with pytest.raises(SpecError, match=r"mask of a must be a bool tensor: list; use `s > t`"):
+        Masks({"a": [True, False]})
+    with pytest.raises(SpecError, match=r"the mask of a must be a bool tensor: torch.float32"):
         Masks({"a": torch.ones(2)})
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from prunekit.archfile import FileArchitecture
 from prunekit.errors import PluginError, SpecError
 from prunekit.plugins import Plugins
+from prunekit.resolve import resolve
 from prunekit.spec import Prune, Rounds, Spec, Train
 from prunekit.structure import load_spec, structure, to_toml, unstructure
 
@@ -135,3 +136,10 @@ def test_every_component_with_options_survives_toml(plugins, tmp_path):
 def test_a_whole_number_where_a_fraction_is_expected_is_taken(plugins):
     spec = structure({"prune": {"density": 1}, "train": {"warmup": 2}}, plugins)
     assert (spec.prune.density, spec.train.warmup) == (1, 2.0)
+
+
+def test_none_is_the_default_of_a_kind_and_a_list_is_a_tuple(plugins):
+    given = resolve(Spec(reinit=None, init=None, arch=None, observers=[]), plugins)
+    assert given == resolve(Spec(observers=()), plugins)
+    assert Train(milestones=[0.5, 0.7]).milestones == (0.5, 0.7)
+    assert Prune(include=["a.*"]).include == ("a.*",)
