@@ -6,7 +6,7 @@ import argparse
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -14,8 +14,12 @@ from prunekit import flags, listing, papers
 from prunekit.errors import SpecError
 from prunekit.options import parse
 from prunekit.plugins import Plugins
-from prunekit.spec import COMPONENTS, Spec
-from prunekit.structure import structure
+from prunekit.resolve import located, resolve
+from prunekit.spec import COMPONENTS, Spec, read_toml
+from prunekit.structure import structure, unstructure
+
+if TYPE_CHECKING:
+    from prunekit.runfolder import RunFolder
 
 EXPORTS: Mapping[str, str] = {
     "state-dict": "to_state_dict",
@@ -77,39 +81,55 @@ def dry_run(spec: Spec, seeds: int, out: str | None, available: Plugins) -> int:
     from prunekit import report, runs
     from prunekit.runfolder import RunFolder
 
-    for folder in seed_folders(spec.seed, seeds, out).values():
-        if folder is not None:
+    for folder in seed_folders(spec, seeds, out, available).values():
+        if folder is not None and seeds == 1:
             RunFolder(Path(folder)).require_empty()
     report.print_plan(runs.plan(spec, plugins=available))
     return 0
 
 
 def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> int:
-    """Run `seeds` seeds from spec.seed on, in out/seed-<seed> where there are several."""
+    """Run `seeds` seeds from spec.seed on, in out/seed-<seed> where there are several.
+
+    Of several, those that are begun go on, and those that are done are left as they are.
+    """
     from prunekit import report, runs
 
     results = []
-    for seed, folder in seed_folders(spec.seed, seeds, out).items():
-        results.append(runs.run(attrs.evolve(spec, seed=seed), folder, plugins=available))
+    for seed, folder in seed_folders(spec, seeds, out, available).items():
+        if seeds > 1 and folder is not None and (Path(folder) / "spec.toml").is_file():
+            results.append(runs.resume(folder, plugins=available))
+        else:
+            results.append(runs.run(attrs.evolve(spec, seed=seed), folder, plugins=available))
         report.show(results[-1].folder)
     if seeds > 1:
         report.print_lines(seed_lines([result.summary for result in results]))
     return 0
 
 
-def seed_folders(first: int, seeds: int, out: str | None) -> dict[int, str | None]:
+def seed_folders(
+    spec: Spec, seeds: int, out: str | None, available: Plugins
+) -> dict[int, str | None]:
     """The run folder of each seed; several are refused before the first run if one is taken."""
     from prunekit.runfolder import RunFolder
 
-    wanted = range(first, first + seeds)
+    wanted = range(spec.seed, spec.seed + seeds)
     if out is None or seeds == 1:
         return dict.fromkeys(wanted, out)
     if RunFolder(Path(out)).holds_run():
         raise SpecError(f"{out} holds a run, and --seeds makes several; choose another --out")
     folders = {seed: str(Path(out) / f"seed-{seed}") for seed in wanted}
-    for folder in folders.values():
-        RunFolder(Path(folder)).require_empty()
+    for seed, folder in folders.items():
+        require_own(RunFolder(Path(folder)), attrs.evolve(spec, seed=seed), available)
     return dict(folders)
+
+
+def require_own(folder: RunFolder, spec: Spec, available: Plugins) -> None:
+    """SpecError unless the folder is empty, or holds a run of this very spec."""
+    if not folder.holds_run():
+        folder.require_empty()
+    elif read_toml(folder.spec) != unstructure(located(resolve(spec, available)), available):
+        raise SpecError(f"{folder.path} holds a run of another spec; choose another --out")
 
 
 def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:

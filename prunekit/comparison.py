@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +18,17 @@ if TYPE_CHECKING:
 
 
 def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> None:
-    """Print runs side by side, with the keys in which their specs differ; overlay their curves."""
+    """Print runs side by side, with the keys in which their specs differ; overlay their curves.
+
+    A folder that `--seeds` made is one row: mean ± sample standard deviation over its runs.
+    """
     if plot is not None:
         from prunekit.runfolder import refuse_kept  # comes with torch, as writing the plot does
 
         refuse_kept(plot)
-    runs = [read_run(folder) for folder in folders]
+    groups = dict(zip(names_of(folders), map(read_group, folders)))
     out = console()
-    head, rows = compared(runs)
+    head, rows = compared(groups)
     if sum(widths_of(head, rows)) <= out.width - 2:
         out.print(make_table("runs", head, rows))
     else:
@@ -31,25 +36,67 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
         for table in turned(head, rows, out.width - 2):
             out.print(table)
     if plot is not None:
-        plot_compare(runs, plot)
+        plot_compare(labelled(groups), plot)
         print_lines([f"plot: {plot}"])
 
 
-def compared(runs: Sequence[Run]) -> tuple[list[str], list[list[Any]]]:
-    """Heads and one row a run: its name, what differs in the specs, then what came out."""
-    specs = [flat({k: v for k, v in run.spec.items() if k != "published"}) for run in runs]
+def names_of(folders: Sequence[str | Path]) -> list[str]:
+    """The last part of each path; where two are the same, all that differs."""
+    paths = [Path(folder).resolve() for folder in folders]
+    names = [path.name or str(path) for path in paths]
+    if len({*names}) == len({*paths}):
+        return names
+    common = Path(os.path.commonpath([path.parent for path in paths]))
+    return [str(path.relative_to(common)) for path in paths]
+
+
+def read_group(folder: str | Path) -> list[Run]:
+    """The run in a folder, or those of the seeds in it."""
+    seeds = sorted(Path(folder).glob("seed-*/spec.toml"))
+    if seeds and not (Path(folder) / "spec.toml").is_file():
+        return [read_run(spec.parent) for spec in seeds]
+    return [read_run(folder)]
+
+
+def labelled(groups: Mapping[str, Sequence[Run]]) -> dict[str, Run]:
+    """Every run by a name of its own."""
+    return {
+        name if len(runs) == 1 else f"{name}/{run.folder.name}": run
+        for name, runs in groups.items()
+        for run in runs
+    }
+
+
+def over_seeds(runs: Sequence[Run], key: str) -> Any:
+    """A number of the summaries: itself, or mean ± sample standard deviation of several."""
+    if len(runs) == 1:
+        return runs[0].summary.get(key)
+    values = [run.summary[key] for run in runs if run.summary.get(key) is not None]
+    if len(values) < len(runs):
+        return None
+    return f"{statistics.fmean(values):.4g} ± {statistics.stdev(values):.2g}"
+
+
+def compared(groups: Mapping[str, Sequence[Run]]) -> tuple[list[str], list[list[Any]]]:
+    """Heads and one row for each: its name, what differs in the specs, then what came out."""
+    first = [runs[0] for runs in groups.values()]
+    seeds = [len(runs) for runs in groups.values()]
+    left_out = {"published", "seed"} if max(seeds) > 1 else {"published"}
+    specs = [flat({k: v for k, v in run.spec.items() if k not in left_out}) for run in first]
     keys = list(dict.fromkeys(key for spec in specs for key in spec))
     differing = [key for key in keys if len({repr(spec.get(key)) for spec in specs}) > 1]
     found = ["test.accuracy", "density", "kept", "flops.effective", "seconds"]
-    paper = ["published"] if any(run.published for run in runs) else []
+    paper = ["published"] if any(run.published for run in first) else []
+    several = ["seeds"] if max(seeds) > 1 else []
     rows = [
-        [run.folder.name or str(run.folder)]
+        [name]
         + [spec.get(key) for key in differing]
-        + [run.summary.get(key) for key in found]
-        + [papers.short(run.published) for _ in paper]
-        for run, spec in zip(runs, specs)
+        + [len(runs) for _ in several]
+        + [over_seeds(runs, key) for key in found]
+        + [papers.short(runs[0].published) for _ in paper]
+        for (name, runs), spec in zip(groups.items(), specs)
     ]
-    return ["run", *differing, *found, *paper], rows
+    return ["run", *differing, *several, *found, *paper], rows
 
 
 def turned(head: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> list[Table]:

@@ -69,7 +69,9 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", help="the run folder; runs/<time>-<name> by default"
     )
-    parser.add_argument("--seeds", metavar="N", help="run N seeds, from --seed on: mean ± std")
+    parser.add_argument(
+        "--seeds", metavar="N", help="run N seeds, from --seed on, or go on with them: mean ± std"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
 

@@ -54,12 +54,11 @@ def plot_curves(lines: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     save(made, path)
 
 
-def plot_compare(runs: Sequence[Run], path: str | Path) -> None:
-    """Test accuracy against epochs, and density by layer, of all runs in one PNG."""
+def plot_compare(runs: Mapping[str, Run], path: str | Path) -> None:
+    """Test accuracy against epochs, and density by layer, of all runs by name in one PNG."""
     made = figure(11, 4)
     curves, densities = made.subplots(1, 2)
-    for run in runs:
-        label = run.folder.name or str(run.folder)
+    for label, run in runs.items():
         _curve(curves, run.lines, "test.accuracy", label)
         if run.layers:
             densities.plot([row["density"] for row in run.layers], marker=".", label=label)
