@@ -122,11 +122,7 @@ def prune(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
     refuse_idle_prune(Prune(density, allocation, tuple(densities), min_per_layer), sampler)
-    if not acts(reinit) and not getattr(init, "as_built", False):
-        raise SpecError(
-            "init is the law that reinit redraws from, and reinit does not act; the model's own "
-            "weights are used as they are: leave init out"
-        )
+    refuse_idle_init(init, reinit)
     model = unwrapped(model)
     network = Network.of(model, include, exclude)
     given = as_batches(batches, input_shape, network.device)
@@ -172,6 +168,14 @@ def refuse_idle_prune(options: Prune, sampler: Any) -> None:
     """SpecError for an option that cannot act with this sampler."""
     given = Spec(sampler=sampler, prune=options)
     refuse_idle(given, given, "prune.")
+
+
+def refuse_idle_init(init: Any, reinit: Any) -> None:
+    if not acts(reinit) and not getattr(init, "as_built", False):
+        raise SpecError(
+            "init is the law that reinit redraws from, and reinit does not act; the model's own "
+            "weights are used as they are: leave init out"
+        )
 
 
 def without_period(reinit: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,17 +16,18 @@ from torch.utils.data import DataLoader
 
 from prunekit.accuracy import evaluate
 from prunekit.api import components_of, refuse_idle_prune
-from prunekit.build import first_values, law_of
+from prunekit.build import law_of
 from prunekit.data import Data
 from prunekit.datacheck import Tried
 from prunekit.devices import pick_device
 from prunekit.draws import fold
 from prunekit.errors import SpecError
+from prunekit.learncheck import check_weights, refuse_no_learning, warn_idle_reinit
 from prunekit.learned import LearnedScores
 from prunekit.loaders import check_some, epoch_batches
 from prunekit.masked import MaskedWeights
 from prunekit.masks import Learned, Masks
-from prunekit.network import Layer, Network, refuse_hollow
+from prunekit.network import Network, refuse_hollow
 from prunekit.plugins import Plugins
 from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, undistributed, unwrapped
 from prunekit.resolve import acts, check_some_kept, filled, learns, refuse_idle
@@ -109,12 +109,7 @@ def learn(
     given = Prune(density, allocation, tuple(densities))
     refuse_idle_prune(given, sampler)
     prune = filled(given, "prune", suggested)
-    if prune.density == 1:
-        raise SpecError(
-            "density must lie in (0, 1), the share of weights kept: at 1 none is learned"
-        )
-    if not isinstance(epochs, int) or epochs < 1:
-        raise SpecError(f"epochs must be an int >= 1, or no mask is learned: {epochs!r}")
+    refuse_no_learning(prune.density, epochs)
     settings, place = _prepared(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
     network = Network.of(inner, include, exclude)
@@ -130,43 +125,10 @@ def learn(
         with unpruned_by_errors(owner):
             history = _trained(model, owner, data, test, settings, seed, place)
     if owner.period and not owner.event:
-        warnings.warn(
-            f"nothing was redrawn: the training is shorter than a period of {owner.period} steps; "
-            'give a smaller one, as in component("reinit", "iterand", period=5)',
-            stacklevel=2,
-        )
+        warn_idle_reinit(owner.period)
     masks = Masks(network.masks or {})
     check_alike(model, {"the learned masks": masks.digest()})
     return Learned(masks, history, owner.plain, inner, owner.draws, init, reinit, seed)
-
-
-def check_weights(network: Network, init: Any, seed: int, redraws: bool) -> None:
-    """Say it where the weights are not those that `initialize` draws, or are 0 already.
-
-    Raises SpecError for an init that then could not act.
-    """
-    if not getattr(init, "as_built", False):
-        other = next((n for n, layer in network.layers.items() if moved(layer, init, seed)), None)
-        text = (
-            f"init and seed {seed} draw other weights than {other} has; draw them by "
-            "prunekit.initialize(model, init, seed=seed)"
-        )
-        if other is not None and not redraws:
-            raise SpecError(f"{text}, or leave init out")
-        if other is not None:
-            warnings.warn(f"{text}; as it is, redrawn weights only are of init", stacklevel=3)
-    zeros = sum(w.numel() - int(torch.count_nonzero(w)) for w in network.weights.values())
-    if zeros > network.total / 100:
-        warnings.warn(
-            f"{zeros:,} of {network.total:,} weights are 0, as another learn or prune leaves them, "
-            "and no mask gives them a value; prunekit.initialize(model, init) draws them anew",
-            stacklevel=3,
-        )
-
-
-def moved(layer: Layer, init: Any, seed: int) -> bool:
-    """Whether a layer's weights are others than the first that `init` draws."""
-    return not torch.equal(layer.parameter, first_values(layer, init, seed).to(layer.parameter))
 
 
 @contextmanager

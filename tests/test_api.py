@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from functools import partial
 
 import attrs
@@ -15,7 +14,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import prunekit
 from prunekit import Masks, NumericalError, PrunekitError, SpecError
-from prunekit.draws import words
 
 
 def net() -> nn.Module:
@@ -289,43 +287,3 @@ def test_a_period_cannot_act_between_rounds():
     reinit = prunekit.component("reinit", "iterand", period=5)
     with pytest.raises(SpecError, match=r"reinit\.period = 5 cannot act: inside training a fixed"):
         prunekit.prune(nn.Linear(4, 2), "magnitude", reinit=reinit, density=0.5, rounds=2)
-
-
-def test_initialize_draws_every_weight_by_its_seed_name_and_number() -> None:
-    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8))
-    nn.init.zeros_(model[1].weight)
-    bias = model[0].bias.clone()
-    prunekit.initialize(model, "signed-constant", seed=7)
-    minus = words(7, "init", "0.weight", 48) < 0
-    expected = torch.where(minus, -1.0, 1.0).view(8, 6) * np.float32(math.sqrt(2 / 6))
-    assert torch.equal(model[0].weight, expected)
-    assert torch.equal(model[0].bias, bias)
-    assert (model[1].weight == 1).all()  # zero gains would silence the network
-
-
-def test_initialize_gives_the_weights_of_a_run(tmp_path) -> None:
-    spec = prunekit.Spec(
-        arch="mlp",
-        init="kaiming-uniform",
-        scorer="edge-popup",
-        train=prunekit.Train(epochs=1),
-        observers=(),
-        seed=5,
-    )
-    trained, masks, _ = prunekit.load(prunekit.run(spec, tmp_path / "run").folder)
-    model = prunekit.component("arch", "mlp").build((1, 8, 8), 10)
-    prunekit.initialize(model, "kaiming-uniform", seed=5)
-    for name, mask in masks.items():
-        assert torch.equal(model.get_parameter(name)[mask], trained.get_parameter(name)[mask])
-
-
-def test_initialize_refuses_what_has_no_weights_to_draw() -> None:
-    with torch.device("meta"):
-        hollow = net()
-    for model, init, message in (
-        (hollow, "uniform", "meta"),
-        ("resnet18", "uniform", "model must be an nn.Module: str"),
-        (net(), "unifrom", "Did you mean 'uniform'"),
-    ):
-        with pytest.raises(PrunekitError, match=message):
-            prunekit.initialize(model, init)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from prunekit_plugins.uniform import Uniform
 from torch import Tensor, nn
 
 from prunekit import draws
-from prunekit.archfile import FileArchitecture
 from prunekit.build import build_model, check_output, law_of, load_weights, redraw_zeros
 from prunekit.data import Data, Split
 from prunekit.draws import generator
@@ -260,46 +258,6 @@ def test_checking_the_output_leaves_modes_and_buffers_alone() -> None:
     check_output(model, torch.zeros(2, 1, 4, 4), 3)
     assert [module.training for module in model] == [True, False, True, True]
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-
-
-def test_your_own_file_is_an_architecture(tmp_path: Path) -> None:
-    path = tmp_path / "net.py"
-    path.write_text(
-        "from torch import nn\n"
-        "def build(input_shape, classes):\n"
-        "    return nn.Sequential(nn.Flatten(), nn.Linear(16, classes))\n"
-    )
-    arch = FileArchitecture(source=f"{path}:build")
-    built = build_model(attrs.evolve(SPEC, arch=arch), IMAGES)
-    assert list(maskable_layers(built.model)) == ["1.weight"]
-
-
-@pytest.mark.parametrize(
-    ("head", "fits"),
-    [("", True), ("classes, width=2", True), ("**given", True), ("shape, classes", False)],
-)
-def test_a_function_is_called_by_the_names_it_has(head: str, fits: bool, tmp_path: Path) -> None:
-    path = tmp_path / "net.py"
-    path.write_text(f"from torch import nn\ndef build({head}): return nn.Linear(16, 3)\n")
-    arch = FileArchitecture(source=f"{path}:build")
-    if fits:
-        assert isinstance(arch.build((16,), 3), nn.Linear)
-    else:
-        with pytest.raises(SpecError, match=r"with input_shape and classes, by these .*: 'shape'"):
-            arch.build((16,), 3)
-
-
-def test_your_file_may_import_its_neighbours(tmp_path: Path) -> None:
-    (tmp_path / "beside_it_29.py").write_text("WIDTH = 3\n")
-    path = tmp_path / "net.py"
-    path.write_text(
-        "from torch import nn\n"
-        "from beside_it_29 import WIDTH\n"
-        "def build(**given): return nn.Linear(given['classes'], WIDTH)\n"
-    )
-    before = list(sys.path)
-    assert FileArchitecture(source=f"{path}:build").build((16,), 7).weight.shape == (3, 7)
-    assert sys.path == before
 
 
 @attrs.frozen
