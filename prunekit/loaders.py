@@ -66,7 +66,8 @@ def epoch_batches(
         raise SpecError(f"data must have an example, and this {type(data).__name__} is empty")
     if not indexed:
         raise SpecError(
-            f"data must be a Dataset of (input, label), a DataLoader or Data: {type(data).__name__}"
+            "data must be a Dataset of (input, label) that has a length, a DataLoader, or what the "
+            f"`load` of a dataset component gives: {type(data).__name__}"
         )
     if not isinstance(data[0], tuple | list) or len(data[0]) != 2:
         raise SpecError(f"an example must be a pair (input, label): {type(data[0]).__name__}")

@@ -267,7 +267,10 @@ def imported_class(path: str) -> type:
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise PluginError(f"no class at {path!r}: {error}; give a plugin's name") from None
+        raise PluginError(
+            f"no class at {path!r}: {error}; give a plugin's name, or let PYTHONPATH name the "
+            "folder of that module"
+        ) from None
     if not isinstance(cls, type):
         raise PluginError(f"{path!r} is no class; give a plugin's name")
     check_options(cls)

@@ -85,9 +85,6 @@ def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
         value = getattr(attrs.fields(Spec), kind).default
     if isinstance(value, str):
         value = {"name": value}
-    if isinstance(value, type):
-        name = value.__name__
-        raise SpecError(f"{kind} must be a component, and {name} is its class: {name}()")
     if not isinstance(value, Mapping):
         return checked_component(kind, value)
     options = dict(value)
@@ -102,6 +99,9 @@ def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
 
 def checked_component(kind: str, value: Any) -> Any:
     """The object as it is; SpecError unless it can be a component of this kind."""
+    if isinstance(value, type):
+        name = value.__name__
+        raise SpecError(f"{kind} must be a component, and {name} is its class: {name}()")
     cls = type(value)
     if not keeps_contract(kind, cls):
         shown = repr(value) if value is None or isinstance(value, SCALARS) else cls.__name__

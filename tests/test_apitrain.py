@@ -43,7 +43,7 @@ class Plain:
             nn.Linear(4, 2),
             "digits",
             {},
-            r"a Dataset of \(input, label\), a DataLoader or Data: str",
+            r"a Dataset of \(input, label\) that has a length, a DataLoader, or .*: str",
         ),
         (nn.Linear(4, 2), [1, 2], {}, r"an example must be a pair \(input, label\): int"),
         (nn.Flatten(), PAIRS, {}, "the model has no maskable weight"),

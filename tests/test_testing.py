@@ -131,3 +131,24 @@ def test_code_that_fails_shows_its_traceback():
 
 def test_the_kit_needs_no_pytest():
     assert "pytest" not in testing.imports_made_by("import prunekit.testing")
+
+
+@attrs.frozen
+class NoRank:
+    def initial(self, network: Any, rng: Any) -> Any:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "component", "message"),
+    [
+        ("scorer", NoRank(), "scorer must be a component (an object with a method 'score' or"),
+        ("scorer", NoRank, "scorer must be a component, and NoRank is its class: NoRank()"),
+        ("init", None, "init must be a component (an object with a method"),
+    ],
+)
+def test_what_is_no_component_of_its_kind_is_one_problem(
+    kind: str, component: Any, message: str
+) -> None:
+    (found,) = testing.problems(kind, component)
+    assert found.startswith(message)

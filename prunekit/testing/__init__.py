@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.errors import SpecError
+from prunekit.spec import COMPONENTS
+from prunekit.structure import checked_component
 from prunekit.testing import (
     archs,
     datasets,
@@ -111,6 +113,11 @@ def problems(kind: str, component: Any) -> list[str]:
     """
     if kind not in CHECKS:
         raise SpecError(f"no component is of kind {kind!r}; kinds are {', '.join(CHECKS)}")
+    if kind in COMPONENTS:  # of observers it is a function that makes one
+        try:
+            checked_component(kind, component)
+        except SpecError as error:
+            return [str(error)]
     found = []
     for check in CHECKS[kind]:
         try:

@@ -8,6 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from prunekit import rounds
 from prunekit.bernoulli import bernoulli_positions
 from prunekit.contracts import Law, Redraw, Reinitializer
 from prunekit.draws import generator
@@ -52,7 +53,7 @@ def placed(redraw: Redraw, weight: Tensor) -> tuple[Tensor, Tensor]:
 def redraws_of(reinit: Reinitializer, network: Network, global_seed: int = 0) -> dict[str, Redraw]:
     """The redraws for `network`, with the global generators seeded and restored."""
     with tiny.global_chance(global_seed):
-        return reinit.reinit(network, law_of(network), generator(0, "reinit"))
+        return rounds.redraws_of(reinit, network, law_of(network), generator(0, "reinit"))
 
 
 def check_redraws_fit_the_weights(reinit: Reinitializer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from prunekit import rounds
 from prunekit.contracts import MaskSampler, Sampled, Scores
 from prunekit.draws import generator
 from prunekit.sampling import Budget
@@ -16,7 +17,7 @@ def sampled(
 ) -> Sampled:
     """What the sampler returns, with the global generators seeded and restored."""
     with tiny.global_chance(global_seed):
-        return sampler.sample(scores, budget, generator(seed, "sample"))
+        return rounds.sample(sampler, scores, budget, generator(seed, "sample"))
 
 
 def is_exact(sampler: MaskSampler) -> bool:
