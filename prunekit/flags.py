@@ -163,7 +163,8 @@ def _known(key: str) -> bool:
 
 def unknown_flag(flag: str, known: Iterable[str]) -> SpecError:
     flags = [f"--{key.replace('_', '-')}" for key in known]
-    close = difflib.get_close_matches(flag, flags, n=1)
+    close = [one for one in flags if one.rpartition(".")[2] == flag[2:]]  # --train.lr for --lr
+    close = close or difflib.get_close_matches(flag, flags, n=1)
     hint = f" Did you mean {close[0]}?" if close else " --help lists the flags."
     return SpecError(f"no flag is named {flag}.{hint}")
 

@@ -29,6 +29,7 @@ def errors(capsys, *argv: str) -> tuple[int, str]:
         ("rn", "invalid choice: 'rn'"),
         ("--bogus", "no flag is named --bogus. --help lists the flags."),
         ("run --densty 1", "no flag is named --densty. Did you mean --density?"),
+        ("run --lr 0.1", "no flag is named --lr. Did you mean --train.lr?"),
         ("run --density -1", "prune.density must lie in (0, 1]"),
         ("run --density nan", "prune.density must lie in (0, 1]"),
         ("run --scorer snipp", "Did you mean 'snip'?"),
