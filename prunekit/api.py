@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.build import apply_init, law_of, redraw_zeros
 from prunekit.contracts import Batch, Scores
+from prunekit.datacheck import logits_of
 from prunekit.draws import generator
 from prunekit.errors import SpecError
 from prunekit.masks import Masks
@@ -23,7 +24,7 @@ from prunekit.rounds import Method, Pruning, describe, prune_round, redraw_prune
 from prunekit.sampling import Allocation
 from prunekit.schedule import densities as densities_of
 from prunekit.schedule import kept_counts, rules_of_round
-from prunekit.scoring import compute_scores
+from prunekit.scoring import compute_scores, scoring_mode
 from prunekit.spec import COMPONENTS, Prune, Spec
 from prunekit.structure import component_from
 
@@ -75,6 +76,7 @@ def score(
     try:
         given = as_batches(batches, input_shape, network.device)
         network.input_shape = shape_of(given, input_shape)
+        try_inputs(network.model, given)
         revives = getattr(scorer, "revives", False)
         return compute_scores(
             scorer,
@@ -127,6 +129,7 @@ def prune(
     network = Network.of(model, include, exclude)
     given = as_batches(batches, input_shape, network.device)
     network.input_shape = shape_of(given, input_shape)
+    try_inputs(network.model, given)
     if density is None and kept is None:
         density = suggested.get("prune.density")
     counts = counts_of_rounds(network.total, density, kept, rounds, schedule)
@@ -235,10 +238,20 @@ def as_batches(
     pairs = []
     for item in batches or ():
         x, y = (item, None) if isinstance(item, Tensor) else pair_of(item)
+        if not isinstance(x, Tensor) or not isinstance(y, Tensor | None):
+            kinds = f"({type(x).__name__}, {type(y).__name__})"
+            raise SpecError(f"a batch must be a pair of tensors, as a DataLoader gives: {kinds}")
         if input_shape is not None and tuple(x.shape) == tuple(input_shape):
             x = x.unsqueeze(0)
         pairs.append((x.to(device), None if y is None else y.to(device)))
     return pairs
+
+
+def try_inputs(model: nn.Module, batches: list[Batch]) -> None:
+    """SpecError where the model does not take the first inputs; it is left as it was."""
+    if batches:
+        with torch.random.fork_rng([]), scoring_mode(model), torch.no_grad():
+            logits_of(model, batches[0][0])
 
 
 def pair_of(batch: Any) -> tuple[Tensor, Tensor]:

@@ -99,6 +99,24 @@ def test_a_scorer_that_reads_data_asks_for_batches() -> None:
         prunekit.prune(net(), "snip", density=0.5)
 
 
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ((torch.ones(2, 5), torch.arange(2)), r"does not take inputs \(2, 5\) float32 \(mat1 and"),
+        ((torch.ones(2, 6).double(), torch.arange(2)), r"does not take inputs \(2, 6\) float64"),
+        ((np.ones((2, 6)), np.arange(2)), r"a pair of tensors, .*: \(ndarray, ndarray\)"),
+        ((torch.ones(6), 1), r"a pair of tensors, as a DataLoader gives: \(Tensor, int\)"),
+        (1, r"a batch must be a pair \(inputs, labels\): int"),
+        ([1, 2, 3], r"a batch must be a pair \(inputs, labels\): list"),
+    ],
+)
+def test_a_batch_that_the_model_does_not_take_is_one_line(batch, message: str) -> None:
+    for act in (prunekit.score, partial(prunekit.prune, density=0.5)):
+        with pytest.raises(SpecError, match=message) as error:
+            act(net(), "snip", batches=[batch])
+        assert "\n" not in str(error.value)
+
+
 def test_grasp_on_one_class_is_refused_in_one_line() -> None:
     with pytest.raises(PrunekitError, match="class") as caught:
         prunekit.score(net(), "grasp", batches=[(torch.randn(5, 6), torch.zeros(5).long())])
@@ -211,12 +229,6 @@ def test_a_model_must_be_a_module_with_memory(use):
         use("resnet18", "magnitude")
     with pytest.raises(prunekit.SpecError, match="is on the meta device, without memory"):
         use(nn.Linear(8, 4, device="meta"), "magnitude")
-
-
-@pytest.mark.parametrize("batch", [1, (torch.zeros(3, 8),), [1, 2, 3]])
-def test_a_batch_must_be_a_pair(batch):
-    with pytest.raises(prunekit.SpecError, match=r"a batch must be a pair \(inputs, labels\)"):
-        prunekit.prune(nn.Linear(8, 4), "snip", density=0.5, batches=[batch])
 
 
 @attrs.frozen
