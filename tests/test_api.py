@@ -112,9 +112,8 @@ def test_a_scorer_that_reads_data_asks_for_batches() -> None:
 )
 def test_a_batch_that_the_model_does_not_take_is_one_line(batch, message: str) -> None:
     for act in (prunekit.score, partial(prunekit.prune, density=0.5)):
-        with pytest.raises(SpecError, match=message) as error:
+        with pytest.raises(SpecError, match=rf"{message}[^\n]*$"):
             act(net(), "snip", batches=[batch])
-        assert "\n" not in str(error.value)
 
 
 def test_grasp_on_one_class_is_refused_in_one_line() -> None:
