@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError
 from prunekit.masks import Masks
-from prunekit.runfolder import RunFolder, refuse_kept
+from prunekit.runfolder import refuse_kept
 from prunekit.runs import load
 from prunekit.spec import Spec
 from prunekit.tensorfile import write_bytes, write_tensors
@@ -34,8 +34,6 @@ def bake(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
 
 def loaded(folder: str | Path, out: str | Path) -> tuple[nn.Module, Masks, Spec]:
     """What `prunekit.load` gives; SpecError before that where `out` is a file of a run."""
-    run = RunFolder(Path(folder))
-    run.require_run()
     refuse_kept(out)
     return load(folder)
 

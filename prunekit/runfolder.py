@@ -65,6 +65,13 @@ class RunFolder:
     def require_run(self) -> None:
         require_run(self.path)
 
+    def require_finished(self) -> None:
+        """SpecError unless the folder holds a run that has come to its end."""
+        self.require_run()
+        if not self.summary.is_file():
+            resume = f"continue it with `prunekit resume {self.path}`"
+            raise SpecError(f"{self.path} is not finished; {resume}")
+
     def own_names(self) -> set[str]:
         """The names of the files and folders that a run keeps in its folder."""
         entries = (entry for entry in vars(RunFolder).values() if isinstance(entry, _Entry))

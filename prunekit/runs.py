@@ -94,9 +94,7 @@ def load(path: str | Path, *, plugins: Plugins | None = None) -> tuple[nn.Module
     """
     plugins = plugins or Plugins()
     folder = RunFolder(Path(path))
-    folder.require_run()
-    if not folder.summary.is_file():
-        raise SpecError(f"{path} is not finished; continue it with `prunekit resume {path}`")
+    folder.require_finished()
     spec = resolve(load_spec(folder.spec, plugins), plugins)
     summary = folder.read_summary()
     tensors, _ = read_tensors(folder.model)

@@ -88,11 +88,7 @@ def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | 
 
     Raises SpecError where its weights are not what the seed gives.
     """
-    folder.require_run()
-    if not folder.summary.is_file():
-        raise SpecError(
-            f"{folder.path} is not finished; continue it with `prunekit resume {folder.path}`"
-        )
+    folder.require_finished()
     spec = resolve(load_spec(folder.spec, plugins), plugins)
     refuse_unshippable(spec, folder, plugins)
     summary = folder.read_summary()
