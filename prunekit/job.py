@@ -26,9 +26,8 @@ from prunekit.masked import MaskedWeights
 from prunekit.masks import Masks
 from prunekit.network import Network
 from prunekit.resolve import learns
-from prunekit.rounds import Method, Pruning, prune_round, redraw_pruned, score_stats
+from prunekit.rounds import Method, Pruning, budget_of, prune_round, redraw_pruned, score_stats
 from prunekit.runfolder import RunFolder, foreign_masks
-from prunekit.sampling import Budget
 from prunekit.schedule import densities, rules_of_round
 from prunekit.signals import Stopper
 from prunekit.spec import Spec
@@ -243,16 +242,8 @@ class Job:
         """What the training owns: weights under the mask, or scores."""
         if not self.learned:
             return MaskedWeights.of(self.built.model, self.network.masks or {}, self.device)
-        prune, total = self.spec.prune, self.network.total
-        density = prune.density or 1.0
-        budget = Budget(
-            round(density * total),
-            prune.allocation or "global",
-            prune.densities,
-            prune.min_per_layer or 0,
-            density=density,
-        )
         spec, law = self.spec, self.built.law
+        budget = budget_of(spec.prune, self.network.total)
         return LearnedScores(
             self.network, spec.scorer, spec.sampler, budget, spec.reinit, law, spec.seed
         )

@@ -132,9 +132,15 @@ def check_budget(prune: Prune, sampler: Any, network: Network) -> None:
     """SpecError where rules, floors and density contradict each other: asked before the work."""
     if prune.density == 1 or prune.masks is not None or not allocates(sampler):
         return
-    kept, floor = round((prune.density or 0) * network.total), prune.min_per_layer or 0
-    budget = Budget(kept, prune.allocation or "global", prune.densities, floor)
+    budget = budget_of(prune, network.total)
     budget.settled(network.weights, {name: w.numel() for name, w in network.weights.items()})
+
+
+def budget_of(prune: Prune, total: int) -> Budget:
+    """The budget of the last round, or of scores that are learned, among `total` weights."""
+    density, floor = prune.density or 1.0, prune.min_per_layer or 0
+    kept = round(density * total)
+    return Budget(kept, prune.allocation or "global", prune.densities, floor, density=density)
 
 
 def redraws_of(reinit: Any, network: Network, law: Law, rng: torch.Generator) -> dict[str, Redraw]:
