@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from prunekit.data import Data
 from prunekit.datacheck import Tried
 from prunekit.devices import pick_device
 from prunekit.draws import fold
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, did_you_mean
 from prunekit.learncheck import check_weights, refuse_no_learning, warn_idle_reinit
 from prunekit.learned import LearnedScores
 from prunekit.loaders import check_some, epoch_batches
@@ -166,8 +165,8 @@ def _prepared(
     for name in sorted(options.keys() - set(known)):
         if name in OF_RUNS:
             raise SpecError(f"{name} acts in prunekit.run only; leave it out")
-        close = difflib.get_close_matches(name, [*known, *inspect.signature(learn).parameters], n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else f" It has {', '.join(known)}."
+        near = did_you_mean(name, [*known, *inspect.signature(learn).parameters])
+        hint = near or f" It has {', '.join(known)}."
         raise SpecError(f"a training has no option {name!r}.{hint}")
     if "batch_size" in options and all(p is None or isinstance(p, DataLoader) for p in data):
         raise SpecError(

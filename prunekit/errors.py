@@ -1,5 +1,14 @@
 """What can go wrong at the edge: one line for the user, one documented exit code each."""
 
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A space and a question that names the nearest of `names`; "" where none is near."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
 
 class PrunekitError(Exception):
     """A mistake the user can mend: what was given, what was expected, what to do.

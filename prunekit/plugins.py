@@ -5,7 +5,6 @@ pluggy is the door: it checks a module's hooks and takes it in. A dict owns the 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import inspect
@@ -16,7 +15,7 @@ from typing import Any
 import pluggy
 
 from prunekit import hookspecs
-from prunekit.errors import PluginError, PrunekitError
+from prunekit.errors import PluginError, PrunekitError, did_you_mean
 from prunekit.options import check_options
 from prunekit.sources import Source, builtin_sources, file_of, installed_sources
 
@@ -82,7 +81,7 @@ class Plugins:
         """The source of plugin `name`; PluginError when there is none or more than one."""
         found = self._sources.get(name)
         if not found:
-            near = _nearest(name, self.names()) or " `prunekit plugins` lists them."
+            near = did_you_mean(name, self.names()) or " `prunekit plugins` lists them."
             raise PluginError(f"no plugin is named {name!r}.{near}")
         return _only(found)
 
@@ -117,7 +116,7 @@ class Plugins:
             return offered[name]
         on_offer = sorted({*offered, *self.likely(kind)} - {name})
         raise PluginError(
-            f"no plugin offers {name!r} among {PLURALS[kind]}.{_nearest(name, on_offer)} "
+            f"no plugin offers {name!r} among {PLURALS[kind]}.{did_you_mean(name, on_offer)} "
             f"On offer: {', '.join(on_offer) or 'none'}.{ASIDES.get(kind, '')}"
         )
 
@@ -254,11 +253,6 @@ def methods_of(kind: str) -> str:
 
 def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def imported_class(path: str) -> type:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import cattrs
 import tomli_w
 
 from prunekit.archfile import FileArchitecture
-from prunekit.errors import PrunekitError, SpecError
+from prunekit.errors import PrunekitError, SpecError, did_you_mean
 from prunekit.options import SCALARS, fields_of, is_a, is_union, spell
 from prunekit.plugins import Plugins, imported_class, keeps_contract, methods_of
 from prunekit.spec import COMPONENTS, SECTIONS, Spec, read_toml
@@ -167,9 +166,8 @@ def refuse_unknown(
     known = list(known)
     for key in table:
         if key.replace("-", "_") not in known:
-            near = difflib.get_close_matches(key.replace("-", "_"), known, n=1)
             offer = f" On offer: {', '.join(known)}." if known else " It has no options."
-            hint = f" Did you mean {near[0]!r}?" if near else offer
+            hint = did_you_mean(key.replace("-", "_"), known) or offer
             dotted = f"{where}.{key}" if where else key
             owner = f" of {name}" if name else ""
             raise SpecError(f"{dotted!r} is no key{owner}.{hint}")

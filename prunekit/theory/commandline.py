@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prunekit import listing
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, did_you_mean
 from prunekit.theory import CALCULATORS
 
 
@@ -62,12 +62,9 @@ def list_all(_: argparse.Namespace) -> int:
 
 def one_named(name: str, names: list[str], kind: str) -> str:
     """`name`, if it is one of `names`."""
-    import difflib
-
     if name in names:
         return name
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else " `prunekit theory list` lists them."
+    hint = did_you_mean(name, names) or " `prunekit theory list` lists them."
     raise SpecError(f"no {kind} is named {name!r}.{hint}")
 
 
