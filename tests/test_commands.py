@@ -55,5 +55,5 @@ def test_a_folder_of_seeds_is_one_row_of_a_comparison(runs, tmp_path, capsys):
 def test_runs_of_one_name_are_told_apart_by_their_folders(runs, tmp_path, capsys):
     shutil.copytree(runs, tmp_path / "other")
     folders = [str(runs / "seed-5"), str(tmp_path / "other" / "seed-5")]
-    assert main(["compare", *folders]) == 0
+    assert main(["compare", *folders, "--out", str(tmp_path / "plot.png")]) == 0
     assert "other/seed-5" in capsys.readouterr().out
