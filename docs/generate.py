@@ -32,15 +32,16 @@ from prunekit.spec import SECTIONS, Spec  # noqa: E402
 
 PLUGINS = Plugins(builtin_sources())
 MARKED = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-CONTRACTS: Mapping[str, type] = {
-    "prunekit_scorers": contracts.Scorer,
-    "prunekit_samplers": contracts.MaskSampler,
-    "prunekit_reinitializers": contracts.Reinitializer,
-    "prunekit_architectures": contracts.Architecture,
-    "prunekit_inits": contracts.WeightInit,
-    "prunekit_datasets": contracts.Dataset,
-    "prunekit_observers": contracts.Observer,
+CONTRACTS: Mapping[str, tuple[type, ...]] = {
+    "prunekit_scorers": (contracts.Scorer, contracts.LearnedScorer),
+    "prunekit_samplers": (contracts.MaskSampler,),
+    "prunekit_reinitializers": (contracts.Reinitializer,),
+    "prunekit_architectures": (contracts.Architecture,),
+    "prunekit_inits": (contracts.WeightInit,),
+    "prunekit_datasets": (contracts.Dataset,),
+    "prunekit_observers": (contracts.Observer,),
 }
+"""Hook -> the contracts of what it returns, one of which each component keeps."""
 COMMANDS = (
     (), ("run",), ("run", "--scorer", "snip", "--sampler", "sketch"), ("resume",), ("show",),
     ("compare",), ("eval",), ("export",), ("ticket",), ("ticket", "save"),
@@ -181,13 +182,14 @@ def spec_reference() -> str:
 def hook_reference() -> str:
     """Every hook with its exact signature, its question, and the contract of what it returns."""
     parts = []
-    for hook, contract in CONTRACTS.items():
+    for hook, choices in CONTRACTS.items():
         function = getattr(hookspecs, hook)
         parts += [f"## `{signature(function)}`", markdown(function.__doc__)]
-        parts += [f"**{contract.__name__}**: {markdown(contract.__doc__)}"]
-        for name, method in vars(contract).items():
-            if inspect.isfunction(method) and not name.startswith("_"):
-                parts += [f"```text\n{signature(method)}\n```", markdown(method.__doc__)]
+        for contract in choices:
+            parts += [f"**{contract.__name__}**: {markdown(contract.__doc__)}"]
+            for name, method in vars(contract).items():
+                if inspect.isfunction(method) and not name.startswith("_"):
+                    parts += [f"```text\n{signature(method)}\n```", markdown(method.__doc__)]
     return "\n\n".join(parts)
 
 

@@ -86,6 +86,16 @@ class MaskSampler(Protocol):
         Only a method that is inexact by its own definition may keep another number.
         """
 
+    def thresholds(
+        self, scores: Scores, budget: Budget, warm: dict[str, Any]
+    ) -> Mapping[str, float | Tensor] | None:
+        """Optional, for scores that are learned: the smallest score kept in each layer.
+
+        To offer it is to say that `sample` keeps exactly the scores that reach it, whatever `rng`
+        is; None where this budget has no such number. warm: {} at first, the same dict at every
+        step, to remember what saves time. A GPU's threshold is a tensor of one number there.
+        """
+
 
 class Reinitializer(Protocol):
     """What becomes of the pruned weights?"""
