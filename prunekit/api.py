@@ -45,9 +45,12 @@ def initialize(
     """Draw every maskable weight of `model` from `init`, in place: those of a run of this seed.
 
     Norm gains that are all 0 become 1. include: patterns; what they name in full is drawn too.
-    Raises SpecError where the init needs a fan-in that a parameter has not.
+    Raises SpecError for an init that draws nothing, and where it needs a fan-in that a parameter
+    has not.
     """
     init = component_from("init", init, Plugins())
+    if getattr(init, "as_built", False):
+        raise SpecError("this init keeps the weights that a model has; name one that draws them")
     model = unwrapped(model)
     refuse_hollow(model)
     apply_init(model, init, seed, include)
@@ -212,7 +215,7 @@ def counts_of_rounds(
         raise SpecError(f"rounds must be an int >= 1: {rounds!r}")
     if density is not None:
         counts = kept_counts(total, density, rounds, schedule)
-    elif isinstance(kept, int):
+    elif isinstance(kept, Integral):
         shares = kept_counts(total, min(max(kept, 1) / total, 1.0), rounds, schedule)
         counts = [*shares[:-1], kept]
     elif isinstance(kept, Sequence):

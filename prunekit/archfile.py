@@ -25,7 +25,7 @@ class FileArchitecture:
     """A function in a Python file that returns an nn.Module.
 
     It is called with those of `input_shape` and `classes` that it has as parameters. The file may
-    import others that lie beside it.
+    import others that lie beside it; only its own content is hashed.
     """
 
     source: str = option("", help="path/to/file.py:function", path=True)

@@ -144,7 +144,7 @@ def build_options(cls: type, table: Mapping[str, Any], where: str, name: str = "
     """`cls` with its fields from `table`; SpecError names `where`.key on the first mistake."""
     fields = [field.name for field in fields_of(cls)]
     refuse_unknown(table, fields, where, name)
-    table = {key.replace("-", "_"): value for key, value in table.items()}
+    table = underscored(table, f"{where}.")
     try:
         return _CONVERTER.structure(table, cls)
     except cattrs.ClassValidationError as error:

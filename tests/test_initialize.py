@@ -51,6 +51,7 @@ def test_initialize_refuses_what_has_no_weights_to_draw() -> None:
         (hollow, "uniform", "meta"),
         ("resnet18", "uniform", "model must be an nn.Module: str"),
         (net(), "unifrom", "Did you mean 'uniform'"),
+        (net(), "default", "keeps the weights that a model has"),
     ):
         with pytest.raises(PrunekitError, match=message):
             prunekit.initialize(model, init)

@@ -11,7 +11,7 @@ from prunekit.errors import PluginError, SpecError
 from prunekit.plugins import Plugins
 from prunekit.resolve import resolve
 from prunekit.spec import Prune, Rounds, Spec, Train
-from prunekit.structure import load_spec, structure, to_toml, unstructure
+from prunekit.structure import load_spec, section_from, structure, to_toml, unstructure
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,11 @@ def test_a_component_that_nobody_offers_is_refused(plugins):
 def test_a_dash_is_an_underscore(plugins):
     spec = structure({"prune": {"min-per-layer": 2}, "scorer": {"name": "iter-snip"}}, plugins)
     assert spec.prune == Prune(min_per_layer=2)
+
+
+def test_both_spellings_of_one_option_are_refused_wherever_they_stand():
+    with pytest.raises(SpecError, match=r"prune\.min_per_layer is given twice"):
+        section_from("prune", {"min-per-layer": 1, "min_per_layer": 2})
 
 
 def test_sparsity_is_one_minus_density(plugins):
