@@ -77,9 +77,7 @@ def score(
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
     network = Network.of(unwrapped(model), masks=masks)
     try:
-        given = as_batches(batches, input_shape, network.device)
-        network.input_shape = shape_of(given, input_shape)
-        try_inputs(network.model, given)
+        given = tried(network, batches, input_shape)
         revives = getattr(scorer, "revives", False)
         return compute_scores(
             scorer,
@@ -130,9 +128,7 @@ def prune(
     refuse_idle_init(init, reinit)
     model = unwrapped(model)
     network = Network.of(model, include, exclude)
-    given = as_batches(batches, input_shape, network.device)
-    network.input_shape = shape_of(given, input_shape)
-    try_inputs(network.model, given)
+    given = tried(network, batches, input_shape)
     if density is None and kept is None:
         density = suggested.get("prune.density")
     counts = counts_of_rounds(network.total, density, kept, rounds, schedule)
@@ -230,6 +226,21 @@ def counts_of_rounds(
     return [int(count) for count in counts]
 
 
+def tried(
+    network: Network, batches: Iterable[Any] | None, input_shape: Sequence[int] | None
+) -> list[Batch]:
+    """The batches on the network's device; it knows the shape of an input then.
+
+    Raises SpecError where its model does not take the first one.
+    """
+    given = as_batches(batches, input_shape, network.device)
+    network.input_shape = shape_of(given, input_shape)
+    if given:
+        with torch.random.fork_rng([]), scoring_mode(network.model), torch.no_grad():
+            logits_of(network.model, given[0][0])
+    return given
+
+
 def as_batches(
     batches: Iterable[Any] | None, input_shape: Sequence[int] | None, device: torch.device
 ) -> list[Batch]:
@@ -248,13 +259,6 @@ def as_batches(
             x = x.unsqueeze(0)
         pairs.append((x.to(device), None if y is None else y.to(device)))
     return pairs
-
-
-def try_inputs(model: nn.Module, batches: list[Batch]) -> None:
-    """SpecError where the model does not take the first inputs; it is left as it was."""
-    if batches:
-        with torch.random.fork_rng([]), scoring_mode(model), torch.no_grad():
-            logits_of(model, batches[0][0])
 
 
 def pair_of(batch: Any) -> tuple[Tensor, Tensor]:
