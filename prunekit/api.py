@@ -51,6 +51,8 @@ def initialize(
     init = component_from("init", init, Plugins())
     if getattr(init, "as_built", False):
         raise SpecError("this init keeps the weights that a model has; name one that draws them")
+    if not 0 <= seed < 2**64:
+        raise SpecError(f"a seed of weights must lie in [0, 2^64): {seed}")
     model = unwrapped(model)
     refuse_hollow(model)
     apply_init(model, init, seed, include)

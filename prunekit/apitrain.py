@@ -65,7 +65,7 @@ def train(
     check_alike(model, {"masks": bits.digest()})
     bits.apply(model)
     owner = MaskedWeights.of(unwrapped(model), bits, place)
-    return _trained(model, owner, data, test, settings, seed, place)
+    return _trained(model, owner, data, test, settings, seed, place)[0]
 
 
 def learn(
@@ -122,12 +122,23 @@ def learn(
         owner = LearnedScores(network, scorer, sampler, budget, reinit, law, seed)
         owner.also_differentiate(needed)
         with unpruned_by_errors(owner):
-            history = _trained(model, owner, data, test, settings, seed, place)
+            history, batches = _trained(model, owner, data, test, settings, seed, place)
     if owner.period and not owner.event:
         warn_idle_reinit(owner.period)
-    masks = Masks(network.masks or {})
+    return _learned(model, owner, init, history, batches, data)
+
+
+def _learned(
+    model: nn.Module, owner: LearnedScores, init: Any, history: History, batches: Tried, data: Any
+) -> Learned:
+    """What `learn` returns: the same on every rank."""
+    masks = Masks(owner.network.masks or {})
     check_alike(model, {"the learned masks": masks.digest()})
-    return Learned(masks, history, owner.plain, inner, owner.draws, init, reinit, seed)
+    scale = (data.mean, data.std) if isinstance(data, Data) else ((), ())
+    return Learned(
+        masks, history, owner.plain, owner.network.model, owner.draws, init, owner.reinit,
+        owner.seed, batches.input_shape, batches.classes, *scale,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -190,8 +201,8 @@ def _trained(
     settings: Train,
     seed: int,
     place: torch.device,
-) -> History:
-    """Train all epochs; one line of metrics for each.
+) -> tuple[History, Tried]:
+    """Train all epochs; one line of metrics for each, and the batches.
 
     Under DistributedDataParallel the ranks differ in the chance of dropout and augmentation only.
     """
@@ -222,4 +233,4 @@ def _trained(
             result = evaluate(undistributed(model), tested, place, settings.amp)
             line |= {f"test.{key}": value for key, value in result.items()}
         history.append({"epoch": training.epoch, **line})
-    return history
+    return history, batches

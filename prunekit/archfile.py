@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import inspect
 import runpy
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +22,7 @@ if TYPE_CHECKING:
 class FileArchitecture:
     """A function in a Python file that returns an nn.Module.
 
-    It is called with those of `input_shape` and `classes` that it has as parameters. The file may
-    import others that lie beside it; only its own content is hashed.
+    It is called with those of `input_shape` and `classes` that it has as parameters.
     """
 
     source: str = option("", help="path/to/file.py:function", path=True)
@@ -41,13 +38,18 @@ class FileArchitecture:
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         path, _, name = self.source.rpartition(":")
         self.sha256()  # refuses what cannot be read
-        with neighbours_of(path):
+        try:
             found = runpy.run_path(path).get(name)
-            if not callable(found):
-                raise SpecError(
-                    f"{path} defines no function {name!r}; name the one that builds the net"
-                )
-            return found(**self.arguments(found, input_shape, classes))
+        except ImportError as error:
+            raise SpecError(
+                f"cannot run {path} ({error}); an architecture is one file, for it is hashed: put "
+                "what it needs into it, or install that"
+            ) from None
+        if not callable(found):
+            raise SpecError(
+                f"{path} defines no function {name!r}; name the one that builds the net"
+            )
+        return found(**self.arguments(found, input_shape, classes))
 
     def arguments(
         self, function: Callable[..., Any], input_shape: tuple[int, ...], classes: int
@@ -65,14 +67,3 @@ class FileArchitecture:
                     f"one or none of them: {key!r}"
                 )
         return {key: value for key, value in offered.items() if key in wanted}
-
-
-@contextlib.contextmanager
-def neighbours_of(path: str) -> Iterator[None]:
-    """A file may import what lies beside it, as when Python runs it."""
-    folder = str(Path(path).resolve().parent)
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from prunekit import draws
 from prunekit.contracts import Law
 from prunekit.errors import PluginError, SpecError
-from prunekit.network import Layer, eval_mode, layers_of, maskable_layers
+from prunekit.network import Layer, eval_mode, layers_by_rule, layers_of, maskable_layers
 from prunekit.resolve import pretrained
 from prunekit.tensorfile import read_tensors
 
@@ -118,11 +118,10 @@ def apply_init(
     """
     if getattr(init, "as_built", False):
         return
-    layers = maskable_layers(model)
-    if include:
-        layers |= maskable_layers(model, include)
-    for layer in layers.values():
-        layer.parameter.copy_(first_values(layer, init, seed))
+    layers = layers_by_rule(model) | (maskable_layers(model, include) if include else {})
+    values = {name: first_values(layer, init, seed) for name, layer in layers.items()}
+    for name, layer in layers.items():  # all or none
+        layer.parameter.copy_(values[name])
 
 
 def first_values(layer: Layer, init: Any, seed: int) -> Tensor:
@@ -149,7 +148,7 @@ def redraw_zeros(model: nn.Module, init: Any, seed: int) -> list[str]:
     Zero-initialised branches and heads (timm, torchvision) would give every weight behind them
     the score 0. Only for random weights. Returns the names, in definition order.
     """
-    maskable, redrawn = maskable_layers(model), []
+    maskable, redrawn = layers_by_rule(model), []
     for name, layer in layers_of(model).items():
         parameter = layer.parameter
         if parameter.numel() == 0 or bool(parameter.any()):

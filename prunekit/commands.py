@@ -110,7 +110,7 @@ def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> in
 def seed_folders(
     spec: Spec, seeds: int, out: str | None, available: Plugins
 ) -> dict[int, str | None]:
-    """The run folder of each seed; several are refused before the first run if one is taken."""
+    """The run folder of each seed; what stands in one may refuse all before the first run."""
     from prunekit.runfolder import RunFolder
 
     wanted = range(spec.seed, spec.seed + seeds)
@@ -125,11 +125,20 @@ def seed_folders(
 
 
 def require_own(folder: RunFolder, spec: Spec, available: Plugins) -> None:
-    """SpecError unless the folder is empty, or holds a run of this very spec."""
+    """SpecError unless the folder is empty, or holds a run of this very spec.
+
+    PluginError where a component has changed since.
+    """
+    from prunekit import runs
+
+    spec = located(resolve(spec, available))
     if not folder.holds_run():
         folder.require_empty()
-    elif read_toml(folder.spec) != unstructure(located(resolve(spec, available)), available):
+        return
+    if read_toml(folder.spec) != unstructure(spec, available):
         raise SpecError(f"{folder.path} holds a run of another spec; choose another --out")
+    if folder.components.is_file():
+        runs.refuse_changed(folder.read_components(), spec, available)
 
 
 def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunekit import papers
+from prunekit.errors import SpecError
 from prunekit.plots import plot_compare
 from prunekit.report import Run, console, make_table, print_lines, read_run, spelled, widths_of
 from prunekit.spec import COMPONENTS
@@ -51,11 +52,15 @@ def names_of(folders: Sequence[str | Path]) -> list[str]:
 
 
 def read_group(folder: str | Path) -> list[Run]:
-    """The run in a folder, or those of the seeds in it."""
+    """The run in a folder, or those of the seeds in it; SpecError where they differ in more."""
     seeds = sorted(Path(folder).glob("seed-*/spec.toml"))
-    if seeds and not (Path(folder) / "spec.toml").is_file():
-        return [read_run(spec.parent) for spec in seeds]
-    return [read_run(folder)]
+    if not seeds or (Path(folder) / "spec.toml").is_file():
+        return [read_run(folder)]
+    runs = [read_run(spec.parent) for spec in seeds]
+    for run in runs:
+        if run.spec | {"seed": 0} != runs[0].spec | {"seed": 0}:
+            raise SpecError(f"{folder} holds runs of several specs; give them one by one")
+    return runs
 
 
 def labelled(groups: Mapping[str, Sequence[Run]]) -> dict[str, Run]:
@@ -68,30 +73,33 @@ def labelled(groups: Mapping[str, Sequence[Run]]) -> dict[str, Run]:
 
 
 def over_seeds(runs: Sequence[Run], key: str) -> Any:
-    """A number of the summaries: itself, or mean ± sample standard deviation of several."""
-    if len(runs) == 1:
-        return runs[0].summary.get(key)
+    """A number of the finished runs: itself, or mean ± sample standard deviation of several."""
     values = [run.summary[key] for run in runs if run.summary.get(key) is not None]
-    if len(values) < len(runs):
-        return None
-    return f"{statistics.fmean(values):.4g} ± {statistics.stdev(values):.2g}"
+    if len({*values}) <= 1:
+        return values[0] if values else None
+    return f"{spelled(statistics.fmean(values))} ± {statistics.stdev(values):.2g}"
+
+
+def finished(runs: Sequence[Run]) -> str:
+    """How many runs a row is of, and how many there are if some are not done."""
+    done = sum(1 for run in runs if run.summary)
+    return str(done) if done == len(runs) else f"{done} of {len(runs)}"
 
 
 def compared(groups: Mapping[str, Sequence[Run]]) -> tuple[list[str], list[list[Any]]]:
     """Heads and one row for each: its name, what differs in the specs, then what came out."""
     first = [runs[0] for runs in groups.values()]
-    seeds = [len(runs) for runs in groups.values()]
-    left_out = {"published", "seed"} if max(seeds) > 1 else {"published"}
+    several = ["seeds"] if any(len(runs) > 1 for runs in groups.values()) else []
+    left_out = {"published", "seed"} if several else {"published"}
     specs = [flat({k: v for k, v in run.spec.items() if k not in left_out}) for run in first]
     keys = list(dict.fromkeys(key for spec in specs for key in spec))
     differing = [key for key in keys if len({repr(spec.get(key)) for spec in specs}) > 1]
     found = ["test.accuracy", "density", "kept", "flops.effective", "seconds"]
     paper = ["published"] if any(run.published for run in first) else []
-    several = ["seeds"] if max(seeds) > 1 else []
     rows = [
         [name]
         + [spec.get(key) for key in differing]
-        + [len(runs) for _ in several]
+        + [finished(runs) for _ in several]
         + [over_seeds(runs, key) for key in found]
         + [papers.short(runs[0].published) for _ in paper]
         for (name, runs), spec in zip(groups.items(), specs)

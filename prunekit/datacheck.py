@@ -19,13 +19,16 @@ from prunekit.scoring import check_labels, scoring_mode
 class Tried:
     """Batches, the first of which is tried on `model` before it is handed out.
 
-    amp: the autocast of the training. Raises what `check_fit` raises, with the first batch.
+    amp: the autocast of the training. input_shape: of an input in it, () for what is no tensor;
+    classes: logits of each. Raises what `check_fit` raises, with the first batch.
     """
 
     batches: EpochBatches
     model: nn.Module
     amp: str
     fits: bool = False
+    input_shape: tuple[int, ...] = ()
+    classes: int = 0
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -33,22 +36,24 @@ class Tried:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         for x, y in self.batches.epoch(epoch, start):
             if not self.fits:
-                check_fit(self.model, x, y, self.amp)
+                self.classes = check_fit(self.model, x, y, self.amp)
+                self.input_shape = tuple(x.shape[1:]) if isinstance(x, Tensor) else ()
                 self.fits = True
             yield x, y
 
 
-def check_fit(model: nn.Module, x: Any, y: Tensor, amp: str = "none") -> None:
+def check_fit(model: nn.Module, x: Any, y: Tensor, amp: str = "none") -> int:
     """SpecError unless `model` takes `x` and gives a logit for every class among `y` (batch,).
 
-    Labels of -100 are none, as `F.cross_entropy` has it. One forward pass in eval mode; the model
-    and torch's generators are left as they were.
+    Returns how many logits it gives, 0 where that is no tensor in eval mode. Labels of -100 are
+    none, as `F.cross_entropy` has it. One forward pass in eval mode; the model and torch's
+    generators are left as they were.
     """
     chance = torch.random.fork_rng([y.device] if y.is_cuda else [])
     with chance, scoring_mode(model), torch.no_grad(), autocast(y.device, amp):
         logits = logits_of(model, x)
         if not isinstance(logits, Tensor):
-            return  # in eval mode a model may give anything
+            return 0  # in eval mode a model may give anything
         if len(known := y[y != IGNORED]):
             check_labels(logits, known)
         try:
@@ -58,6 +63,7 @@ def check_fit(model: nn.Module, x: Any, y: Tensor, amp: str = "none") -> None:
                 f"labels {described(y)} do not fit logits {described(logits)} "
                 f"({first_line(error)}); give one class number (int64) for each example"
             ) from None
+        return logits.shape[1]
 
 
 def logits_of(model: nn.Module, x: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from prunekit.errors import PluginError
+from prunekit.errors import PluginError, SpecError
 from prunekit.flags import placeholder
 from prunekit.options import fields_of, types_of
 from prunekit.plugins import KINDS, Plugins
@@ -98,7 +98,10 @@ def component_page(kind: str, name: str, cls: type) -> str:
 
 def suggestions_of(cls: type) -> Mapping[str, Any]:
     """What a component suggests whose options have their defaults: they may decide it."""
-    return getattr(cls(), "suggests", {})
+    try:
+        return dict(getattr(cls(), "suggests", {}))
+    except SpecError:  # it cannot be made without options
+        return {}
 
 
 def option_rows(

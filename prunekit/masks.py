@@ -142,7 +142,8 @@ class Learned:
 
     history: one line of metrics for each epoch. scores: as they ended, by parameter, not ranked.
     model: holds weight * mask. draws: int32, by parameter, the redraw event that a weight is from,
-    0 = none; {} without a reinitializer. init, reinit, seed: as `learn` was told.
+    0 = none; {} without a reinitializer. init, reinit, seed: as `learn` was told. input_shape,
+    classes, mean, std: what the model takes and gives, as far as the data said.
     """
 
     masks: Masks
@@ -153,6 +154,10 @@ class Learned:
     init: Any
     reinit: Any
     seed: int
+    input_shape: tuple[int, ...]
+    classes: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.masks, self.history))

@@ -105,6 +105,7 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
         model.eval()
         yield
     finally:
+        model.train(modes[model])  # a module's own `train` may do more than set the mode
         for module, mode in modes.items():
             module.training = mode
 
@@ -116,6 +117,11 @@ def layers_of(model: nn.Module) -> dict[str, Layer]:
         owner = name.rpartition(".")[0]
         layers[name] = Layer(name, owner, model.get_submodule(owner), parameter)
     return layers
+
+
+def layers_by_rule(model: nn.Module) -> dict[str, Layer]:
+    """The parameters that are maskable whatever a spec includes; there may be none."""
+    return {name: layer for name, layer in layers_of(model).items() if _by_rule(layer)}
 
 
 def _by_rule(layer: Layer) -> bool:

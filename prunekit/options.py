@@ -45,7 +45,7 @@ def left_open(fallback: Any, *, help: str, validator: Validator | None = None) -
 
 
 def _listed(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_listed, value)) if isinstance(value, list) else value
 
 
 def at_least(bound: float) -> Validator:

@@ -190,10 +190,17 @@ class RunFolder:
 
     def read_summary(self) -> dict[str, Any]:
         """The contents of summary.json; StorageError when it is damaged."""
+        return self._json(self.summary)
+
+    def read_components(self) -> dict[str, Any]:
+        """The contents of components.json; StorageError when it is damaged."""
+        return self._json(self.components)
+
+    def _json(self, path: Path) -> dict[str, Any]:
         try:
-            return dict(json.loads(self.summary.read_bytes()))
+            return dict(json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError) as error:
-            raise StorageError(f"cannot read {self.summary}: {error}") from None
+            raise StorageError(f"cannot read {path}: {error}") from None
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one JSON line; on a full disk the file keeps whole lines only."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import platform
 import re
 import time
@@ -79,7 +78,7 @@ def resume(
             return Result(folder.path, folder.read_summary())
         spec = resolve(load_spec(folder.spec, plugins), plugins)
         if folder.components.is_file() and not allow_changed:
-            refuse_changed(json.loads(folder.components.read_text()), spec, plugins)
+            refuse_changed(folder.read_components(), spec, plugins)
         if not folder.components.is_file():
             folder.write_json(folder.components, components(spec, plugins))
         job = _prepared(spec, folder, plugins)

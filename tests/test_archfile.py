@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -39,14 +38,19 @@ def test_a_function_is_called_by_the_names_it_has(head: str, fits: bool, tmp_pat
             arch.build((16,), 3)
 
 
-def test_your_file_may_import_its_neighbours(tmp_path: Path) -> None:
+def test_a_file_that_imports_its_neighbour_is_refused(tmp_path: Path) -> None:
+    """What lies beside it is in no hash, so a resumed run could not tell that it changed."""
     (tmp_path / "beside_it_29.py").write_text("WIDTH = 3\n")
+    path = tmp_path / "net.py"
+    path.write_text("from beside_it_29 import WIDTH\ndef build(): return None\n")
+    with pytest.raises(SpecError, match=r"'beside_it_29'\); an architecture is one"):
+        FileArchitecture(source=f"{path}:build").build((16,), 7)
+
+
+def test_a_function_of_any_arguments_gets_both(tmp_path: Path) -> None:
     path = tmp_path / "net.py"
     path.write_text(
         "from torch import nn\n"
-        "from beside_it_29 import WIDTH\n"
-        "def build(**given): return nn.Linear(given['classes'], WIDTH)\n"
+        "def build(**given): return nn.Linear(given['input_shape'][0], given['classes'])\n"
     )
-    before = list(sys.path)
-    assert FileArchitecture(source=f"{path}:build").build((16,), 7).weight.shape == (3, 7)
-    assert sys.path == before
+    assert FileArchitecture(source=f"{path}:build").build((16,), 7).weight.shape == (7, 16)

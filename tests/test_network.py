@@ -11,7 +11,7 @@ from torch import nn
 
 from prunekit.draws import generator
 from prunekit.errors import SpecError
-from prunekit.network import Network, maskable_layers, put
+from prunekit.network import Network, eval_mode, maskable_layers, put
 from prunekit.scoring import scoring_mode
 
 
@@ -225,3 +225,22 @@ def test_a_buffer_that_is_an_expanded_view_is_left_alone():
     with scoring_mode(model):
         model(torch.ones(2, 4))
     assert model.rows.stride() == (0, 1)
+
+
+class Merges(nn.Linear):
+    """A layer whose `train` does more than to set the mode."""
+
+    merged = False
+
+    def train(self, mode: bool = True) -> Any:
+        self.merged = not mode
+        return super().train(mode)
+
+
+def test_after_eval_mode_every_module_is_in_the_mode_it_was_in() -> None:
+    model = nn.Sequential(Merges(2, 2), nn.Dropout().eval())
+    with eval_mode(model):
+        assert not any(module.training for module in model.modules())
+        assert model[0].merged
+    assert [module.training for module in model] == [True, False]
+    assert not model[0].merged

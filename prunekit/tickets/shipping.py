@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from prunekit.draws import words_at
 from prunekit.errors import SpecError, StorageError
 from prunekit.masks import Learned, Masks
-from prunekit.network import Layer, layers_of, maskable_layers
+from prunekit.network import Layer, layers_by_rule, layers_of
 from prunekit.plugins import Plugins
 from prunekit.resolve import pretrained, resolve
 from prunekit.runfolder import RunFolder, refuse_kept
@@ -32,6 +31,9 @@ from prunekit.tickets.rans import Integers
 from prunekit.tickets.rebuilding import drawn, fill, own_state, state_sha256
 
 Tensors = Mapping[str, Tensor]
+
+EVEN = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
+"""What may be told as one number, where all elements are the same."""
 
 
 @plain_defaults()
@@ -69,17 +71,22 @@ def ticket_of_learned(run: Learned, plugins: Plugins) -> tuple[Ticket, Coins | N
         raise SpecError(f"a ticket's seed must lie in [0, 2^64): {run.seed}; learn with another")
     origin = Origin(
         arch=None,
-        input_shape=(),
-        classes=0,
-        mean=(),
-        std=(),
+        input_shape=run.input_shape,
+        classes=run.classes,
+        mean=run.mean,
+        std=run.std,
         init=component_table("init", run.init, plugins),
         seed=int(run.seed),
     )
-    model = copy.deepcopy(run.model).cpu().eval()
-    state = {name: value.clone() for name, value in model.state_dict().items()}
+    own_state(run.model)  # refuses what is no tensor
+    state = {name: value.cpu().clone() for name, value in run.model.state_dict().items()}
     masks, draws = run.masks.to("cpu"), {name: draw.cpu() for name, draw in run.draws.items()}
-    ticket = ticket_of(model, origin, run.init, state, masks, draws)
+    try:
+        ticket = ticket_of(run.model, origin, run.init, state, masks, draws)
+        run.model.load_state_dict(state)  # it was filled anew: pruned weights had signs
+    except RuntimeError as error:  # some states cannot be loaded
+        reason = " ".join(str(error).split())[:200]
+        raise SpecError(f"this model's state cannot be put back ({reason})") from None
     return ticket, coins_of(run.reinit, masks, draws)
 
 
@@ -156,7 +163,7 @@ def ticket_of(
     kept = {name: mask.reshape(-1).numpy() for name, mask in masks.items()}
     for name in masks:
         refuse_trained(layers[name], init, origin.seed, state[name], masks[name], draws.get(name))
-    for name, layer in maskable_layers(model).items():
+    for name, layer in layers_by_rule(model).items():
         if name not in masks and stands_as_drawn(layer, init, origin.seed, state[name]):
             kept[name] = np.ones(layer.parameter.numel(), bool)
     numbers = [_kept_draws(kept[name], draws.get(name)) for name in kept]
@@ -265,7 +272,6 @@ def _kept_draws(mask: Integers, draw: Tensor | None) -> Integers:
 def _even(tensor: Tensor) -> bool:
     """Whether all elements have the bits of one finite number."""
     flat = tensor.reshape(-1)
-    numbers = tensor.is_floating_point() or tensor.dtype == torch.int64
-    if not numbers or not flat.numel() or not bool(torch.isfinite(flat[0])):
+    if tensor.dtype not in EVEN or not flat.numel() or not bool(torch.isfinite(flat[0])):
         return False
     return bool((flat == flat[0]).all()) and bool((flat.signbit() == flat[0].signbit()).all())

@@ -5,12 +5,9 @@ import math
 import attrs
 import pytest
 import torch
-from torch import nn
-from torch.utils.data import TensorDataset
 
 import prunekit
 from prunekit import tickets
-from prunekit.draws import generator
 from prunekit.errors import SpecError, StorageError
 from prunekit.network import maskable_layers
 from prunekit.tensorfile import read_tensors, write_tensors
@@ -64,89 +61,6 @@ def test_a_ticket_takes_no_file_of_its_run_away(name, redrawn):
 def test_a_ticket_is_saved_from_a_run_and_not_from_a_model(tmp_path):
     with pytest.raises(SpecError, match=r"a run, or from what prunekit.learn returned: Linear"):
         tickets.save(torch.nn.Linear(2, 2), tmp_path / "t")
-
-
-class Net(nn.Module):
-    """A network of one's own, with a norm, a bias, and a layer that nothing masks."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8)
-        self.linear = nn.Linear(8 * 36, 10)
-
-    def forward(self, x):
-        return self.linear(self.norm(self.conv(x)).relu().flatten(1))
-
-
-DATA = TensorDataset(torch.randn(40, 1, 8, 8, generator=generator(0, "x")), torch.arange(40) % 10)
-ITERAND = prunekit.component("reinit", "iterand", period=2, rate=0.5)
-
-
-def learned(init, reinit="none", model=None, **given):
-    """A mask over the seeded weights of a network of one's own."""
-    model = Net() if model is None else model
-    prunekit.initialize(model, init, seed=4)
-    options = {"init": init, "seed": 4, "epochs": 2, "batch_size": 10, "lr": 3.0, **given}
-    return prunekit.learn(model, "edge-popup", DATA, reinit=reinit, **options)
-
-
-@pytest.mark.parametrize(
-    ("init", "reinit", "values"),
-    [
-        ("kaiming-uniform", "none", "initial"),
-        ("kaiming-uniform", ITERAND, "draws"),
-        ("signed-constant", ITERAND, "signs"),
-        ("hyperbolic", ITERAND, "draws"),
-    ],
-)
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_what_was_learned_in_python_is_shipped_too(init, reinit, values, layout, tmp_path):
-    found = learned(init, reinit, Net().to(memory_format=layout))
-    before = {name: value.clone() for name, value in found.model.state_dict().items()}
-    said = tickets.save(found, tmp_path / "ticket")
-    assert (said["values"], said["arch"], said["seed"]) == (values, None, 4)
-    rebuilt = tickets.load(tmp_path / "ticket", arch=Net())
-    for model in (rebuilt, found.model):
-        for name, value in model.state_dict().items():
-            assert torch.equal(value, before[name]), name
-    assert found.model.training
-
-
-def test_a_layer_that_was_left_out_is_shipped_whole(tmp_path):
-    found = learned("uniform", exclude=["linear.weight"])
-    tickets.save(found, tmp_path / "ticket")
-    assert tickets.info(tmp_path / "ticket")["densities"]["linear.weight"] == 1
-    rebuilt = tickets.load(tmp_path / "ticket", arch=Net())
-    assert torch.equal(rebuilt.linear.weight, found.model.linear.weight)
-
-
-def test_weights_that_were_not_initialized_are_no_ticket(tmp_path):
-    with pytest.warns(UserWarning, match="init and seed 0 draw other weights"):
-        own = prunekit.learn(
-            Net(), "edge-popup", DATA, init="uniform", reinit=ITERAND, batch_size=10
-        )
-    for found, message in (
-        (own, r"not at their drawn values; .* prunekit.initialize drew with the init and seed"),
-        (prunekit.learn(Net(), "edge-popup", DATA), "init default cannot be shipped as a seed"),
-    ):
-        with pytest.raises(SpecError, match=message):
-            tickets.save(found, tmp_path / "ticket")
-    assert not (tmp_path / "ticket").exists()
-
-
-def test_weights_trained_after_the_mask_was_learned_are_refused(tmp_path):
-    found = learned("kaiming-uniform")
-    prunekit.train(found.model, found.masks, DATA, lr=0.1)
-    with pytest.raises(SpecError, match=r"kept weights of conv\.weight are not at their drawn"):
-        tickets.save(found, tmp_path / "ticket")
-
-
-def test_a_seed_that_no_ticket_can_say_is_refused(tmp_path):
-    model = Net()
-    prunekit.initialize(model, "uniform", seed=-1)
-    found = prunekit.learn(model, "edge-popup", DATA, init="uniform", seed=-1)
-    with pytest.raises(SpecError, match=r"seed must lie in \[0, 2\^64\): -1"):
-        tickets.save(found, tmp_path / "ticket")
 
 
 def test_a_place_that_no_file_can_have_is_refused_before_the_work(redrawn, ticket, tmp_path):
