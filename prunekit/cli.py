@@ -64,7 +64,7 @@ def _add_folder_commands(commands_: Any) -> None:
     show.add_argument("run", metavar="RUN", help="a run folder")
     show.set_defaults(call=commands.show)
     compare = commands_.add_parser("compare", help="runs side by side: a table and a plot")
-    compare.add_argument("runs", metavar="RUN", nargs="+", help="run folders; one of --seeds is one row")
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or those of --seeds")
     compare.add_argument("--out", metavar="PNG", default="compare.png", help="[compare.png]")
     compare.set_defaults(call=commands.compare)
     evaluate = commands_.add_parser("eval", help="measure a finished run's model anew")
