@@ -55,3 +55,11 @@ def test_initialize_refuses_what_has_no_weights_to_draw() -> None:
     ):
         with pytest.raises(PrunekitError, match=message):
             prunekit.initialize(model, init)
+
+
+def test_initialize_draws_all_or_nothing() -> None:
+    model = nn.Linear(4, 2)
+    before = model.weight.clone()
+    with pytest.raises(PrunekitError, match="no fan-in"):
+        prunekit.initialize(model, "kaiming-uniform", include=["bias"])
+    assert torch.equal(model.weight, before)

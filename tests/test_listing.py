@@ -54,6 +54,21 @@ def test_a_component_s_page_shows_what_it_suggests():
     assert page.endswith("suggests rounds.count = 5")
 
 
+@attrs.frozen
+class Needs(Scaled):
+    """Score a weight by a file, which must be named."""
+
+    def __attrs_post_init__(self) -> None:
+        if not self.names:
+            raise prunekit.SpecError("names must be given")
+
+
+def test_a_component_that_cannot_be_made_without_options_has_a_page():
+    page = listing.component_page("scorer", "needs", Needs)
+    assert page.startswith("scorer needs: Score a weight by a file")
+    assert "suggests" not in page
+
+
 @pytest.fixture(scope="module")
 def clashing():
     a, b = Source("x", "x_a", "acme", "1.0"), Source("x", "x_b", "other", "2.0")

@@ -154,6 +154,21 @@ class Extra(Net):
         pass
 
 
+class Eighths(Net):
+    """A network with a buffer of eight bits."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("table", torch.ones(4).to(torch.float8_e4m3fn))
+
+
+def test_a_buffer_of_any_type_is_shipped(tmp_path):
+    found = learned("uniform", model=Eighths())
+    tickets.save(found, tmp_path / "ticket")
+    rebuilt = tickets.load(tmp_path / "ticket", arch=Eighths())
+    assert torch.equal(rebuilt.table.float(), torch.ones(4))
+
+
 class Expanded(Net):
     """A network with a buffer that cannot be written to."""
 
