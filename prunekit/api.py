@@ -79,7 +79,7 @@ def score(
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
     network = Network.of(unwrapped(model), masks=masks)
     try:
-        given = tried(network, batches, input_shape)
+        given = tried(network, scorer, batches, input_shape)
         revives = getattr(scorer, "revives", False)
         return compute_scores(
             scorer,
@@ -130,7 +130,7 @@ def prune(
     refuse_idle_init(init, reinit)
     model = unwrapped(model)
     network = Network.of(model, include, exclude)
-    given = tried(network, batches, input_shape)
+    given = tried(network, scorer, batches, input_shape)
     if density is None and kept is None:
         density = suggested.get("prune.density")
     counts = counts_of_rounds(network.total, density, kept, rounds, schedule)
@@ -229,15 +229,18 @@ def counts_of_rounds(
 
 
 def tried(
-    network: Network, batches: Iterable[Any] | None, input_shape: Sequence[int] | None
+    network: Network,
+    scorer: Any,
+    batches: Iterable[Any] | None,
+    input_shape: Sequence[int] | None,
 ) -> list[Batch]:
     """The batches on the network's device; it knows the shape of an input then.
 
-    Raises SpecError where its model does not take the first one.
+    Raises SpecError where its model does not take the first one and the scorer will ask it to.
     """
     given = as_batches(batches, input_shape, network.device)
     network.input_shape = shape_of(given, input_shape)
-    if given:
+    if given and reads(scorer) != "nothing":
         with torch.random.fork_rng([]), scoring_mode(network.model), torch.no_grad():
             logits_of(network.model, given[0][0])
     return given

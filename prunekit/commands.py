@@ -94,10 +94,11 @@ def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> in
     Of several, those that are begun go on, and those that are done are left as they are.
     """
     from prunekit import report, runs
+    from prunekit.runfolder import RunFolder
 
     results = []
     for seed, folder in seed_folders(spec, seeds, out, available).items():
-        if seeds > 1 and folder is not None and (Path(folder) / "spec.toml").is_file():
+        if seeds > 1 and folder is not None and RunFolder(Path(folder)).holds_run():
             results.append(runs.resume(folder, plugins=available))
         else:
             results.append(runs.run(attrs.evolve(spec, seed=seed), folder, plugins=available))
