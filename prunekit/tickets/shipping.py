@@ -27,6 +27,7 @@ from prunekit.tickets.coins import Coins
 from prunekit.tickets.content import Ticket
 from prunekit.tickets.described import info
 from prunekit.tickets.header import Header, Origin, Part, Values
+from prunekit.tickets.loading import unchanged_by_errors
 from prunekit.tickets.rans import Integers
 from prunekit.tickets.rebuilding import drawn, fill, own_state, state_sha256
 
@@ -82,8 +83,9 @@ def ticket_of_learned(run: Learned, plugins: Plugins) -> tuple[Ticket, Coins | N
     state = {name: value.cpu().clone() for name, value in run.model.state_dict().items()}
     masks, draws = run.masks.to("cpu"), {name: draw.cpu() for name, draw in run.draws.items()}
     try:
-        ticket = ticket_of(run.model, origin, run.init, state, masks, draws)
-        run.model.load_state_dict(state)  # it was filled anew: pruned weights had signs
+        with unchanged_by_errors(run.model):
+            ticket = ticket_of(run.model, origin, run.init, state, masks, draws)
+            run.model.load_state_dict(state)  # it was filled anew: pruned weights had signs
     except RuntimeError as error:  # some states cannot be loaded
         reason = " ".join(str(error).split())[:200]
         raise SpecError(f"this model's state cannot be put back ({reason})") from None
