@@ -30,8 +30,8 @@ from prunekit.network import Network, refuse_hollow
 from prunekit.plugins import Plugins
 from prunekit.ranks import awaited, check_alike, check_wrapped, rank_of, undistributed, unwrapped
 from prunekit.resolve import acts, check_some_kept, filled, learns, refuse_idle
-from prunekit.rounds import describe
-from prunekit.sampling import Allocation, Budget
+from prunekit.rounds import budget_of, describe
+from prunekit.sampling import Allocation
 from prunekit.spec import Prune, Spec, Train
 from prunekit.structure import component_from, default_name
 from prunekit.training import Owner, Training, move
@@ -115,8 +115,7 @@ def learn(
     needed = awaited(model, network.effective)
     check_some_kept(prune.density, network.total)
     check_weights(network, init, seed, acts(reinit))
-    kept = round(prune.density * network.total)
-    budget = Budget(kept, prune.allocation, prune.densities, density=prune.density)
+    budget = budget_of(prune, network.total)
     with flags_restored(inner):
         law = law_of(inner, init, seed)
         owner = LearnedScores(network, scorer, sampler, budget, reinit, law, seed)
