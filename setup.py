@@ -6,7 +6,7 @@ setup(
     ext_modules=[
         Extension(
             "_prunekit_philox",
-            ["prunekit/philox.c"],
+            ["prunekit/draws/philox.c"],
             extra_compile_args=["-O3"],
             optional=True,  # without a compiler NumPy computes the same words
         )

@@ -16,12 +16,12 @@ from straightforward_synflow import straightforward_synflow
 from torch import Tensor, nn
 
 import prunekit
-from prunekit.build import law_of
-from prunekit.data import Batches
-from prunekit.draws import fill
-from prunekit.masked import MaskedWeights
-from prunekit.network import put
-from prunekit.training import Training
+from prunekit.data.splits import Batches
+from prunekit.draws.chance import fill
+from prunekit.network.model import put
+from prunekit.runs.building import law_of
+from prunekit.training.loop import Training
+from prunekit.training.masked import MaskedWeights
 
 SHAPE, CLASSES = (3, 32, 32), 10
 Call = Callable[[], object]

@@ -21,7 +21,7 @@ from rich.table import Table
 from torch import nn
 
 import prunekit
-from prunekit.draws import fill
+from prunekit.draws.chance import fill
 
 Call = Callable[[], object]
 Sides = tuple[Call, str, Call, int]

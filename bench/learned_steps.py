@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import prunekit
-from prunekit.build import apply_init, law_of
-from prunekit.learned import LearnedScores
-from prunekit.masked import MaskedWeights
-from prunekit.network import Network
-from prunekit.sampling import Budget
-from prunekit.training import Owner, Training, move
+from prunekit.network.model import Network
+from prunekit.runs.building import apply_init, law_of
+from prunekit.selection.budget import Budget
+from prunekit.training.learned import LearnedScores
+from prunekit.training.loop import Owner, Training, move
+from prunekit.training.masked import MaskedWeights
 
 STEPS = 100
 """In an epoch, whose end is part of what is measured: it masks and counts."""

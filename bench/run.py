@@ -68,7 +68,7 @@ def compare(names: Sequence[str], repeats: int, threads: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from prunekit import philox
+    from prunekit.draws import philox
 
     words = "compiled" if philox.compiled else "NumPy's"
     table = Table(title=f"CPU time, {threads} thread(s), median of {repeats}, {words} Philox")

@@ -75,7 +75,7 @@ def attempt(argv: list[str], log: Path, kill_after: float | None = None) -> int:
 
 
 def _child(argv: list[str], log: Path) -> NoReturn:
-    from prunekit.cli import main
+    from prunekit.cli.entry import main
 
     quiet = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(quiet, 1)
@@ -176,7 +176,7 @@ def main() -> int:
 
 def import_all() -> None:
     """Import once what each forked process needs."""
-    for name in ("prunekit.runs", "sklearn.datasets", "matplotlib.backends.backend_agg"):
+    for name in ("prunekit.runs.running", "sklearn.datasets", "matplotlib.backends.backend_agg"):
         importlib.import_module(name)
     import torch
 

@@ -64,7 +64,7 @@ def sides(batch: int, epochs: int) -> dict[str, Any]:
     from cases import network
     from learned_steps import CPU, Noise, learned_scores, training
 
-    from prunekit.masked import MaskedWeights
+    from prunekit.training.masked import MaskedWeights
 
     noise, made = Noise.of(batch, CPU, STEPS), {}
     net = network("resnet18")

@@ -28,9 +28,9 @@ import torch
 from prunekit_plugins.folder import Folder
 
 import prunekit
-from prunekit.plugins import Plugins
-from prunekit.report import read_run
-from prunekit.structure import load_spec
+from prunekit.reports.report import read_run
+from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.structure import load_spec
 
 RECIPES = Path(__file__).parents[1] / "examples" / "iterand"
 SHARED = cache(Folder.load)

@@ -25,10 +25,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 import attrs  # noqa: E402
 
 import prunekit  # noqa: E402
-from prunekit import cli, contracts, errors, hookspecs, listing  # noqa: E402
-from prunekit.options import fields_of, spell, types_of  # noqa: E402
-from prunekit.plugins import KINDS, Plugins, builtin_sources  # noqa: E402
-from prunekit.spec import SECTIONS, Spec  # noqa: E402
+from prunekit import contracts, errors, hookspecs  # noqa: E402
+from prunekit.cli import entry, listing  # noqa: E402
+from prunekit.resolve.plugins import KINDS, Plugins, builtin_sources  # noqa: E402
+from prunekit.spec.options import fields_of, spell, types_of  # noqa: E402
+from prunekit.spec.sections import SECTIONS, Spec  # noqa: E402
 
 PLUGINS = Plugins(builtin_sources())
 MARKED = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -155,7 +156,7 @@ def help_of(words: tuple[str, ...]) -> str:
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-            cli.main([*words, "--help"])
+            entry.main([*words, "--help"])
     finally:
         os.environ.clear()
         os.environ.update(before)

@@ -1,4 +1,4 @@
-"""Write prunekit/quantiles.safetensors: `python docs/quantile_tables.py`. A test compares.
+"""Write prunekit/draws/quantiles.safetensors: `python docs/quantile_tables.py`. A test compares.
 
 normal: round(2^24 Q(u / 2^33)) for u = 2^k (1 + j / 256), k = 0 ... 31, j = 0 ... 255, and 2^32,
 where Q is the upper quantile function of the standard normal distribution.
@@ -14,7 +14,7 @@ from statistics import NormalDist
 import torch
 from safetensors.torch import save_file
 
-TABLES = Path(__file__).resolve().parents[1] / "prunekit" / "quantiles.safetensors"
+TABLES = Path(__file__).resolve().parents[1] / "prunekit" / "draws" / "quantiles.safetensors"
 
 
 def normal() -> list[int]:

@@ -10,24 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from prunekit.errors import PrunekitError
 from prunekit.hookspecs import hookimpl
-from prunekit.options import at_least, between, left_open, option, positive
+from prunekit.spec.options import at_least, between, left_open, option, positive
 
 if TYPE_CHECKING:
-    from prunekit.api import component, initialize, prune, score
-    from prunekit.apitrain import learn, train
-    from prunekit.archives import fetch_archive
-    from prunekit.bernoulli import bernoulli_positions
+    from prunekit.api.pruning import component, initialize, prune, score
+    from prunekit.api.training import learn, train
     from prunekit.contracts import Batch, Law, Mode, Redraw, Sampled, Scores
-    from prunekit.data import Data, Split
-    from prunekit.draws import generator, uniform_scores
-    from prunekit.errors import DataError, NumericalError, SpecError
-    from prunekit.imagefiles import class_files, image_data, mean_and_std
-    from prunekit.masks import Learned, Masks
-    from prunekit.nearby import Nearby, kth_smallest_each
-    from prunekit.network import Layer, Network
-    from prunekit.pathforms import PositivePaths
-    from prunekit.published import published_data
-    from prunekit.quantiles import (
+    from prunekit.data.imagefiles import class_files, image_data, mean_and_std
+    from prunekit.data.splits import Data, Split
+    from prunekit.data.torchvision_sets import published_data
+    from prunekit.draws.bernoulli import bernoulli_positions
+    from prunekit.draws.chance import generator, uniform_scores
+    from prunekit.draws.quantiles import (
         Sign,
         Uniform,
         log_uniform_values,
@@ -35,35 +29,41 @@ if TYPE_CHECKING:
         sign_values,
         uniform_values,
     )
-    from prunekit.runs import load, resume, run
-    from prunekit.sampling import Budget
-    from prunekit.scoring import (
+    from prunekit.errors import DataError, NumericalError, SpecError
+    from prunekit.network.model import Layer, Network
+    from prunekit.network.pathforms import PositivePaths
+    from prunekit.pruning.scoring import (
         batch_losses,
         loss_gradient,
         scoring_mode,
         split_batches,
         sum_gradients,
     )
-    from prunekit.select import kth_smallest, top_k, top_k_each
-    from prunekit.spec import DataOptions, Prune, Rounds, Spec, Train
-    from prunekit.weighted import draw_with_replacement, draw_without_replacement
+    from prunekit.runs.running import load, resume, run
+    from prunekit.selection.budget import Budget
+    from prunekit.selection.masks import Learned, Masks
+    from prunekit.selection.nearby import Nearby, kth_smallest_each
+    from prunekit.selection.select import kth_smallest, top_k, top_k_each
+    from prunekit.selection.weighted import draw_with_replacement, draw_without_replacement
+    from prunekit.spec.sections import DataOptions, Prune, Rounds, Spec, Train
+    from prunekit.storage.archives import fetch_archive
 
 _HOMES = {
-    "prunekit.api": ("component", "initialize", "prune", "score"),
-    "prunekit.apitrain": ("learn", "train"),
-    "prunekit.archives": ("fetch_archive",),
-    "prunekit.bernoulli": ("bernoulli_positions",),
+    "prunekit.api.pruning": ("component", "initialize", "prune", "score"),
+    "prunekit.api.training": ("learn", "train"),
+    "prunekit.storage.archives": ("fetch_archive",),
+    "prunekit.draws.bernoulli": ("bernoulli_positions",),
     "prunekit.contracts": ("Batch", "Law", "Mode", "Redraw", "Sampled", "Scores"),
-    "prunekit.data": ("Data", "Split"),
-    "prunekit.draws": ("generator", "uniform_scores"),
+    "prunekit.data.splits": ("Data", "Split"),
+    "prunekit.draws.chance": ("generator", "uniform_scores"),
     "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
-    "prunekit.imagefiles": ("class_files", "image_data", "mean_and_std"),
-    "prunekit.masks": ("Learned", "Masks"),
-    "prunekit.nearby": ("Nearby", "kth_smallest_each"),
-    "prunekit.network": ("Layer", "Network"),
-    "prunekit.pathforms": ("PositivePaths",),
-    "prunekit.published": ("published_data",),
-    "prunekit.quantiles": (
+    "prunekit.data.imagefiles": ("class_files", "image_data", "mean_and_std"),
+    "prunekit.selection.masks": ("Learned", "Masks"),
+    "prunekit.selection.nearby": ("Nearby", "kth_smallest_each"),
+    "prunekit.network.model": ("Layer", "Network"),
+    "prunekit.network.pathforms": ("PositivePaths",),
+    "prunekit.data.torchvision_sets": ("published_data",),
+    "prunekit.draws.quantiles": (
         "Sign",
         "Uniform",
         "log_uniform_values",
@@ -71,18 +71,18 @@ _HOMES = {
         "sign_values",
         "uniform_values",
     ),
-    "prunekit.runs": ("load", "resume", "run"),
-    "prunekit.sampling": ("Budget",),
-    "prunekit.scoring": (
+    "prunekit.runs.running": ("load", "resume", "run"),
+    "prunekit.selection.budget": ("Budget",),
+    "prunekit.pruning.scoring": (
         "batch_losses",
         "loss_gradient",
         "scoring_mode",
         "split_batches",
         "sum_gradients",
     ),
-    "prunekit.select": ("kth_smallest", "top_k", "top_k_each"),
-    "prunekit.spec": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
-    "prunekit.weighted": ("draw_with_replacement", "draw_without_replacement"),
+    "prunekit.selection.select": ("kth_smallest", "top_k", "top_k_each"),
+    "prunekit.spec.sections": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
+    "prunekit.selection.weighted": ("draw_with_replacement", "draw_without_replacement"),
 }
 _PACKAGES = ("testing", "theory", "tickets")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,6 +1,6 @@
 """`python -m prunekit` is `prunekit`."""
 
-from prunekit.cli import main
+from prunekit.cli.entry import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from prunekit.data import Data
-    from prunekit.network import Layer, Network
-    from prunekit.sampling import Budget
+    from prunekit.data.splits import Data
+    from prunekit.network.model import Layer, Network
+    from prunekit.selection.budget import Budget
 
 Batch = tuple["Tensor", "Tensor | None"]
 """Inputs (batch, ...) and labels (batch,) int64, or None where a scorer needs no labels."""

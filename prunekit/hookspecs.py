@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         Scorer,
         WeightInit,
     )
-    from prunekit.spec import Spec
+    from prunekit.spec.sections import Spec
 
 hookspec = pluggy.HookspecMarker("prunekit")
 hookimpl = pluggy.HookimplMarker("prunekit")

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunekit import kth_triton, layers_triton
-from prunekit.kth_triton import Select
-from prunekit.tables import Table
+from prunekit.gpu.tables import Table
+from prunekit.selection import kth_triton
+from prunekit.selection.kth_triton import Select
+from prunekit.training import layers_triton
 
 INF = float("inf")
 

@@ -10,12 +10,12 @@ from torch.utils.data import TensorDataset
 
 import prunekit
 from prunekit import Train
-from prunekit.build import apply_init, law_of
-from prunekit.learned import LearnedScores
-from prunekit.network import Network
-from prunekit.resolve import filled
-from prunekit.sampling import Budget
-from prunekit.training import Training
+from prunekit.network.model import Network
+from prunekit.resolve.filling import filled
+from prunekit.runs.building import apply_init, law_of
+from prunekit.selection.budget import Budget
+from prunekit.training.learned import LearnedScores
+from prunekit.training.loop import Training
 
 CPU = torch.device("cpu")
 

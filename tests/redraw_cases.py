@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 import prunekit
-from prunekit.build import InitLaw, law_of
-from prunekit.draws import fold, generator
-from prunekit.frozen import Frozen
-from prunekit.learned import LearnedScores
-from prunekit.network import Network, put
-from prunekit.redraw_triton import Redraws
+from prunekit.draws.chance import fold, generator
+from prunekit.network.model import Network, put
+from prunekit.runs.building import InitLaw, law_of
+from prunekit.training.frozen import Frozen
+from prunekit.training.learned import LearnedScores
+from prunekit.training.redraw_triton import Redraws
 from tests.owners import Own, often, owner_of
 
 EVENT, SEED = 3, 2**63 + 11

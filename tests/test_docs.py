@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from prunekit import cli
-from prunekit.flags import given_keys, joined, spec_table
-from prunekit.plugins import Plugins, builtin_sources
-from prunekit.resolve import resolve
-from prunekit.structure import structure
+from prunekit.cli import entry
+from prunekit.cli.flags import given_keys, joined, spec_table
+from prunekit.resolve.filling import resolve
+from prunekit.resolve.plugins import Plugins, builtin_sources
+from prunekit.resolve.structure import structure
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -72,7 +72,7 @@ def test_no_component_page_outlives_its_plugin(generate):
 
 
 def test_every_command_is_in_the_reference(generate):
-    parser = cli.make_parser()
+    parser = entry.make_parser()
     (actions,) = [a for a in parser._actions if hasattr(a, "choices") and a.choices]
     assert set(actions.choices) == {words[0] for words in generate.COMMANDS if words}
 
@@ -100,7 +100,7 @@ def test_toml_blocks_are_specs(path):
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_run_commands_are_understood(page, line):
     words = joined(shlex.split(line, comments=True)[2:])
-    shown, others = cli.make_parser().parse_known_args(["run", *words])
+    shown, others = entry.make_parser().parse_known_args(["run", *words])
     resolve(structure(spec_table(shown.spec, given_keys(shown, others), PLUGINS), PLUGINS), PLUGINS)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 import prunekit
 from prunekit.errors import PluginError
-from prunekit.plugins import KINDS, METHODS, Plugins
-from prunekit.spec import Spec
+from prunekit.resolve.plugins import KINDS, METHODS, Plugins
+from prunekit.spec.sections import Spec
 
 HOOKS = {
     "prunekit_scorers": "scorer",

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 import prunekit
 from prunekit import Data, DataOptions, Prune, Rounds, Spec, Split, Train
-from prunekit.checkpoints import load_checkpoint
-from prunekit.plugins import Plugins
-from prunekit.runfolder import RunFolder
-from prunekit.runs import Result, resume, run
-from prunekit.tensorfile import read_tensors
+from prunekit.resolve.plugins import Plugins
+from prunekit.runs.running import Result, resume, run
+from prunekit.storage.checkpoints import load_checkpoint
+from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.tensorfile import read_tensors
 
 
 class Died(Exception):

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.errors import SpecError
-from prunekit.spec import COMPONENTS
-from prunekit.structure import checked_component
+from prunekit.resolve.structure import checked_component
+from prunekit.spec.sections import COMPONENTS
 from prunekit.testing import (
     archs,
     datasets,

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from prunekit.contracts import Architecture
-from prunekit.draws import generator
+from prunekit.draws.chance import generator
 from prunekit.errors import PrunekitError
-from prunekit.network import maskable_layers
+from prunekit.network.model import maskable_layers
 from prunekit.testing import options, tiny
 
 SIZE = 32

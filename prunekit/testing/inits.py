@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.contracts import WeightInit
-from prunekit.draws import generator, words
-from prunekit.network import Layer, Network
+from prunekit.draws.chance import generator, words
+from prunekit.network.model import Layer, Network
 from prunekit.testing import options, tiny
 
 

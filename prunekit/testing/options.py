@@ -9,8 +9,8 @@ import attrs
 import tomli_w
 
 from prunekit.errors import PrunekitError
-from prunekit.options import check_options, fields_of, parse, types_of
-from prunekit.structure import build_options, options_table
+from prunekit.resolve.structure import build_options, options_table
+from prunekit.spec.options import check_options, fields_of, parse, types_of
 
 
 def check_class_is_frozen(component: Any) -> None:

@@ -8,11 +8,11 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit import rounds
-from prunekit.bernoulli import bernoulli_positions
 from prunekit.contracts import Law, Redraw, Reinitializer
-from prunekit.draws import generator
-from prunekit.network import Network, put
+from prunekit.draws.bernoulli import bernoulli_positions
+from prunekit.draws.chance import generator
+from prunekit.network.model import Network, put
+from prunekit.pruning import rounds
 from prunekit.testing import options, tiny
 
 LOWEST = 1000.0

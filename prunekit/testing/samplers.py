@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from prunekit import rounds
 from prunekit.contracts import MaskSampler, Sampled, Scores
-from prunekit.draws import generator
-from prunekit.sampling import Budget
+from prunekit.draws.chance import generator
+from prunekit.pruning import rounds
+from prunekit.selection.budget import Budget
 from prunekit.testing import options, tiny
 
 

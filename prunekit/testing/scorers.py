@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from prunekit.contracts import Batch, Scorer, Scores
-from prunekit.draws import generator
-from prunekit.network import Network
-from prunekit.resolve import learns
+from prunekit.draws.chance import generator
+from prunekit.network.model import Network
+from prunekit.resolve.filling import learns
 from prunekit.testing import learners, options, tiny
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.contracts import Batch, Scores
-from prunekit.draws import generator
-from prunekit.network import Network
+from prunekit.draws.chance import generator
+from prunekit.network.model import Network
 
 INPUT_SHAPE = (3, 8, 8)
 CLASSES = 4

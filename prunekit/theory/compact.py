@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunekit.draws import fold
+from prunekit.draws.chance import fold
 from prunekit.theory.target import Matrix, Target, spectral_norm
 
 Domain = Literal["unit_ball", "unit_cube"]

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from prunekit import philox
-from prunekit.draws import words_at
-from prunekit.philox import Address
+from prunekit.draws import philox
+from prunekit.draws.chance import words_at
+from prunekit.draws.philox import Address
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.int32]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from prunekit.draws import words_at
+from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError
 from prunekit.theory.compact import Domain, Error, compacted, error_of
 from prunekit.theory.domain import Floats, one_of, positive, probability, refuse, whole

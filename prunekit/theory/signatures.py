@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from prunekit.errors import SpecError
-from prunekit.options import is_union, parse
+from prunekit.spec.options import is_union, parse
 
 FORMS = ("form", "theorem")
 """Arguments that choose among what a paper prints and what holds; left open, all are shown."""

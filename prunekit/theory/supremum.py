@@ -22,7 +22,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from prunekit.draws import generator
+from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
 from prunekit.theory.chains import ROUNDING, Affine, ReLU, Step, chain
 from prunekit.theory.intervals import Region, gap_through, through

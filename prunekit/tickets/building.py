@@ -14,11 +14,11 @@ from torch.nn.modules.module import (
 )
 
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
-from prunekit.network import refuse_hollow
-from prunekit.plugins import Plugins
-from prunekit.ranks import unwrapped
-from prunekit.structure import build_options, component_from
+from prunekit.network.model import refuse_hollow
+from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.structure import build_options, component_from
 from prunekit.tickets.header import Origin
+from prunekit.training.ranks import unwrapped
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prunekit.tickets.coding.rans import Integers
 from prunekit.tickets.header import Header
-from prunekit.tickets.rans import Integers
 
 
 @attrs.frozen(eq=False)

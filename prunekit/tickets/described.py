@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from prunekit.tickets import by_odds, file
-from prunekit.tickets.rans import entropy
+from prunekit.tickets import file
+from prunekit.tickets.coding import by_odds
+from prunekit.tickets.coding.rans import entropy
 
 
 def info(path: str | Path) -> dict[str, Any]:

@@ -14,9 +14,9 @@ import attrs
 from torch import Tensor
 
 from prunekit.errors import SpecError, StorageError
-from prunekit.tensorfile import read_tensors, write_tensors
-from prunekit.tickets import by_odds, by_tables
-from prunekit.tickets.coins import Coins
+from prunekit.storage.tensorfile import read_tensors, write_tensors
+from prunekit.tickets.coding import by_odds, by_tables
+from prunekit.tickets.coding.coins import Coins
 from prunekit.tickets.content import Ticket
 from prunekit.tickets.header import VERSION, Header, header_from
 

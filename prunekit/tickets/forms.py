@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
-from prunekit.plugins import Plugins
-from prunekit.runfolder import refuse_kept
-from prunekit.tensorfile import read_tensors, require_folder_of, write_bytes, write_tensors
+from prunekit.resolve.plugins import Plugins
+from prunekit.storage.runfolder import refuse_kept
+from prunekit.storage.tensorfile import read_tensors, require_folder_of, write_bytes, write_tensors
 from prunekit.tickets.building import installed
 from prunekit.tickets.described import info
 from prunekit.tickets.loading import load
@@ -35,7 +35,7 @@ def to_onnx(ticket: str | Path, out: str | Path, **options: Any) -> None:
 
     Raises SpecError when onnx or onnxscript is not installed, and for a network of tokens.
     """
-    from prunekit.export import onnx_bytes, refuse_tokens, require_onnx
+    from prunekit.runs.export import onnx_bytes, refuse_tokens, require_onnx
 
     require_onnx()
     refuse_same(ticket, out)

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-from prunekit.tickets.coins import Coins
+from prunekit.tickets.coding.coins import Coins
 
 VERSION = 2
 MOST_INPUTS = 2**27

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from prunekit.devices import pick_device
 from prunekit.errors import SpecError, StorageError
-from prunekit.plugins import Plugins
+from prunekit.gpu.devices import pick_device
+from prunekit.resolve.plugins import Plugins
 from prunekit.tickets import file
 from prunekit.tickets.building import bare, installed, plain_defaults
 from prunekit.tickets.rebuilding import check_fit, fill, state_sha256

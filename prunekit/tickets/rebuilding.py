@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunekit.draws import words_at
+from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
-from prunekit.network import Layer, layers_of
-from prunekit.tensorfile import digest
+from prunekit.network.model import Layer, layers_of
+from prunekit.storage.tensorfile import digest
+from prunekit.tickets.coding.rans import Integers
 from prunekit.tickets.content import Ticket
 from prunekit.tickets.header import Header, Part
-from prunekit.tickets.rans import Integers
 
 CHUNK = 1 << 22  # weights drawn at once: words take 8 bytes each
 

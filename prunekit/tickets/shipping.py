@@ -11,24 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunekit.draws import words_at
+from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
-from prunekit.masks import Learned, Masks
-from prunekit.network import Layer, layers_by_rule, layers_of
-from prunekit.plugins import Plugins
-from prunekit.resolve import pretrained, resolve
-from prunekit.runfolder import RunFolder, refuse_kept
-from prunekit.spec import Spec
-from prunekit.structure import component_table, load_spec
-from prunekit.tensorfile import read_tensors, require_folder_of
-from prunekit.tickets import file, rans
+from prunekit.network.model import Layer, layers_by_rule, layers_of
+from prunekit.resolve.filling import pretrained, resolve
+from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.structure import component_table, load_spec
+from prunekit.selection.masks import Learned, Masks
+from prunekit.spec.sections import Spec
+from prunekit.storage.runfolder import RunFolder, refuse_kept
+from prunekit.storage.tensorfile import read_tensors, require_folder_of
+from prunekit.tickets import file
 from prunekit.tickets.building import bare, plain_defaults
-from prunekit.tickets.coins import Coins
+from prunekit.tickets.coding import rans
+from prunekit.tickets.coding.coins import Coins
+from prunekit.tickets.coding.rans import Integers
 from prunekit.tickets.content import Ticket
 from prunekit.tickets.described import info
 from prunekit.tickets.header import Header, Origin, Part, Values
 from prunekit.tickets.loading import unchanged_by_errors
-from prunekit.tickets.rans import Integers
 from prunekit.tickets.rebuilding import drawn, fill, own_state, state_sha256
 
 Tensors = Mapping[str, Tensor]

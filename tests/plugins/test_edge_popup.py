@@ -12,9 +12,9 @@ from prunekit_plugins.edge_popup import EdgePopup
 from torch import nn
 
 from prunekit import Network, Spec, SpecError, generator, testing, uniform_values
-from prunekit.draws import fold, words
-from prunekit.plugins import Plugins
-from prunekit.resolve import resolve
+from prunekit.draws.chance import fold, words
+from prunekit.resolve.filling import resolve
+from prunekit.resolve.plugins import Plugins
 from tests.owners import Own, owner_of
 
 

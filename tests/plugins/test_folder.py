@@ -8,9 +8,9 @@ from prunekit_plugins.folder import Folder, prunekit_datasets
 
 import prunekit
 from prunekit import DataError
-from prunekit.plugins import Plugins
-from prunekit.runs import evaluate_run, resume
-from prunekit.structure import structure
+from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.structure import structure
+from prunekit.runs.running import evaluate_run, resume
 
 
 def fill(folder, count=2):

@@ -7,7 +7,7 @@ from PIL import Image
 from prunekit_plugins.imagenet import ImageNet
 
 from prunekit import DataError, DataOptions
-from prunekit.data import Batches, prepare
+from prunekit.data.splits import Batches, prepare
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from prunekit_plugins.imdb import IMDB, prunekit_datasets, spread, tokens
 
 import prunekit
 from prunekit import DataError, Spec, SpecError, testing
-from prunekit.build import build_model
-from prunekit.data import Batches, prepare
-from prunekit.plugins import Plugins
-from prunekit.resolve import resolve
-from prunekit.spec import DataOptions
+from prunekit.data.splits import Batches, prepare
+from prunekit.resolve.filling import resolve
+from prunekit.resolve.plugins import Plugins
+from prunekit.runs.building import build_model
+from prunekit.spec.sections import DataOptions
 
 REVIEWS = {
     "train/neg/0_1.txt": "Bad, bad film.<br /><br />It's BAD!",

@@ -19,8 +19,8 @@ from prunekit_plugins.uniform import Uniform
 from torch import Tensor, nn
 
 from prunekit import Layer, PrunekitError, generator, testing
-from prunekit.draws import words
-from prunekit.network import maskable_layers
+from prunekit.draws.chance import words
+from prunekit.network.model import maskable_layers
 
 
 @testing.check_inits(

@@ -7,8 +7,8 @@ from torch import nn
 
 import prunekit
 from prunekit import Spec, testing
-from prunekit.plugins import Plugins
-from prunekit.resolve import resolve
+from prunekit.resolve.filling import resolve
+from prunekit.resolve.plugins import Plugins
 from tests.golden_cases import case
 
 

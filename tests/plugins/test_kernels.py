@@ -8,7 +8,7 @@ from torch import nn
 
 import prunekit
 from prunekit import Budget, testing
-from prunekit.draws import generator
+from prunekit.draws.chance import generator
 
 FILTERS = torch.tensor([[[[1.0, -2.0]], [[0.0, 1.0]]], [[[-4.0, 0.0]], [[2.0, 3.0]]]])
 """Shape (2, 2, 1, 2): the L1 norms of the four kernels are 3, 1, 4, 5."""

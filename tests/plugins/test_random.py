@@ -8,7 +8,7 @@ from torch import nn
 
 import prunekit
 from prunekit import Budget, Network, testing
-from prunekit.draws import generator
+from prunekit.draws.chance import generator
 
 
 def network() -> Network:

@@ -6,7 +6,7 @@ from prunekit_plugins.sketch import Sketch
 from torch import Tensor
 
 from prunekit import Budget, NumericalError, Sampled, SpecError, testing
-from prunekit.draws import generator
+from prunekit.draws.chance import generator
 
 SCORES = {
     "a": torch.tensor([[8.0, 1.0], [2.0, 1.0]]),

@@ -12,12 +12,12 @@ from prunekit_plugins.synflow import SynFlow
 from torch import Tensor, nn
 
 from prunekit import NumericalError, Prune, Spec, SpecError
-from prunekit.masks import Masks
-from prunekit.network import Network
-from prunekit.plugins import Plugins
-from prunekit.resolve import resolve
-from prunekit.scoring import compute_scores
-from prunekit.select import top_k
+from prunekit.network.model import Network
+from prunekit.pruning.scoring import compute_scores
+from prunekit.resolve.filling import resolve
+from prunekit.resolve.plugins import Plugins
+from prunekit.selection.masks import Masks
+from prunekit.selection.select import top_k
 from tests.golden_cases import CASES, DTYPES, TOLERANCE, case, error
 
 

@@ -8,8 +8,8 @@ import torch
 from prunekit_plugins.topk import TopK, kth_threshold
 
 from prunekit import Budget, Nearby, testing
-from prunekit.draws import generator
-from prunekit.nearby import kth_on_device
+from prunekit.draws.chance import generator
+from prunekit.selection.nearby import kth_on_device
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "pruned_counts.json").read_text())
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from prunekit import testing
-from prunekit.draws import generator
+from prunekit.draws.chance import generator
 
 
 def split(seed, count):

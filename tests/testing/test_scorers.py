@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from prunekit import testing
-from prunekit.options import option
+from prunekit.spec.options import option
 
 
 @attrs.frozen

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from prunekit.draws import generator
+from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
-from prunekit.theory.studies_moments import matrices, weight_moments
+from prunekit.theory.studies.moments import matrices, weight_moments
 
 
 def test_moments_of_four_weights_are_those_by_hand():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from prunekit.draws import generator
+from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
 from prunekit.theory.chains import chain, spread, torus_norm
 from prunekit.theory.construct import oracle_prune

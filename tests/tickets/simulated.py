@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from prunekit import bernoulli_positions
-from prunekit.tickets.by_odds import Coins, Shapes, Truth
-from prunekit.tickets.contexts import Block
+from prunekit.tickets.coding.by_odds import Coins, Shapes, Truth
+from prunekit.tickets.coding.contexts import Block
 
 
 def by_chance(rng, shape):

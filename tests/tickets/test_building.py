@@ -13,7 +13,7 @@ from torch import nn
 import prunekit
 from prunekit import tickets
 from prunekit.errors import SpecError, StorageError
-from prunekit.plugins import Plugins
+from prunekit.resolve.plugins import Plugins
 from prunekit.tickets.building import bare, no_larger_than, plain_defaults
 from tests.tickets.test_file import put, rewritten
 from tests.tickets.tinytickets import assert_bits, origin

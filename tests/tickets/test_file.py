@@ -10,9 +10,9 @@ import torch
 
 import prunekit
 from prunekit import tickets
-from prunekit.cli import main
+from prunekit.cli.entry import main
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
-from prunekit.tensorfile import read_tensors, write_tensors
+from prunekit.storage.tensorfile import read_tensors, write_tensors
 from prunekit.tickets import file
 from prunekit.tickets.header import header_from
 from tests.tickets.tinytickets import run_of

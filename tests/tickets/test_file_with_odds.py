@@ -13,13 +13,13 @@ import torch
 
 import prunekit
 from prunekit import tickets
-from prunekit.cli import main
+from prunekit.cli.entry import main
 from prunekit.errors import StorageError
-from prunekit.network import maskable_layers
-from prunekit.tensorfile import write_tensors
+from prunekit.network.model import maskable_layers
+from prunekit.storage.tensorfile import write_tensors
 from prunekit.tickets import file, shipping
-from prunekit.tickets.by_odds import LEAST, ODDS, STREAMS, Truth, coded, shapes_of
-from prunekit.tickets.coins import Coins
+from prunekit.tickets.coding.by_odds import LEAST, ODDS, STREAMS, Truth, coded, shapes_of
+from prunekit.tickets.coding.coins import Coins
 from prunekit.tickets.content import stored
 from prunekit.tickets.file import KIND, STATE
 from prunekit.tickets.rebuilding import drawn

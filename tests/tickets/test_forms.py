@@ -4,12 +4,13 @@ import pytest
 import torch
 
 import prunekit
-from prunekit import export, tickets
-from prunekit.build import apply_init
-from prunekit.cli import main
+from prunekit import tickets
+from prunekit.cli.entry import main
 from prunekit.errors import SpecError, StorageError
-from prunekit.network import Network
-from prunekit.tensorfile import read_tensors, write_tensors
+from prunekit.network.model import Network
+from prunekit.runs import export
+from prunekit.runs.building import apply_init
+from prunekit.storage.tensorfile import read_tensors, write_tensors
 from prunekit.tickets import file, forms
 from prunekit.tickets.shipping import ticket_of
 from tests.onnxfiles import computed

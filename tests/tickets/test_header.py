@@ -7,8 +7,8 @@ import json
 import attrs
 import pytest
 
-from prunekit.tickets.by_odds import shapes_of
-from prunekit.tickets.coins import Coins
+from prunekit.tickets.coding.by_odds import shapes_of
+from prunekit.tickets.coding.coins import Coins
 from prunekit.tickets.header import Header, Part, header_from
 from tests.tickets.tinytickets import origin
 

@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 import prunekit
 from prunekit import tickets
-from prunekit.draws import generator
+from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
 
 

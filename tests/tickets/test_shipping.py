@@ -9,11 +9,11 @@ import torch
 import prunekit
 from prunekit import tickets
 from prunekit.errors import SpecError, StorageError
-from prunekit.network import maskable_layers
-from prunekit.tensorfile import read_tensors, write_tensors
+from prunekit.network.model import maskable_layers
+from prunekit.storage.tensorfile import read_tensors, write_tensors
 from prunekit.tickets import file, shipping
-from prunekit.tickets.coins import Coins
-from prunekit.tickets.rans import entropy
+from prunekit.tickets.coding.coins import Coins
+from prunekit.tickets.coding.rans import entropy
 from prunekit.tickets.rebuilding import drawn, fill, state_sha256
 from tests.tickets.tinytickets import CLASSES, SHAPE, masked_state, origin, run_of
 

@@ -10,9 +10,9 @@ from torch import nn
 
 import prunekit
 from prunekit import tickets
-from prunekit.cli import main
+from prunekit.cli.entry import main
 from prunekit.errors import SpecError, StorageError
-from prunekit.tensorfile import read_tensors
+from prunekit.storage.tensorfile import read_tensors
 from prunekit.testing import imports_made_by
 from prunekit.tickets.rebuilding import state_sha256
 from tests.tickets.tinytickets import assert_bits, masked_state, run_of

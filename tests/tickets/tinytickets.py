@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import prunekit
-from prunekit.runs import run
-from prunekit.spec import Prune, Spec, Train
-from prunekit.tensorfile import read_tensors
+from prunekit.runs.running import run
+from prunekit.spec.sections import Prune, Spec, Train
+from prunekit.storage.tensorfile import read_tensors
 from prunekit.tickets.header import Origin
 
 SHAPE, CLASSES = (1, 8, 8), 10

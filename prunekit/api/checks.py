@@ -1,0 +1,58 @@
+"""What `prunekit.learn` refuses or warns of before it starts, and after."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+
+from prunekit.errors import SpecError
+from prunekit.network.model import Layer, Network
+from prunekit.runs.building import first_values
+
+
+def refuse_no_learning(density: float | None, epochs: int) -> None:
+    """SpecError where there is nothing to choose, or no step to choose in."""
+    if density == 1:
+        raise SpecError("density must lie in (0, 1), or no mask is learned: 1")
+    if not isinstance(epochs, int) or epochs < 1:
+        raise SpecError(f"epochs must be an int >= 1, or no mask is learned: {epochs!r}")
+
+
+def check_weights(network: Network, init: Any, seed: int, redraws: bool) -> None:
+    """Say it where the weights are not those that `initialize` draws, or are 0 already.
+
+    Raises SpecError for an init that then could not act.
+    """
+    if not getattr(init, "as_built", False):
+        other = next((n for n, layer in network.layers.items() if moved(layer, init, seed)), None)
+        text = (
+            f"init and seed {seed} draw other weights than {other} has; draw them by "
+            "prunekit.initialize(model, init, seed=seed)"
+        )
+        if other is not None and not redraws:
+            raise SpecError(f"{text}, or leave init out")
+        if other is not None:
+            warnings.warn(f"{text}; as it is, redrawn weights only are of init", stacklevel=3)
+    zeros = sum(w.numel() - int(torch.count_nonzero(w)) for w in network.weights.values())
+    if zeros > network.total / 100:
+        warnings.warn(
+            f"{zeros:,} of {network.total:,} weights are 0, as another learn or prune leaves them, "
+            "and no mask gives them a value; prunekit.initialize(model, init) draws them anew",
+            stacklevel=3,
+        )
+
+
+def moved(layer: Layer, init: Any, seed: int) -> bool:
+    """Whether a layer's weights are others than the first that `init` draws."""
+    return not torch.equal(layer.parameter, first_values(layer, init, seed).to(layer.parameter))
+
+
+def warn_idle_reinit(period: int) -> None:
+    """Say that a training was over before the first redraw."""
+    warnings.warn(
+        f"nothing was redrawn: the training is shorter than a period of {period} steps; give a "
+        'smaller one: reinit={"name": ..., "period": 5}',
+        stacklevel=3,
+    )

@@ -1,0 +1,242 @@
+"""Training from Python: the weights of any model under masks, or scores over its random weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from prunekit.api.checks import check_weights, refuse_no_learning, warn_idle_reinit
+from prunekit.api.pruning import components_of, refuse_idle_prune
+from prunekit.data.splits import Data
+from prunekit.draws.chance import fold
+from prunekit.errors import SpecError, did_you_mean
+from prunekit.gpu.devices import pick_device
+from prunekit.network.model import Network, refuse_hollow
+from prunekit.pruning.rounds import budget_of, describe
+from prunekit.resolve.filling import acts, check_some_kept, filled, learns, refuse_idle
+from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.structure import component_from, default_name
+from prunekit.runs.building import law_of
+from prunekit.selection.budget import Allocation
+from prunekit.selection.masks import Learned, Masks
+from prunekit.spec.sections import Prune, Spec, Train
+from prunekit.training.accuracy import evaluate
+from prunekit.training.datacheck import Tried
+from prunekit.training.learned import LearnedScores
+from prunekit.training.loaders import check_some, epoch_batches
+from prunekit.training.loop import Owner, Training, move
+from prunekit.training.masked import MaskedWeights
+from prunekit.training.ranks import (
+    awaited,
+    check_alike,
+    check_wrapped,
+    rank_of,
+    undistributed,
+    unwrapped,
+)
+
+History = list[dict[str, float]]
+
+OF_RUNS = ("bn_recalibrate", "checkpoint_every")
+"""Options of `Train` that a whole run acts on, and a training alone does not."""
+
+
+def train(
+    model: nn.Module,
+    masks: Mapping[str, Tensor] | None,
+    data: Any,
+    *,
+    test: Any = None,
+    epochs: int = 1,
+    seed: int = 0,
+    device: str | None = None,
+    **options: Any,
+) -> History:
+    """Train `model` in place under `masks` (None = dense); one line of metrics for each epoch.
+
+    data, test: a prunekit `Data`, a Dataset of (input, label) or a DataLoader. device: default
+    where the model is. options: those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw".
+    A model in DistributedDataParallel takes a DataLoader; its metrics are of the rank's examples.
+    Raises SpecError for a mask that does not fit, NumericalError when the loss is not finite.
+    """
+    settings, place = _prepared(model, device, epochs, options, (data, test))
+    bits = Masks(masks or {}).to(place)
+    check_alike(model, {"masks": bits.digest()})
+    bits.apply(model)
+    owner = MaskedWeights.of(unwrapped(model), bits, place)
+    return _trained(model, owner, data, test, settings, seed, place)[0]
+
+
+def learn(
+    model: nn.Module,
+    scorer: Any,
+    data: Any,
+    *,
+    sampler: Any = None,
+    reinit: Any = "none",
+    init: Any = "default",
+    density: float | None = None,
+    allocation: Allocation | None = None,
+    densities: Sequence[str] = (),
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+    test: Any = None,
+    epochs: int = 1,
+    seed: int = 0,
+    device: str | None = None,
+    **options: Any,
+) -> Learned:
+    """Learn a mask over the weights of `model` as they are: `masks, history = learn(...)`.
+
+    Afterwards the model holds weight * mask; biases, norms and whatever else it has are not trained
+    and stay as they were, but for running statistics. scorer: one that learns; sampler, allocation
+    and density (in (0, 1)) are those it suggests unless given. init: the law from which `reinit`
+    redraws pruned weights, and that of the weights where `initialize` drew them: then what this
+    returns can be saved as a ticket. data, test, device, options: as in `train`. Where it fails or
+    is interrupted, the model holds its weights unpruned, redrawn ones as they were by then.
+    Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
+    """
+    plugins = Plugins()
+    scorer = component_from("scorer", scorer, plugins)
+    if not learns(scorer):
+        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
+    sampler = sampler or default_name("sampler", scorer, plugins)
+    (scorer, sampler, reinit, init), suggested = components_of(
+        scorer=scorer, sampler=sampler, reinit=reinit, init=init
+    )
+    given = Prune(density, allocation, tuple(densities))
+    refuse_idle_prune(given, sampler)
+    prune = filled(given, "prune", suggested)
+    refuse_no_learning(prune.density, epochs)
+    settings, place = _prepared(model, device, epochs, options, (data, test))
+    inner = unwrapped(model)
+    network = Network.of(inner, include, exclude)
+    needed = awaited(model, network.effective)
+    check_some_kept(prune.density, network.total)
+    check_weights(network, init, seed, acts(reinit))
+    budget = budget_of(prune, network.total)
+    with flags_restored(inner):
+        law = law_of(inner, init, seed)
+        owner = LearnedScores(network, scorer, sampler, budget, reinit, law, seed)
+        owner.also_differentiate(needed)
+        with unpruned_by_errors(owner):
+            history, batches = _trained(model, owner, data, test, settings, seed, place)
+    if owner.period and not owner.event:
+        warn_idle_reinit(owner.period)
+    return _learned(model, owner, init, history, batches, data)
+
+
+def _learned(
+    model: nn.Module, owner: LearnedScores, init: Any, history: History, batches: Tried, data: Any
+) -> Learned:
+    """What `learn` returns: the same on every rank."""
+    masks = Masks(owner.network.masks or {})
+    check_alike(model, {"the learned masks": masks.digest()})
+    scale = (data.mean, data.std) if isinstance(data, Data) else ((), ())
+    return Learned(
+        masks, history, owner.plain, owner.network.model, owner.draws, init, owner.reinit,
+        owner.seed, batches.input_shape, batches.classes, *scale,
+    )  # fmt: skip
+
+
+@contextmanager
+def unpruned_by_errors(owner: LearnedScores) -> Iterator[None]:
+    """After an error or an interrupt the network holds all of its weights."""
+    try:
+        yield
+    except BaseException:
+        owner.freeze()
+        owner.network.mask(None)
+        raise
+
+
+@contextmanager
+def flags_restored(model: nn.Module) -> Iterator[None]:
+    """Afterwards every parameter requires a gradient as it did before."""
+    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        yield
+    finally:
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
+
+
+def _prepared(
+    model: nn.Module,
+    device: str | None,
+    epochs: int,
+    options: Mapping[str, Any],
+    data: tuple[Any, Any],
+) -> tuple[Train, torch.device]:
+    """The settings of a training, and the device that the model now is on."""
+    refuse_hollow(model)
+    known = [field.name for field in attrs.fields(Train) if field.name not in OF_RUNS]
+    for name in sorted(options.keys() - set(known)):
+        if name in OF_RUNS:
+            raise SpecError(f"{name} acts in prunekit.run only; leave it out")
+        near = did_you_mean(name, [*known, *inspect.signature(learn).parameters])
+        hint = near or f" It has {', '.join(known)}."
+        raise SpecError(f"a training has no option {name!r}.{hint}")
+    if "batch_size" in options and all(p is None or isinstance(p, DataLoader) for p in data):
+        raise SpecError(
+            "batch_size cannot act: a DataLoader makes batches of its own; leave it out"
+        )
+    here = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    place = pick_device(device) if device is not None else here
+    given = Train(epochs=epochs, **options)
+    settings = filled(given, "train", {})
+    refuse_idle(Spec(train=given), Spec(train=settings), "train.")
+    check_wrapped(model, place, settings)
+    move(model, place, settings)
+    return settings, place
+
+
+def _trained(
+    model: nn.Module,
+    owner: Owner,
+    data: Any,
+    test: Any,
+    settings: Train,
+    seed: int,
+    place: torch.device,
+) -> tuple[History, Tried]:
+    """Train all epochs; one line of metrics for each, and the batches.
+
+    Under DistributedDataParallel the ranks differ in the chance of dropout and augmentation only.
+    """
+    if not isinstance(data, DataLoader) and isinstance(model, DistributedDataParallel):
+        raise SpecError(
+            "the ranks of DistributedDataParallel share the examples out; give a DataLoader with "
+            "a DistributedSampler"
+        )
+
+    def tried(part: Any, split: str) -> Tried:
+        batches = epoch_batches(part, split, settings.batch_size or 1, place, seed)
+        return Tried(batches, undistributed(model), settings.amp)
+
+    batches = tried(data, "train")
+    check_some(batches)
+    if test is None and isinstance(data, Data):
+        test = data
+    tested = None if test is None else tried(test, "test")
+    facts = {"seed": seed, "options": settings, "the number of batches": len(batches)}
+    check_alike(model, facts)
+    rank = rank_of(model)
+    seed = fold(seed, "rank", rank) if rank else seed
+    training = Training(model, owner, batches, settings, settings.epochs or 0, seed, "train", place)
+    history: History = []
+    while not training.done:
+        line = training.run_epoch(lambda: None)
+        if tested is not None:
+            result = evaluate(undistributed(model), tested, place, settings.amp)
+            line |= {f"test.{key}": value for key, value in result.items()}
+        history.append({"epoch": training.epoch, **line})
+    return history, batches

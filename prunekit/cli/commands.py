@@ -1,0 +1,266 @@
+"""What each command does. Imports that need torch wait until a command has been understood."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from prunekit.cli import flags, listing
+from prunekit.errors import SpecError
+from prunekit.reports import papers
+from prunekit.resolve.filling import located, resolve
+from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.structure import structure, unstructure
+from prunekit.spec.options import parse
+from prunekit.spec.sections import COMPONENTS, Spec, read_toml
+
+if TYPE_CHECKING:
+    from prunekit.storage.runfolder import RunFolder
+
+EXPORTS: Mapping[str, str] = {
+    "state-dict": "to_state_dict",
+    "torch-nn-prune": "to_torch_prune",
+    "onnx": "to_onnx",
+}
+"""Format of `prunekit export --to` -> the function of prunekit.export that writes it."""
+
+TICKET_FORMS: Mapping[str, str] = {
+    "state-dict": "to_state_dict",
+    "onnx": "to_onnx",
+    "sparse-csr": "to_sparse_csr",
+}
+"""Format of `prunekit ticket load --to` -> the function of prunekit.tickets that writes it."""
+
+
+def run(given: argparse.Namespace, others: Sequence[str]) -> int:
+    """`prunekit run`: its help, its plan, or one run for each seed."""
+    available = Plugins()
+    keys = flags.given_keys(given, others)
+    if given.help:
+        print(run_help(given, keys, available))
+        return 0
+    seeds = seed_count(given.seeds)
+    spec = structure(flags.spec_table(given.spec, keys, available), available)
+    attrs.evolve(spec, seed=spec.seed + seeds - 1)  # the last one must be a seed too
+    act = dry_run if given.dry_run else run_seeds
+    return act(spec, seeds, given.out, available)
+
+
+def run_help(given: argparse.Namespace, keys: Mapping[str, str | None], available: Plugins) -> str:
+    """The shown flags; with components named, their options and those of the sections too."""
+    text = given.parser.format_help().rstrip()
+    if given.spec is None and not any(kind in keys for kind in COMPONENTS):
+        return text
+    names = {key: value for key, value in keys.items() if key in COMPONENTS}
+    table = flags.spec_table(given.spec, names, available)
+    chosen = {}
+    for kind in COMPONENTS:
+        if kind in table:
+            cls = flags.chosen_class(table, kind, available)
+            chosen[kind] = (available.name_of(kind, cls), cls)
+    return f"{text}\n\n{listing.further_options(chosen)}"
+
+
+def seed_count(text: str | None) -> int:
+    """How many seeds `--seeds` asks for; 1 where it is not given."""
+    try:
+        count = 1 if text is None else int(parse(text, int))
+    except SpecError:
+        count = 0
+    if count < 1:
+        raise SpecError(f"--seeds must be an int >= 1: {text!r}")
+    return count
+
+
+def dry_run(spec: Spec, seeds: int, out: str | None, available: Plugins) -> int:
+    """Print the plan; refuse what the run would refuse before its work."""
+    from prunekit.reports import report
+    from prunekit.runs import running
+    from prunekit.storage.runfolder import RunFolder
+
+    for folder in seed_folders(spec, seeds, out, available).values():
+        if folder is not None and seeds == 1:
+            RunFolder(Path(folder)).require_empty()
+    report.print_plan(running.plan(spec, plugins=available))
+    return 0
+
+
+def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> int:
+    """Run `seeds` seeds from spec.seed on, in out/seed-<seed> where there are several.
+
+    Of several, those that are begun go on, and those that are done are left as they are.
+    """
+    from prunekit.reports import report
+    from prunekit.runs import running
+    from prunekit.storage.runfolder import RunFolder
+
+    results = []
+    for seed, folder in seed_folders(spec, seeds, out, available).items():
+        if seeds > 1 and folder is not None and RunFolder(Path(folder)).holds_run():
+            results.append(running.resume(folder, plugins=available))
+        else:
+            results.append(running.run(attrs.evolve(spec, seed=seed), folder, plugins=available))
+        report.show(results[-1].folder)
+    if seeds > 1:
+        report.print_lines(seed_lines([result.summary for result in results]))
+    return 0
+
+
+def seed_folders(
+    spec: Spec, seeds: int, out: str | None, available: Plugins
+) -> dict[int, str | None]:
+    """The run folder of each seed; what stands in one may refuse all before the first run."""
+    from prunekit.storage.runfolder import RunFolder
+
+    wanted = range(spec.seed, spec.seed + seeds)
+    if out is None or seeds == 1:
+        return dict.fromkeys(wanted, out)
+    if RunFolder(Path(out)).holds_run():
+        raise SpecError(f"{out} holds a run, and --seeds makes several; choose another --out")
+    folders = {seed: str(Path(out) / f"seed-{seed}") for seed in wanted}
+    for seed, folder in folders.items():
+        require_own(RunFolder(Path(folder)), attrs.evolve(spec, seed=seed), available)
+    return dict(folders)
+
+
+def require_own(folder: RunFolder, spec: Spec, available: Plugins) -> None:
+    """SpecError unless the folder is empty, or holds a run of this very spec.
+
+    PluginError where a component has changed since.
+    """
+    from prunekit.runs import running
+
+    spec = located(resolve(spec, available))
+    if not folder.holds_run():
+        folder.require_empty()
+        return
+    if read_toml(folder.spec) != unstructure(spec, available):
+        raise SpecError(f"{folder.path} holds a run of another spec; choose another --out")
+    if folder.components.is_file():
+        running.refuse_changed(folder.read_components(), spec, available)
+
+
+def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Mean ± sample standard deviation over the seeds, a line for each number that matters."""
+    lines = [f"{len(summaries)} seeds, mean ± standard deviation:"]
+    for key in ("test.accuracy", "test.loss", "density", "seconds"):
+        values = [summary[key] for summary in summaries if summary.get(key) is not None]
+        if len(values) == len(summaries):
+            mean, spread = statistics.fmean(values), statistics.stdev(values)
+            lines.append(f"  {key} {mean:.4f} ± {spread:.4f}")
+    published = summaries[0].get("published", {})
+    if figure := papers.short(published):
+        lines.append(f"published ({published['source']}): {figure}")
+    return lines
+
+
+def resume(given: argparse.Namespace) -> int:
+    from prunekit.reports import report
+    from prunekit.runs import running
+
+    report.show(running.resume(given.run, allow_changed=given.allow_changed).folder)
+    return 0
+
+
+def show(given: argparse.Namespace) -> int:
+    from prunekit.reports import report
+
+    report.show(given.run)
+    return 0
+
+
+def compare(given: argparse.Namespace) -> int:
+    from prunekit.reports import comparison
+
+    comparison.compare(given.runs, given.out)
+    return 0
+
+
+def evaluate(given: argparse.Namespace) -> int:
+    from prunekit.reports import report
+
+    report.require_run(given.run)
+    from prunekit.runs import running
+
+    measured = running.evaluate_run(given.run, device=given.device)
+    report.print_lines([f"{key} {value:.4f}" for key, value in measured.items()])
+    return 0
+
+
+def export(given: argparse.Namespace) -> int:
+    from prunekit.reports import report
+
+    report.require_run(given.run)
+    from prunekit.runs import export as formats
+
+    getattr(formats, EXPORTS[given.to])(given.run, given.out)
+    report.print_lines([f"wrote {given.out}"])
+    return 0
+
+
+def save_ticket(given: argparse.Namespace) -> int:
+    from prunekit.reports import report
+
+    report.require_run(given.run)
+    from prunekit import tickets
+
+    out = given.out or str(Path(given.run) / "ticket.safetensors")
+    with report.waiting("writing the ticket"):
+        said = tickets.save(given.run, out)
+    report.print_lines([f"wrote {out}: {said['bytes']:,} bytes for {said['weights']:,} weights"])
+    return 0
+
+
+def load_ticket(given: argparse.Namespace) -> int:
+    from prunekit import tickets
+    from prunekit.reports import report
+
+    options = {"arch": given.arch, "device": given.device, "most_weights": given.most_weights}
+    with report.waiting("rebuilding the network"):
+        getattr(tickets, TICKET_FORMS[given.to])(given.ticket, given.out, **options)
+    report.print_lines([f"wrote {given.out}"])
+    return 0
+
+
+def ticket_info(given: argparse.Namespace) -> int:
+    from prunekit import tickets
+    from prunekit.reports import report
+
+    said = tickets.info(given.ticket)
+    densities = said.pop("densities")
+    report.print_lines([f"{key} {_said(value)}" for key, value in said.items()])
+    report.print_lines([f"density of {name} {value:.5g}" for name, value in densities.items()])
+    return 0
+
+
+def _said(value: Any) -> str:
+    """A value of a ticket on one line: a component as its name and options."""
+    if isinstance(value, Mapping):
+        options = {key: item for key, item in value.items() if key != "name"}
+        return " ".join([_said(value["name"]), *(f"{k}={_said(v)}" for k, v in options.items())])
+    text = f"{value:.5g}" if isinstance(value, float) else f"{value}"
+    return text if text.isprintable() else repr(text)
+
+
+def plugins(given: argparse.Namespace) -> int:
+    available = Plugins()
+    print(listing.component_list(available) if given.components else listing.plugin_list(available))
+    return 0
+
+
+def show_plugin(given: argparse.Namespace) -> int:
+    print(listing.plugin_page(Plugins(), given.name))
+    return 0
+
+
+def new_plugin(given: argparse.Namespace) -> int:
+    from prunekit.cli import template
+
+    folder = template.write(given.name, given.out)
+    print(f"wrote {folder}; install it with `pip install -e {folder}`")
+    return 0

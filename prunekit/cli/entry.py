@@ -1,0 +1,165 @@
+"""`prunekit` on the command line: text in, one spec or one folder out. Imports no torch itself."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from prunekit import __version__
+from prunekit.cli import commands
+from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
+from prunekit.cli.theory import add_theory
+from prunekit.errors import PrunekitError, SpecError
+
+EPILOG = """\
+exit codes: 0 done; 2 usage, spec, plugin or data; 3 out of memory; 4 storage;
+5 the run folder is in use; 6 numerical failure; 130 and 143 stopped by a signal.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse without abbreviations, whose mistakes are one line like all others."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("allow_abbrev", False)
+        super().__init__(**settings)
+
+    def error(self, message: str) -> NoReturn:
+        raise SpecError(f"{message.removeprefix('argument ')}; see `{self.prog} --help`")
+
+
+def make_parser() -> Parser:
+    """The whole command line, as argparse (the reference in the docs is made from it)."""
+    parser = Parser(
+        prog="prunekit",
+        description="Prune neural networks: score, mask, redraw, train, report.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"prunekit {__version__}")
+    commands_ = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    run = commands_.add_parser(
+        "run", help="run a spec, or the flags' spec", add_help=False, epilog=MORE
+    )
+    add_run_flags(run)
+    run.set_defaults(call=commands.run, parser=run)
+    _add_folder_commands(commands_)
+    _add_export(commands_)
+    _add_tickets(commands_)
+    _add_plugins(commands_)
+    add_theory(commands_)
+    return parser
+
+
+def _add_folder_commands(commands_: Any) -> None:
+    resume = commands_.add_parser("resume", help="continue a run that was stopped")
+    resume.add_argument("run", metavar="RUN", help="a run folder")
+    resume.add_argument(
+        "--allow-changed", action="store_true", help="though a plugin's file has changed"
+    )
+    resume.set_defaults(call=commands.resume)
+    show = commands_.add_parser("show", help="print a run's results")
+    show.add_argument("run", metavar="RUN", help="a run folder")
+    show.set_defaults(call=commands.show)
+    compare = commands_.add_parser("compare", help="runs side by side: a table and a plot")
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or those of --seeds")
+    compare.add_argument("--out", metavar="PNG", default="compare.png", help="[compare.png]")
+    compare.set_defaults(call=commands.compare)
+    evaluate = commands_.add_parser("eval", help="measure a finished run's model anew")
+    evaluate.add_argument("run", metavar="RUN", help="a run folder")
+    evaluate.add_argument("--device", metavar="TEXT", help="cpu, cuda, mps [the run's]")
+    evaluate.set_defaults(call=commands.evaluate)
+
+
+def _add_export(commands_: Any) -> None:
+    export = commands_.add_parser("export", help="write the model of a finished run for others")
+    export.add_argument("run", metavar="RUN", help="a run folder")
+    export.add_argument("--to", required=True, choices=list(commands.EXPORTS), help="the format")
+    export.add_argument("--out", required=True, metavar="FILE", help="the file to write")
+    export.set_defaults(call=commands.export)
+
+
+def _add_tickets(commands_: Any) -> None:
+    ticket = commands_.add_parser("ticket", help="a network as a seed and bits: save, load, info")
+    actions = ticket.add_subparsers(metavar="ACTION", dest="action", required=True)
+    save = actions.add_parser("save", help="write the ticket of a finished run")
+    save.add_argument("run", metavar="RUN", help="a run folder")
+    save.add_argument("--out", metavar="FILE", help="the file to write [RUN/ticket.safetensors]")
+    save.set_defaults(call=commands.save_ticket)
+    load = actions.add_parser("load", help="draw the weights again and write the network")
+    load.add_argument("ticket", metavar="FILE", help="a ticket")
+    load.add_argument("--out", required=True, metavar="FILE", help="the file to write")
+    load.add_argument(
+        "--to", default="state-dict", choices=list(commands.TICKET_FORMS), help="[state-dict]"
+    )
+    load.add_argument(
+        "--arch", metavar="FILE.PY:FUNCTION", help="where the ticket names none; it is executed"
+    )
+    load.add_argument("--device", default="cpu", metavar="TEXT", help="where to draw [cpu]")
+    load.add_argument(
+        "--most-weights", type=int, metavar="INT", help="refuse more [2^26, and 4096 a byte]"
+    )
+    load.set_defaults(call=commands.load_ticket)
+    info = actions.add_parser("info", help="what a ticket says, and how its bytes are spent")
+    info.add_argument("ticket", metavar="FILE", help="a ticket")
+    info.set_defaults(call=commands.ticket_info)
+
+
+def _add_plugins(commands_: Any) -> None:
+    plugins = commands_.add_parser("plugins", help="list, show and write plugins")
+    plugins.add_argument(
+        "--components", action="store_true", help="kind, name and summary; imports every plugin"
+    )
+    plugins.set_defaults(call=commands.plugins)
+    actions = plugins.add_subparsers(metavar="ACTION", dest="action")
+    show = actions.add_parser("show", help="paper, options, file, package, version")
+    show.add_argument("name", metavar="NAME", help="a plugin")
+    show.set_defaults(call=commands.show_plugin)
+    new = actions.add_parser("new", help="write a package with a plugin of your own")
+    new.add_argument("name", metavar="NAME", help="the plugin's name")
+    new.add_argument("--out", metavar="DIR", help="the folder to make [prunekit-NAME]")
+    new.set_defaults(call=commands.new_plugin)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a "±" must not end a run on an ASCII terminal
+    try:
+        code = dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except PrunekitError as error:
+        print(f"prunekit: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("prunekit: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `prunekit plugins | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def dispatch(argv: list[str]) -> int:
+    """Parse `argv` and call its command."""
+    parser = make_parser()
+    if argv[:1] == ["run"]:
+        argv = ["run", *joined(argv[1:])]
+    given, others = parser.parse_known_args(argv)
+    if given.command is None and not others:
+        parser.print_help()
+        return 0
+    if given.command == "run":
+        return int(given.call(given, others))
+    if getattr(given, "takes_flags", False):
+        given.arguments, others = others, []
+    if others and not others[0].startswith("-"):
+        raise SpecError(f"unexpected argument {others[0]!r}; see `prunekit {given.command} --help`")
+    if others:
+        known = [name for name in vars(given) if name not in ("command", "call", "action", "name")]
+        raise unknown_flag(others[0], known)
+    return int(given.call(given))

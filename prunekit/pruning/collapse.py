@@ -1,0 +1,35 @@
+"""Layer collapse: layers without weights, and kept weights on no path from input to output."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.network.model import Network
+from prunekit.pruning.scoring import scoring_mode, sum_gradients
+
+EXAMPLES = 64
+
+
+def dead_kept(
+    network: Network, rng: torch.Generator, tokens: Tensor | None = None
+) -> dict[str, int]:
+    """Kept weights that nothing flows through, by name: {} where the input shape is unknown.
+
+    Measured, not derived: weights whose gradient is exactly 0 for a random projection of the
+    logits on 64 normal inputs, or on the first 64 examples of `tokens`, in eval mode. A unit
+    whose ReLU never opens counts as dead too. The rows of an embedding are looked up, most of
+    them by no example: they are left out.
+    """
+    if network.input_shape is None or network.masks is None:
+        return {}
+    x = torch.randn(EXAMPLES, *network.input_shape, generator=rng) if tokens is None else tokens
+    with scoring_mode(network.model, "eval"):
+        logits = network.model(x[:EXAMPLES].to(network.device))
+        v = torch.randn(logits.shape, generator=rng).to(network.device)
+        gradients = sum_gradients([(logits * v).sum()], network.effective)
+    return {
+        name: int((mask & (gradients[name] == 0)).sum())
+        for name, mask in network.masks.items()
+        if not isinstance(network.layers[name].module, nn.Embedding)
+    }

@@ -1,0 +1,211 @@
+"""How a scorer is run: the model's mode, the losses of its batches, the sum of their gradients.
+
+Scorer plugins use `loss_gradient` and what it is made of: `scoring_mode`, `batch_losses`,
+`split_batches`, `sum_gradients`. The core calls `compute_scores`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.contracts import Batch, Mode, Scorer, Scores
+from prunekit.errors import NumericalError, SpecError
+from prunekit.network.model import Network
+from prunekit.pruning.scorecheck import check_bounds, check_form, zero_and_bound
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(logits (batch, classes), labels (batch,) int64) -> scalar."""
+
+
+@contextlib.contextmanager
+def scoring_mode(model: nn.Module, mode: Mode = "eval") -> Iterator[None]:
+    """Score `model` inside: eval mode, but batch-norm in train mode when `mode` is "train".
+
+    Dropout is off in both. Inside, autograd is on and every floating-point parameter requires a
+    gradient, frozen or not. On leaving, modes, buffers (running statistics and their count),
+    `requires_grad` and `.grad` are what they were, also after an error.
+    """
+    modules = [(module, module.training) for module in model.modules()]
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module, _ in modules
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    parameters = [(p, p.requires_grad, p.grad) for p in model.parameters()]
+    try:
+        for module, _ in modules:
+            module.training = mode == "train" and is_batch_norm(module)
+        for parameter, _, _ in parameters:
+            parameter.grad = None
+            parameter.requires_grad_(parameter.is_floating_point())
+        with torch.enable_grad(), _backward_of_rnns_in_eval(model):
+            yield
+    finally:
+        for module, training in modules:
+            module.training = training
+        _restore_buffers(buffers)
+        for parameter, requires_grad, grad in parameters:
+            parameter.requires_grad_(requires_grad)
+            parameter.grad = grad
+
+
+def is_batch_norm(module: nn.Module) -> bool:
+    """Whether the module normalises by batch statistics in train mode."""
+    return hasattr(module, "running_mean")
+
+
+@torch.no_grad()
+def _restore_buffers(buffers: Iterable[tuple[nn.Module, str, Tensor, Tensor]]) -> None:
+    for module, name, buffer, before in buffers:
+        setattr(module, name, buffer)
+        if not _overlaps(buffer):
+            buffer.copy_(before)
+
+
+def _overlaps(tensor: Tensor) -> bool:
+    """Whether entries share memory (an expanded view): torch refuses every write to it."""
+    return any(step == 0 and length > 1 for step, length in zip(tensor.stride(), tensor.shape))
+
+
+def _backward_of_rnns_in_eval(model: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """cuDNN's recurrent layers have no backward in eval mode; torch's own have."""
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    if recurrent and torch.backends.cudnn.is_available():
+        return torch.backends.cudnn.flags(enabled=False)
+    return contextlib.nullcontext()
+
+
+def split_batches(batches: Iterable[Batch], parts: int) -> list[Batch]:
+    """Cut each batch of B examples into `parts` consecutive ones, at i * B // parts.
+
+    Parts without an example (B < parts) are left out.
+    """
+    return [part for batch in batches for part in _parts_of(batch, parts)]
+
+
+def _parts_of(batch: Batch, parts: int) -> Iterator[Batch]:
+    x, y = batch
+    cuts = [i * len(x) // parts for i in range(parts + 1)]
+    for start, end in itertools.pairwise(cuts):
+        if start < end:
+            yield x[start:end], None if y is None else y[start:end]
+
+
+def batch_losses(model: nn.Module, batches: Iterable[Batch], loss: Loss) -> Iterator[Tensor]:
+    """`loss(model(x), y)` of each batch in turn, made when asked for: one graph lives at a time.
+
+    Raises SpecError, in one line, for batches without labels, labels outside [0, classes), and a
+    model with fewer than two outputs.
+    """
+    for x, y in batches:
+        if y is None:
+            raise SpecError("this scorer needs labels; give batches=[(inputs, labels), ...]")
+        logits = _logits(model, x)
+        check_labels(logits, y)
+        yield loss(logits, y.long())
+
+
+def _logits(model: nn.Module, x: Tensor) -> Tensor:
+    try:
+        return model(x)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise SpecError(
+            f"batch-norm in train mode cannot normalise a batch of {len(x)}; use a larger "
+            "prune.batch_size, a smaller split, or batch_norm = eval"
+        ) from None
+
+
+def check_labels(logits: Tensor, y: Tensor) -> None:
+    """SpecError unless there are logits (batch, classes) and all of `y` lies in [0, classes)."""
+    if not isinstance(logits, Tensor) or logits.ndim < 2 or logits.shape[1] < 2:
+        have = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise SpecError(
+            f"the model must return logits (batch, classes) for two or more classes: {have}; "
+            "give it an output for each class, or choose a scorer that reads no labels"
+        )
+    if y.is_floating_point() or y.is_complex():
+        raise SpecError(f"labels must be class numbers (int64): {y.dtype}")
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= logits.shape[1]:
+        raise SpecError(
+            f"labels must lie in [0, {logits.shape[1]}), the model's classes: {low} to {high}"
+        )
+
+
+def sum_gradients(losses: Iterable[Tensor], effective: Mapping[str, nn.Parameter]) -> Scores:
+    """Sum over `losses` (scalars) of d loss / d effective weight, one tensor for each name.
+
+    Give a generator and only one loss's graph is in memory at a time. A parameter that a loss
+    does not use contributes zeros. `.grad` is not touched. Call it inside `scoring_mode`, which
+    also lets frozen weights have gradients. Raises SpecError without a loss, and NumericalError
+    when a loss depends on no weight at all.
+    """
+    parameters = list(effective.values())
+    total: list[Tensor] | None = None
+    for loss in losses:
+        if not loss.requires_grad:
+            raise NumericalError(
+                "the loss depends on no weight; the model's forward pass must not detach or "
+                "run under no_grad"
+            )
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        total = list(gradients) if total is None else [a + b for a, b in zip(total, gradients)]
+    if total is None:
+        raise SpecError("this scorer needs data; give at least one batch")
+    return dict(zip(effective, total))
+
+
+def loss_gradient(
+    network: Network, batches: Iterable[Batch], loss: Loss, mode: Mode = "eval", split: int = 1
+) -> Scores:
+    """Sum over `batches` of dL/d(effective weight), one tensor for each maskable parameter.
+
+    loss: averages over a batch. mode: of batch norm, see `scoring_mode`. split: parts that each
+    batch is cut into, whose gradients are summed. Raises what `batch_losses` and `sum_gradients`
+    raise.
+    """
+    with scoring_mode(network.model, mode):
+        losses = batch_losses(network.model, split_batches(batches, split), loss)
+        return sum_gradients(losses, network.effective)
+
+
+def compute_scores(
+    scorer: Scorer,
+    network: Network,
+    batches: Sequence[Batch],
+    rng: torch.Generator,
+    *,
+    owner: str,
+    competing: Mapping[str, Tensor] | None = None,
+    first_round: bool = True,
+) -> Scores:
+    """The scores of `scorer`, checked; 0 where a weight may not compete (`competing` False).
+
+    owner: the scorer's name in messages. competing: bool tensors; None = every weight competes.
+    It may overwrite what the scorer returned. Raises what `check_form` and `check_bounds` raise.
+    """
+    scores = scorer.score(network, batches, rng)
+    check_form(scores, network, owner)
+    ordered = {name: _own(scores[name], network.weights[name]) for name in network.weights}
+    bounds = {
+        name: zero_and_bound(score, None if competing is None else competing[name])
+        for name, score in ordered.items()
+    }
+    check_bounds(ordered, bounds, network, owner, first_round, competing)
+    return ordered
+
+
+def _own(score: Tensor, weight: Tensor) -> Tensor:
+    """A plain float32 or float64 tensor that may be written to without harm to a weight."""
+    score = score.detach().to(weight.device)
+    if score.dtype not in (torch.float32, torch.float64):
+        score = score.float()
+    shared = score.numel() and score.data_ptr() == weight.data_ptr()
+    return score.clone() if shared else score.contiguous()

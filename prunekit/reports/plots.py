@@ -1,0 +1,85 @@
+"""Plots of a run as PNG, by matplotlib's Agg canvas; matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from prunekit.reports.report import Run
+
+
+def figure(width: float, height: float) -> Figure:
+    """A figure that no global state knows of; sizes in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def save(made: Figure, path: str | Path) -> None:
+    """Write the PNG atomically; StorageError when the folder cannot be written."""
+    from prunekit.storage.tensorfile import write_bytes
+
+    image = io.BytesIO()
+    made.savefig(image, format="png", dpi=120)
+    write_bytes(path, image.getvalue())
+
+
+def plot_layers(layers: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Density (0-1) of each layer, in definition order, as a PNG."""
+    made = figure(7, min(40.0, 1.2 + 0.22 * len(layers)))
+    axes = made.subplots()
+    places = range(len(layers))
+    axes.barh(places, [row["density"] for row in layers], color="tab:blue")
+    axes.set_yticks(places, [row["name"] for row in layers], fontsize=7, parse_math=False)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), xlabel="density (share of weights kept)")
+    save(made, path)
+
+
+def plot_curves(lines: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Loss and accuracy (0-1) against epochs, in order of the metrics lines, as a PNG."""
+    made = figure(9, 3.5)
+    for axes, what in zip(made.subplots(1, 2), ("loss", "accuracy")):
+        for split in ("train", "validation", "test"):
+            _curve(axes, lines, f"{split}.{what}", split)
+        _finish_axes(axes, what)
+    save(made, path)
+
+
+def plot_compare(runs: Mapping[str, Run], path: str | Path) -> None:
+    """Test accuracy against epochs, and density by layer, of all runs by name in one PNG."""
+    made = figure(11, 4)
+    curves, densities = made.subplots(1, 2)
+    for label, run in runs.items():
+        _curve(curves, run.lines, "test.accuracy", label)
+        if run.layers:
+            densities.plot([row["density"] for row in run.layers], marker=".", label=label)
+    _finish_axes(curves, "test accuracy")
+    _finish_axes(densities, "density", "layer")
+    save(made, path)
+
+
+def _curve(axes: Any, lines: Sequence[Mapping[str, Any]], key: str, label: str) -> None:
+    """One curve: epochs are counted through, since rounds that train begin at 1 again."""
+    epochs = [line for line in lines if line.get("kind") == "epoch"]
+    points = [(number, line[key]) for number, line in enumerate(epochs, 1) if key in line]
+    if points:
+        axes.plot(*zip(*points), marker="." if len(points) < 30 else None, label=label)
+
+
+def _finish_axes(axes: Any, what: str, along: str = "epoch") -> None:
+    axes.set(xlabel=along, ylabel=what)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        legend = axes.legend(fontsize=7)
+        for text in legend.get_texts():
+            text.set_parse_math(False)

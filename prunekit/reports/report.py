@@ -1,0 +1,265 @@
+"""What a reader sees of a run in the terminal. Reads JSON and TOML only; imports no torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from prunekit.errors import SpecError, StorageError
+from prunekit.reports import papers
+from prunekit.spec.sections import read_toml
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+NO_FASTER = (
+    "A mask alone makes nothing faster: pruned weights are zeros that dense kernels still multiply."
+)
+LAYER_KEYS = (
+    *("name", "shape", "kept", "total", "density", "dead"),
+    *("score_min", "score_mean", "score_max"),
+)
+LABELS = {
+    "empty": "empty layers",
+    "dead": "kept but dead",
+    "redraw_events": "redraw events",
+    "redraws": "redraws of single weights",
+    "redrawn": "weights ever redrawn",
+    "redrawn_kept": "redrawn and kept",
+    "redrawn_share": "share of kept redrawn",
+    "redrawn_zeros": "redrawn for being all zero",
+}
+NOT_LISTED = ("masks_sha256", "published")  # the first is long, the second has its own table
+SHOWN_LAYERS = 40
+SHOWN_ROUNDS = 8
+WIDE = 250  # columns of a pipe or file: no cell is cut
+DEAD = "{} kept weights are dead: nothing flows through them from input to output"
+FEW = 3  # redraw events in a training, below which the reader is told
+FEW_REDRAWS = (
+    "redraw events in the whole training: {}, at a reinit.period of {} steps; a smaller one, or "
+    "more train.epochs, gives more"
+)
+EMPTY = "layer collapse: {} keeps no weight{}; --prune.min-per-layer 1 keeps it alive"
+
+
+@attrs.frozen
+class Run:
+    """A run folder as read: what is not there yet is empty."""
+
+    folder: Path
+    spec: dict[str, Any]
+    summary: dict[str, Any]
+    layers: list[dict[str, Any]]
+    lines: list[dict[str, Any]]
+
+    @property
+    def published(self) -> Mapping[str, Any]:
+        """What a paper reports for this run; empty where none does."""
+        return self.spec.get("published", {})
+
+
+def require_run(folder: str | Path) -> None:
+    """SpecError unless `folder` holds a run."""
+    if not (Path(folder) / "spec.toml").is_file():
+        inside = sorted(Path(folder).glob("*/spec.toml"))
+        such = f", such as {inside[0].parent}" if inside else ""
+        raise SpecError(f"{folder} holds no run (no spec.toml); give the folder of a run{such}")
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read a run folder; StorageError when a file in it is damaged."""
+    require_run(folder)
+    path = Path(folder)
+    lines = _text(path / "metrics.jsonl").splitlines()
+    return Run(
+        path,
+        read_toml(path / "spec.toml"),
+        _json(_text(path / "summary.json") or "{}", path / "summary.json"),
+        _json(_text(path / "layers.json") or "[]", path / "layers.json"),
+        [_json(line, path / "metrics.jsonl") for line in lines],
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"cannot read {path}: {error}") from None
+
+
+def _json(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise StorageError(f"{path} is damaged: {error}; restore it or run again") from None
+
+
+def waiting(text: str) -> AbstractContextManager[Any]:
+    """While it is open, a terminal shows that something goes on; on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(text)
+
+
+def console() -> Console:
+    """Standard output; rich obeys NO_COLOR, and a pipe gets plain wide lines."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else WIDE
+    return Console(width=width, highlight=False, markup=False, soft_wrap=False)
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines of plain text, never cut or wrapped."""
+    for line in lines:
+        console().print(line, soft_wrap=True)
+
+
+def widths_of(keys: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Terminal columns that each column of a table takes, its margin included."""
+    cells = [[key, *(spelled(row[number]) for row in rows)] for number, key in enumerate(keys)]
+    return [max(map(len, column)) + 3 for column in cells]
+
+
+def fitting(keys: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> list[str]:
+    """`keys` without the last ones whose columns do not fit `width`; name and kept stay."""
+    widths = dict(zip(keys, widths_of(keys, rows)))
+    left = list(keys)
+    for key in reversed(keys):
+        if sum(widths[one] for one in left) <= width:
+            break
+        if key not in ("name", "kept"):
+            left.remove(key)
+    return left
+
+
+def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """A table with text on the left and numbers on the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    head = any(columns)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=head)
+    for number, name in enumerate(columns):
+        numeric = any(isinstance(row[number], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(spelled(cell)) for cell in row))
+    return table
+
+
+def spelled(value: Any) -> str:
+    """A cell: 12,345; 0.1234; conv1.weight; "-" for what is not known."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        if any(isinstance(part, float) for part in value):
+            return ", ".join(map(spelled, value))
+        return "×".join(map(str, value)) or "-"
+    return str(value)
+
+
+def layer_table(layers: Sequence[Mapping[str, Any]]) -> Table:
+    """Kept and total weights, density and scores of each layer; long lists are cut."""
+    keys = [key for key in LAYER_KEYS if any(row.get(key) is not None for row in layers)]
+    keys = fitting(keys, [[row.get(key) for key in keys] for row in layers], console().width - 2)
+    rows = [[row.get(key) for key in keys] for row in layers]
+    if len(rows) > SHOWN_LAYERS:
+        hidden, half = len(rows) - SHOWN_LAYERS, SHOWN_LAYERS // 2
+        rows = [*rows[:half], [f"... {hidden} more", *[""] * (len(keys) - 1)], *rows[-half:]]
+    return make_table("layers", [key.replace("_", " ") for key in keys], rows)
+
+
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """Every number of summary.json, one a row; lists are counted, redraws where there were any."""
+    listed = {k: v for k, v in summary.items() if k not in NOT_LISTED}
+    rows = [(LABELS.get(k, k), _brief(v)) for k, v in listed.items() if v or "redr" not in k]
+    return make_table("summary", ["", ""], [row for row in rows if row[1] is not None])
+
+
+def _brief(value: Any) -> Any:
+    """Shapes and numbers as they are, lists of names by their length."""
+    names = isinstance(value, list) and (not value or isinstance(value[0], str))
+    return len(value) if names else value
+
+
+def show(folder: str | Path) -> None:
+    """Print a run: its tables and folder, and what a mask does not do; or how far it is."""
+    run, out = read_run(folder), console()
+    if run.layers:
+        out.print(layer_table(run.layers))
+    if run.summary:
+        out.print(summary_table(run.summary))
+        if paper := papers.beside(run.published, run.summary):
+            out.print(make_table("published", ["", ""], paper))
+        causes = causes_of_collapse(run.layers)
+        empty = run.summary.get("empty", [])
+        print_lines([EMPTY.format(name, causes.get(name, "")) for name in empty])
+        if run.summary.get("dead"):
+            print_lines([DEAD.format(spelled(run.summary["dead"]))])
+        print_lines(few_redraws(run.summary.get("redraw_events"), run.spec))
+        print_lines([NO_FASTER, f"run folder: {run.folder}"])
+    else:
+        print_lines([progress_line(run.lines)])
+        print_lines([f"not finished; `prunekit resume {run.folder}` continues it"])
+
+
+def few_redraws(events: int | None, spec: Mapping[str, Any]) -> list[str]:
+    """A line where the redraws inside training are too few to matter; none between rounds."""
+    reinit = spec.get("reinit")
+    period = reinit.get("period") if isinstance(reinit, dict) else None
+    if events is None or period is None or events >= FEW:
+        return []
+    return [FEW_REDRAWS.format(events, period)]
+
+
+def causes_of_collapse(layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Layer -> how its largest score compares with those of the layers that kept weights."""
+    alive = sorted(row["score_max"] for row in layers if row.get("score_max") and row["kept"])
+    if not alive:
+        return {}
+    middle = alive[len(alive) // 2]
+    return {
+        row["name"]: f" (its largest score {row['score_max']:.2g}; {middle:.2g} in a middle layer)"
+        for row in layers
+        if row.get("score_max") is not None and not row["kept"]
+    }
+
+
+def progress_line(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The last metrics line in words."""
+    if not lines:
+        return "no round and no epoch is done"
+    numbers = (f"{k} {spelled(v)}" for k, v in lines[-1].items() if isinstance(v, int | float))
+    return f"last {lines[-1].get('kind', 'line')}: " + ", ".join(numbers)
+
+
+def print_plan(plan: Mapping[str, Any]) -> None:
+    """What `--dry-run` shows: layers, numbers, and the resolved spec."""
+    out = console()
+    keys = ("name", "shape", "weights", "maskable")
+    out.print(make_table("layers", keys, [[row.get(k) for k in keys] for row in plan["layers"]]))
+    numbers = [(k, v) for k, v in plan.items() if isinstance(v, int | float)]
+    out.print(make_table("plan", ["", ""], numbers))
+    counts = [f"{count:,}" for count in plan.get("kept", ())]
+    if len(counts) > SHOWN_ROUNDS:
+        counts = [*counts[:3], "...", *counts[-3:]]
+    schedule = ", ".join(counts)
+    print_lines([f"kept after each round: {schedule or 'everything; nothing is masked'}"])
+    spec = str(plan.get("spec", "")).rstrip()
+    print_lines([*few_redraws(plan.get("redraw_events"), tomllib.loads(spec)), "", spec])

@@ -1,0 +1,277 @@
+"""Find, load, name and report plugins. A plugin is imported only when somebody names it.
+
+pluggy is the door: it checks a module's hooks and takes it in. A dict owns the names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from prunekit import hookspecs
+from prunekit.errors import PluginError, PrunekitError, did_you_mean
+from prunekit.resolve.sources import Source, builtin_sources, file_of, installed_sources
+from prunekit.spec.options import check_options
+
+KINDS: Mapping[str, str] = {
+    "scorer": "prunekit_scorers",
+    "sampler": "prunekit_samplers",
+    "reinit": "prunekit_reinitializers",
+    "arch": "prunekit_architectures",
+    "init": "prunekit_inits",
+    "dataset": "prunekit_datasets",
+}
+"""Kind of component -> the hook that offers it."""
+
+METHODS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "scorer": (("score",), ("initial", "rank")),
+    "sampler": (("sample",),),
+    "reinit": (("reinit",),),
+    "arch": (("build",),),
+    "init": (("quantile",), ("draw",)),
+    "dataset": (("load",),),
+}
+"""Kind of component -> the contracts it may keep, each a set of methods."""
+
+PLURALS: Mapping[str, str] = {
+    "scorer": "scorers",
+    "sampler": "samplers",
+    "reinit": "reinitializers",
+    "arch": "architectures",
+    "init": "inits",
+    "dataset": "datasets",
+}
+ASIDES = {
+    "arch": " A model of theirs is named like this: --arch cifar --arch.model conv6; your own "
+    "network: --arch net.py:build."
+}
+"""What else to say where a kind has no such component."""
+
+
+class Plugins:
+    """The plugins on offer. Loading one cannot harm another."""
+
+    def __init__(self, sources: Iterable[Source] | None = None) -> None:
+        if sources is None:
+            sources = [*builtin_sources(), *installed_sources()]
+        self._sources: dict[str, list[Source]] = {}
+        self._modules: dict[str, ModuleType] = {}
+        for source in sources:
+            known = self._sources.setdefault(source.name, [])
+            if source not in known:  # one package seen twice on sys.path is one source
+                known.append(source)
+
+    def add(self, module: ModuleType, name: str) -> None:
+        """Take in a module under `name` (tests, notebooks); PluginError when the name is taken."""
+        source = Source(name, module.__name__, "this process", "0")
+        _only([*self._sources.get(name, []), source])
+        self._modules[name] = _checked(module, source)
+        self._sources[name] = [source]
+
+    def names(self) -> list[str]:
+        return sorted(self._sources)
+
+    def source(self, name: str) -> Source:
+        """The source of plugin `name`; PluginError when there is none or more than one."""
+        found = self._sources.get(name)
+        if not found:
+            near = did_you_mean(name, self.names()) or " `prunekit plugins` lists them."
+            raise PluginError(f"no plugin is named {name!r}.{near}")
+        return _only(found)
+
+    def load(self, name: str) -> ModuleType:
+        """Import plugin `name` and check its hooks; PluginError with one line when it is broken."""
+        source = self.source(name)
+        if name not in self._modules:
+            self._modules[name] = _checked(_imported(source), source)
+        return self._modules[name]
+
+    def offers(self, name: str, kind: str) -> Mapping[str, type]:
+        """What plugin `name` answers to the hook of `kind`, checked; empty when it answers none."""
+        hook = getattr(self.load(name), KINDS[kind], None)
+        if hook is None:
+            return {}
+        source = self.source(name)
+        try:
+            offered = dict(hook())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(f"{source}: {KINDS[kind]} raises {_brief(error)}") from None
+        for key, cls in offered.items():
+            _check_component(source, kind, key, cls)
+        return offered
+
+    def component(self, kind: str, name: str) -> type:
+        """The class of component `name`; PluginError with the nearest name when there is none."""
+        plugin = name.partition("/")[0]
+        offered = self.offers(plugin, kind) if plugin in self._sources else {}
+        if name in offered:
+            return offered[name]
+        on_offer = sorted({*offered, *self.likely(kind)} - {name})
+        raise PluginError(
+            f"no plugin offers {name!r} among {PLURALS[kind]}.{did_you_mean(name, on_offer)} "
+            f"On offer: {', '.join(on_offer) or 'none'}.{ASIDES.get(kind, '')}"
+        )
+
+    def likely(self, kind: str) -> list[str]:
+        """Plugins whose file names the hook of `kind`; imports none, so quick, and a guess."""
+        return [name for name in self.names() if KINDS[kind] in self._text(name)]
+
+    def _text(self, name: str) -> str:
+        if name in self._modules:
+            return " ".join(vars(self._modules[name]))
+        path = file_of(self._sources[name][0].module)
+        return path.read_text(encoding="utf-8", errors="replace") if path else ""
+
+    def components(self, kind: str) -> dict[str, type]:
+        """Every component of `kind`; imports all plugins and leaves out the broken ones."""
+        found: dict[str, type] = {}
+        for name in self.names():
+            try:
+                found.update(self.offers(name, kind))
+            except PluginError:
+                continue
+        return found
+
+    def problems(self) -> list[str]:
+        """One line for each plugin that cannot be used; imports all plugins."""
+        lines = []
+        for name in self.names():
+            try:
+                for kind in KINDS:
+                    self.offers(name, kind)
+            except PluginError as error:
+                lines.append(str(error))
+        return lines
+
+    def name_of(self, kind: str, cls: type) -> str:
+        """The name under which `cls` is offered, or "module:Class" for one that is not."""
+        for name, sources in self._sources.items():
+            if any(source.module == cls.__module__ for source in sources):
+                for key, offered in self.offers(name, kind).items():
+                    if offered is cls:
+                        return key
+        return f"{cls.__module__}:{cls.__qualname__}"
+
+    def observers(self, names: Iterable[str], spec: Any) -> list[Any]:
+        """Fresh observers of the named plugins for one run."""
+        watching: list[Any] = []
+        for name in names:
+            hook = getattr(self.load(name), "prunekit_observers", None)
+            if hook is None:
+                raise PluginError(f"{self.source(name)} offers no observers")
+            watching.extend(self._watchers(name, hook, spec))
+        return watching
+
+    def _watchers(self, name: str, hook: Any, spec: Any) -> list[Any]:
+        wanted = {"spec": spec} if "spec" in inspect.signature(hook).parameters else {}
+        try:
+            return list(hook(**wanted))
+        except (KeyboardInterrupt, PrunekitError):
+            raise
+        except BaseException as error:
+            source = self.source(name)
+            raise PluginError(f"{source}: prunekit_observers raises {_brief(error)}") from None
+
+    def clashes(self) -> list[str]:
+        """One line for each name that two packages claim; imports nothing."""
+        lines = []
+        for name in self.names():
+            try:
+                self.source(name)
+            except PluginError as error:
+                lines.append(str(error))
+        return lines
+
+
+def _only(found: Sequence[Source]) -> Source:
+    """The one source of a name; PluginError where there are more."""
+    if len(found) > 1:
+        first, second = found[:2]
+        raise PluginError(
+            f"two plugins are named {first.name!r}: {first} and {second}. "
+            "Uninstall one, or rename its entry point."
+        )
+    return found[0]
+
+
+def _imported(source: Source) -> ModuleType:
+    try:
+        return importlib.import_module(source.module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise anything, SystemExit too
+        raise PluginError(f"{source} cannot be imported: {_brief(error)}") from None
+
+
+def _checked(module: ModuleType, source: Source) -> ModuleType:
+    """Let pluggy check the module's hooks: unknown names and foreign arguments are refused."""
+    manager = pluggy.PluginManager("prunekit")
+    manager.add_hookspecs(hookspecs)
+    try:
+        if manager.register(module, source.name) and not manager.get_hookcallers(module):
+            raise PluginError(f"{source} implements no prunekit hook")
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"{source}: {' '.join(str(error).split())}") from None
+    return module
+
+
+def _check_component(source: Source, kind: str, name: str, cls: Any) -> None:
+    if name != source.name and not name.startswith(f"{source.name}/"):
+        raise PluginError(
+            f"{source} offers {name!r}; a plugin named {source.name!r} may offer "
+            f"{source.name!r} or '{source.name}/...' only"
+        )
+    if not isinstance(cls, type) or not keeps_contract(kind, cls):
+        wanted = methods_of(kind)
+        raise PluginError(f"{source}: {kind} {name!r} must be a class with a method {wanted}")
+    try:
+        check_options(cls)
+    except PrunekitError as error:
+        raise PluginError(f"{source}: {kind} {name!r}: {error}") from None
+
+
+def keeps_contract(kind: str, cls: type) -> bool:
+    """Whether a class has the methods that a component of this kind must have."""
+    return any(
+        all(callable(getattr(cls, method, None)) for method in methods) for methods in METHODS[kind]
+    )
+
+
+def methods_of(kind: str) -> str:
+    """The methods that a component of this kind must have, in words."""
+    return " or ".join(" and ".join(map(repr, methods)) for methods in METHODS[kind])
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def imported_class(path: str) -> type:
+    """The component class at "module:Class"; PluginError when there is none."""
+    module, _, name = path.partition(":")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PluginError(
+            f"no class at {path!r}: {error}; give a plugin's name, or let PYTHONPATH name the "
+            "folder of that module"
+        ) from None
+    if not isinstance(cls, type):
+        raise PluginError(f"{path!r} is no class; give a plugin's name")
+    check_options(cls)
+    return cls
+
+
+def source_hash(cls: type) -> str:
+    """sha256 of the file that defines `cls`; "" where it has none (a notebook)."""
+    path = None if cls.__module__ == "__main__" else file_of(cls.__module__)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""

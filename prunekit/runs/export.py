@@ -1,0 +1,119 @@
+"""A finished run's model for others: plain tensors, torch.nn.utils.prune's keys, or ONNX."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.errors import SpecError
+from prunekit.runs.running import load
+from prunekit.selection.masks import Masks
+from prunekit.spec.sections import Spec
+from prunekit.storage.runfolder import refuse_kept
+from prunekit.storage.tensorfile import write_bytes, write_tensors
+
+
+@torch.no_grad()
+def bake(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
+    """Zero the pruned weights of `model` in place; returns it."""
+    parameters = dict(model.named_parameters())
+    for name, mask in masks.items():
+        parameters[name].mul_(mask.to(parameters[name].device))
+    return model
+
+
+def loaded(folder: str | Path, out: str | Path) -> tuple[nn.Module, Masks, Spec]:
+    """What `prunekit.load` gives; SpecError before that where `out` is a file of a run."""
+    refuse_kept(out)
+    return load(folder)
+
+
+def to_state_dict(folder: str | Path, out: str | Path) -> None:
+    """Write the model's state_dict, pruned weights zero, as safetensors with plain keys."""
+    model, masks, _ = loaded(folder, out)
+    write_tensors(out, bake(model, masks).state_dict(), {"kind": "state-dict"})
+
+
+def to_torch_prune(folder: str | Path, out: str | Path) -> None:
+    """Write safetensors with the keys that torch.nn.utils.prune gives a pruned model.
+
+    `conv.weight` becomes `conv.weight_orig`, and `conv.weight_mask` of 0.0 and 1.0 beside it. A
+    model takes them by `load_state_dict` after `prune.identity(module, "weight")` on each masked
+    parameter. Tied weights: the name under which the mask is stored is the pruned one.
+    """
+    model, masks, _ = loaded(folder, out)
+    write_tensors(out, pruned_keys(bake(model, masks), masks), {"kind": "torch-nn-prune"})
+
+
+def pruned_keys(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state_dict of `model` with `_orig` and `_mask` for every masked parameter."""
+    tensors: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        if name in masks:
+            tensors[f"{name}_orig"] = value
+            tensors[f"{name}_mask"] = masks[name].to(value.dtype)
+        else:
+            tensors[name] = value
+    return tensors
+
+
+def to_onnx(folder: str | Path, out: str | Path) -> None:
+    """Write ONNX for float inputs (batch, *input_shape); pruned weights are zeros in it.
+
+    Raises SpecError when onnx or onnxscript is not installed, and for a network of tokens.
+    """
+    require_onnx()
+    model, masks, spec = loaded(folder, out)
+    refuse_tokens(spec.arch)
+    shape = json.loads((Path(folder) / "summary.json").read_text())["input_shape"]
+    write_bytes(out, onnx_bytes(bake(model, masks).eval(), torch.zeros(2, *shape)))
+
+
+def refuse_tokens(arch: Any) -> None:
+    """SpecError for an architecture that takes tokens: the example for ONNX is of floats."""
+    if getattr(arch, "takes", "images") == "tokens":
+        raise SpecError("onnx is written for images, and this network takes tokens; export others")
+
+
+def require_onnx() -> None:
+    """SpecError unless onnx and onnxscript are installed."""
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SpecError(
+            f"export to onnx needs {' and '.join(missing)}: pip install 'prunekit[onnx]'"
+        )
+
+
+def onnx_bytes(model: nn.Module, example: Tensor) -> bytes:
+    """`model` as ONNX, traced with `example` of (batch, ...); the batch size is left free."""
+    batch = torch.export.Dim("batch")
+    with _quiet():
+        program = torch.onnx.export(
+            model, (example,), dynamo=True, dynamic_shapes=({0: batch},), verbose=False
+        )
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter prints its steps and warns of its own internals."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    try:
+        logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,195 @@
+"""How many weights are kept (Budget), apart from which; see select.py for the selection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import attrs
+import torch
+from torch import Tensor
+
+from prunekit.contracts import Scores
+from prunekit.errors import SpecError
+from prunekit.selection.allocation import WEIGHTS, apportion, fixed_layers, share
+from prunekit.selection.select import top_k, top_k_each
+
+Allocation = Literal["global", "layer", "erk"]
+
+
+@attrs.frozen(eq=False)
+class Budget:
+    """How many weights a sampler keeps, and among which.
+
+    kept: the exact total. allocation: how it is shared among layers: as many as lie among the
+    top of all scores (global), the same density in each (layer), or Erdos-Renyi-Kernel densities
+    (erk; Evci et al., ICML 2020, arXiv 1911.11134). densities: "pattern=density" rules that fix
+    some layers; the others share the rest. min_per_layer: a floor for every layer that has so
+    many. competing: bool tensors, True where a weight may be kept; None = everywhere.
+    last: whether this is the last round. density: the exact density asked for, read by rules that
+    are defined on it; None = kept / total.
+    """
+
+    kept: int
+    allocation: Allocation = "global"
+    densities: Sequence[str] = ()
+    min_per_layer: int = 0
+    competing: Mapping[str, Tensor] | None = None
+    last: bool = True
+    density: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.allocation not in get_args(Allocation):
+            known = ", ".join(get_args(Allocation))
+            raise SpecError(f"allocation must be one of {known}: {self.allocation!r}")
+
+    @property
+    def by_threshold(self) -> bool:
+        """Whether one global threshold decides: no allocation by layer, no rule, no floor."""
+        return self.allocation == "global" and not self.densities and not self.min_per_layer
+
+    @property
+    def uniform(self) -> bool:
+        """Whether every layer gets the same density: by layer, no rule, no floor."""
+        return self.allocation == "layer" and not self.densities and not self.min_per_layer
+
+    def best(self, scores: Scores) -> dict[str, Tensor]:
+        """Masks of the largest scores within this budget, ties by index."""
+        if self.allocation == "global" and not self.densities:
+            masks = top_k(scores, self.kept, self.competing)
+            if not self.min_per_layer or self._has_floors(scores, masks):
+                return masks
+        return top_k_each(scores, self.counts(scores), self.competing)
+
+    def counts(self, scores: Scores) -> dict[str, int]:
+        """How many are kept in each layer; they sum to `kept`, none exceeds what competes in it.
+
+        Raises SpecError where rules, floors and total contradict each other.
+        """
+        room = self._room(scores)
+        fixed, rest, floors = self.settled(scores, room)
+        free = {name: scores[name] for name in floors}
+        shared = self._shared(free, rest, floors, room) if free else {}
+        return {name: {**fixed, **shared}[name] for name in scores}
+
+    def settled(
+        self, scores: Scores, room: Mapping[str, int]
+    ) -> tuple[dict[str, int], int, dict[str, int]]:
+        """What rules fix by layer, what is left for the others, and the floors of those.
+
+        room: how many compete in each layer. Raises what `counts` raises.
+        """
+        fixed = self._fixed(scores, room)
+        self._check_fixed(fixed, room)
+        rest = self.kept - sum(fixed.values())
+        floors = {name: min(self.min_per_layer, room[name]) for name in scores if name not in fixed}
+        self._check_rest(rest, floors, {name: room[name] for name in floors})
+        return fixed, rest, floors
+
+    def _has_floors(self, scores: Scores, masks: Mapping[str, Tensor]) -> bool:
+        """Whether every layer keeps `min_per_layer`, or all that competes in it."""
+        room = self._room(scores)
+        return all(
+            int(torch.count_nonzero(masks[name])) >= min(self.min_per_layer, room[name])
+            for name in scores
+        )
+
+    def _room(self, scores: Scores) -> dict[str, int]:
+        """How many weights compete in each layer."""
+        if self.competing is None:
+            return {name: score.numel() for name, score in scores.items()}
+        return {name: int(torch.count_nonzero(self.competing[name])) for name in scores}
+
+    def _fixed(self, scores: Scores, room: Mapping[str, int]) -> dict[str, int]:
+        """How many are kept in each layer that a rule fixes."""
+        sizes = {name: score.numel() for name, score in scores.items()}
+        densities = fixed_layers(self.densities, list(sizes))
+        quotas = [density * sizes[name] for name, density in densities.items()]
+        if densities and not self.last:
+            return self._on_the_way(dict(zip(densities, quotas)), room)
+        total = round(sum(quotas))
+        if densities and len(densities) == len(scores):
+            if abs(sum(quotas) - self.kept) >= 1:
+                raise SpecError(
+                    f"prune.densities fix all layers at {total:,} weights and {self.kept:,} are "
+                    "to be kept; leave one layer without a rule"
+                )
+            total = self.kept
+        return dict(zip(densities, apportion(quotas, total)))
+
+    def _on_the_way(self, quotas: Mapping[str, float], room: Mapping[str, int]) -> dict[str, int]:
+        """Before the last round: the rules rounded up, more where the other layers are too small.
+
+        Rounded up, no layer falls below what the last round keeps in it.
+        """
+        free = [count for name, count in room.items() if name not in quotas]
+        caps = [room[name] for name in quotas]
+        floors = [min(self.min_per_layer, cap) for cap in caps]
+        counts = [min(math.ceil(quota), cap) for quota, cap in zip(quotas.values(), caps)]
+        most = self.kept - sum(min(self.min_per_layer, count) for count in free)
+        most = max(most, sum(counts) - len(counts))  # less by rounding only: rules may contradict
+        total = min(max(sum(counts), self.kept - sum(free)), most)
+        if total != sum(counts):
+            total = min(max(total, sum(floors)), sum(caps))
+            counts = share(total, list(quotas.values()), floors, caps)
+        return dict(zip(quotas, counts))
+
+    def _check_fixed(self, fixed: Mapping[str, int], room: Mapping[str, int]) -> None:
+        for name, count in fixed.items():
+            if count > room[name]:
+                raise SpecError(
+                    f"prune.densities ask for {count:,} weights of {name} and {room[name]:,} "
+                    "compete; lower its density"
+                )
+            if count < min(self.min_per_layer, room[name]):
+                raise SpecError(
+                    f"prune.densities keep {count:,} weights of {name}, prune.min_per_layer asks "
+                    f"for {self.min_per_layer:,}; change one of them"
+                )
+
+    def _check_rest(self, rest: int, floors: Mapping[str, int], room: Mapping[str, int]) -> None:
+        """The layers without a rule must be able to hold the rest."""
+        least, most = sum(floors.values()), sum(room.values())
+        if rest > most:
+            raise SpecError(
+                f"{rest:,} weights are to be kept in the layers without a rule and {most:,} "
+                "compete there; lower the density or raise prune.densities"
+            )
+        if rest < 0:
+            raise SpecError(
+                f"prune.densities keep {-rest:,} weights more than the whole density; lower them "
+                "or raise prune.density"
+            )
+        if rest < least:
+            raise SpecError(
+                f"prune.min_per_layer needs {least:,} weights and {rest:,} are left; lower it or "
+                "raise prune.density"
+            )
+
+    def _shared(
+        self, free: Scores, rest: int, floors: Mapping[str, int], room: Mapping[str, int]
+    ) -> dict[str, int]:
+        if self.allocation == "global":
+            return self._threshold_counts(free, rest, floors)
+        weights = [WEIGHTS[self.allocation](score.shape) for score in free.values()]
+        caps = [room[name] for name in free]
+        return dict(zip(free, share(rest, weights, list(floors.values()), caps)))
+
+    def _threshold_counts(
+        self, free: Scores, rest: int, floors: Mapping[str, int]
+    ) -> dict[str, int]:
+        """Layer counts of the best `rest` scores among the masks that respect the floors."""
+        counts = _count(top_k(free, rest, self.competing))
+        if all(counts[name] >= floors[name] for name in free):
+            return counts
+        sure = top_k_each(free, floors, self.competing)
+        others = {name: ~mask for name, mask in sure.items()}
+        if self.competing is not None:
+            others = {name: other & self.competing[name] for name, other in others.items()}
+        more = _count(top_k(free, rest - sum(floors.values()), others))
+        return {name: floors[name] + more[name] for name in free}
+
+
+def _count(masks: Mapping[str, Tensor]) -> dict[str, int]:
+    return {name: int(torch.count_nonzero(mask)) for name, mask in masks.items()}

@@ -1,0 +1,184 @@
+"""Masks: which weights are kept, as a mapping from parameter name to bool tensor."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunekit.errors import SpecError, StorageError
+from prunekit.storage.tensorfile import read_tensors, write_tensors
+from prunekit.training.ranks import unwrapped
+
+
+@attrs.frozen
+class LayerCount:
+    """How much of one layer is kept; density is the fraction, 0 for an empty tensor."""
+
+    name: str
+    kept: int
+    total: int
+
+    @property
+    def density(self) -> float:
+        return self.kept / self.total if self.total else 0.0
+
+
+class Masks(Mapping[str, Tensor]):
+    """Parameter name -> bool tensor of the parameter's shape, True = kept.
+
+    Raises SpecError for a tensor that is not bool.
+    """
+
+    def __init__(self, masks: Mapping[str, Tensor]) -> None:
+        if not isinstance(masks, Mapping):
+            raise SpecError(f"masks map parameter names to bool tensors: {type(masks).__name__}")
+        for name, mask in masks.items():
+            if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+                given = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+                raise SpecError(f"the mask of {name} must be a bool tensor: {given}; use `s > t`")
+        self._masks = dict(masks)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._masks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._masks)
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    @property
+    def kept(self) -> int:
+        """Number of weights kept."""
+        return sum(count_kept(mask) for mask in self.values())
+
+    @property
+    def total(self) -> int:
+        """Number of maskable weights, N."""
+        return sum(mask.numel() for mask in self.values())
+
+    @property
+    def density(self) -> float:
+        """Fraction kept, in [0, 1]."""
+        return self.kept / self.total if self.total else 0.0
+
+    def per_layer(self) -> list[LayerCount]:
+        """Kept and total weights of each parameter, in definition order."""
+        return [LayerCount(name, count_kept(m), m.numel()) for name, m in self.items()]
+
+    def __repr__(self) -> str:
+        empty = sum(1 for layer in self.per_layer() if layer.total and not layer.kept)
+        note = f", {empty} empty" if empty else ""
+        return (
+            f"Masks(kept {self.kept:,} of {self.total:,} = density {self.density:.4g}, "
+            f"{len(self)} layers{note})"
+        )
+
+    def digest(self) -> str:
+        """sha256 over names, shapes and bits: equal masks, equal digest."""
+        whole = hashlib.sha256()
+        for name, mask in self.items():
+            whole.update(f"{name}{tuple(mask.shape)}".encode())
+            whole.update(pack(mask).tobytes())
+        return whole.hexdigest()
+
+    @torch.no_grad()
+    def apply(self, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Zero the pruned weights of `model` in place, and their entries in the optimizer's state.
+
+        Call it once after pruning, and after each `optimizer.step()` of your own loop.
+        Raises SpecError when a name or shape does not fit the model.
+        """
+        parameters = dict(unwrapped(model).named_parameters())
+        for name, mask in self.items():
+            parameter = parameters.get(name)
+            if parameter is None or parameter.shape != mask.shape:
+                have = "no such parameter" if parameter is None else f"{tuple(parameter.shape)}"
+                raise SpecError(
+                    f"mask {name} has shape {tuple(mask.shape)}, the model has {have}; "
+                    "give the model the mask was made for"
+                )
+        for name, mask in self.items():
+            parameter = parameters[name]
+            state = optimizer.state.get(parameter, {}) if optimizer else {}
+            for tensor in (parameter, *state.values()):
+                if isinstance(tensor, Tensor) and tensor.shape == mask.shape:
+                    tensor.mul_(mask.to(tensor.device))
+
+    def to(self, device: torch.device | str) -> Masks:
+        return Masks({name: mask.to(device) for name, mask in self.items()})
+
+    def save(self, path: str | Path) -> None:
+        """Write one bit a weight as safetensors, atomically."""
+        shapes = {name: list(mask.shape) for name, mask in self.items()}
+        packed = {name: torch.from_numpy(pack(mask)) for name, mask in self.items()}
+        write_tensors(path, packed, {"kind": "prunekit masks", "shapes": json.dumps(shapes)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Masks:
+        """Read masks written by `save`; StorageError when the file is damaged or foreign."""
+        packed, meta = read_tensors(path)
+        if meta.get("kind") != "prunekit masks":
+            raise StorageError(f"{path} holds no prunekit masks; write them with Masks.save")
+        try:
+            shapes: dict[str, Any] = json.loads(meta["shapes"])
+            return cls({name: unpack(packed[name], shape) for name, shape in shapes.items()})
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise StorageError(f"{path} holds damaged masks: {error}; make them again") from None
+
+
+@attrs.frozen(eq=False)
+class Learned:
+    """What `prunekit.learn` found: unpack it (`masks, history = ...`), or save it as a ticket.
+
+    history: one line of metrics for each epoch. scores: as they ended, by parameter, not ranked.
+    model: holds weight * mask. draws: int32, by parameter, the redraw event that a weight is from,
+    0 = none; {} without a reinitializer. init, reinit, seed: as `learn` was told. input_shape,
+    classes, mean, std: what the model takes and gives, as far as the data said.
+    """
+
+    masks: Masks
+    history: list[dict[str, float]] = attrs.field(repr=False)
+    scores: Mapping[str, Tensor] = attrs.field(repr=False)
+    model: nn.Module = attrs.field(repr=False)
+    draws: Mapping[str, Tensor] = attrs.field(repr=False)
+    init: Any
+    reinit: Any
+    seed: int
+    input_shape: tuple[int, ...]
+    classes: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.masks, self.history))
+
+
+def count_kept(mask: Tensor) -> int:
+    """Number of True entries; a twentieth of what `mask.sum()` costs on the CPU."""
+    return int(torch.count_nonzero(mask))
+
+
+def pack(mask: Tensor) -> np.ndarray:
+    """Eight mask entries a byte, row-major, the first in the highest bit."""
+    return np.packbits(mask.detach().cpu().numpy().reshape(-1))
+
+
+def unpack(packed: Tensor, shape: list[int]) -> Tensor:
+    """The bool tensor of `shape` from its packed bytes; ValueError when the size does not fit."""
+    if any(not isinstance(length, int) or length < 0 for length in shape):
+        raise ValueError(f"no shape: {shape}")
+    count = math.prod(shape)
+    if packed.dtype != torch.uint8 or packed.numel() != (count + 7) // 8:
+        raise ValueError(f"{packed.numel()} bytes for shape {shape}")
+    bits = np.unpackbits(packed.numpy(), count=count).astype(bool)
+    return torch.from_numpy(bits).reshape(shape)

@@ -1,0 +1,105 @@
+"""The k-th smallest of scores that change a little from step to step, from where it was before.
+
+The answer is exact whatever is remembered; what is remembered decides only the time taken. On other
+devices than the CPU nothing is remembered: the answers stay there, and nothing waits for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+SMALL = 1 << 14  # below it, partitioning everything is as quick
+BLOCK = 1 << 16  # scores in cache at a time
+AIM = 1 / 200  # share of the scores that the bracket should hold
+
+
+def kth_smallest_each(
+    scores: Mapping[str, Tensor], ranks: Mapping[str, int], warm: dict[str, Any]
+) -> dict[str, float | Tensor]:
+    """The `ranks[name]`-th smallest of each of `scores`, counted from 1, exactly.
+
+    scores: floating-point, of any shape, none empty, infinities included, no NaN. warm: an empty
+    dict at first, the same one in the next call; it decides the time taken only. A number for
+    scores on the CPU; on any other device a tensor of one number there, which the next call with
+    the same `warm` may overwrite.
+    """
+    values = list(scores.values())
+    if values and not any([score.is_cpu for score in values]):  # noqa: C419  # a step has no time
+        from prunekit.selection.kth_triton import (
+            Select,  # importing Triton takes long, and few need it
+        )
+
+        if Select.takes(values):
+            select = warm[".select"] = warm.get(".select") or Select()
+            return dict(zip(scores, select.kth_smallest(values, [ranks[name] for name in scores])))
+    return {
+        name: warm.setdefault(name, Nearby()).kth_smallest(score, ranks[name])
+        if score.is_cpu
+        else kth_on_device(score, ranks[name])
+        for name, score in scores.items()
+    }
+
+
+def kth_on_device(scores: Tensor, k: int) -> Tensor:
+    """The k-th smallest as a tensor on the device of `scores`: nothing waits for it."""
+    return scores.detach().reshape(-1).sort().values[k - 1]
+
+
+@attrs.define
+class Nearby:
+    """Remembers a k-th value and how far it may move by the next call.
+
+    value: the last one, NaN at first. reach: half the width of the bracket around it.
+    """
+
+    value: float = float("nan")
+    reach: float = 0.0
+
+    def kth_smallest(self, values: Tensor, k: int) -> float:
+        """The k-th smallest of `values` (any shape, floating-point), k counted from 1."""
+        if values.dtype == torch.bfloat16:  # NumPy has none; float32 holds each of them
+            values = values.to(torch.float32)
+        flat = values.detach().cpu().contiguous().reshape(-1).numpy()
+        if flat.size < SMALL:
+            return float(np.partition(flat, k - 1)[k - 1])
+        found = self._within_reach(flat, k)
+        return self._everywhere(flat, k) if found is None else found
+
+    def _within_reach(self, flat: np.ndarray, k: int) -> float | None:
+        """The k-th smallest if it lies in (value - reach, value + reach], else None."""
+        low, high = (
+            flat.dtype.type(self.value - self.reach),
+            flat.dtype.type(self.value + self.reach),
+        )
+        if not low < high:
+            return None
+        below, pieces = 0, []
+        for start in range(0, flat.size, BLOCK):
+            block = flat[start : start + BLOCK]
+            above = block > low
+            below += block.size - int(np.count_nonzero(above))
+            above &= block <= high
+            pieces.append(block.compress(above))  # half the time of block[above]
+        inside = np.concatenate(pieces)
+        place = k - 1 - below
+        if not 0 <= place < inside.size:
+            return None
+        found = float(np.partition(inside, place)[place])
+        growth = np.clip(AIM * flat.size / inside.size, 0.5, 2.0)
+        self.reach = max(float(growth) * self.reach, 2 * abs(found - self.value))
+        self.value = found
+        return found
+
+    def _everywhere(self, flat: np.ndarray, k: int) -> float:
+        """The k-th smallest by partitioning everything; its neighbours give the reach."""
+        side = max(int(AIM / 2 * flat.size), 1)
+        places = np.clip([k - 1 - side, k - 1, k - 1 + side], 0, flat.size - 1)
+        low, found, high = (float(v) for v in np.partition(flat, places)[places])
+        self.value, self.reach = found, max(found - low, high - found)
+        return found

@@ -1,0 +1,106 @@
+"""Checkpoints: one folder each, its manifest written last; the newest that verifies counts."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from prunekit.errors import SpecError, StorageError
+from prunekit.storage.tensorfile import read_tensors, sync_folder, write_bytes, write_tensors
+
+KEEP = 2
+
+
+def save_checkpoint(
+    folder: Path, tensors: Mapping[str, Tensor], position: Mapping[str, Any], spec_hash: str
+) -> None:
+    """Write one checkpoint below `folder` and drop all but the newest two.
+
+    Raises StorageError (exit code 4) when it cannot be written; the older ones stay readable.
+    """
+    number = max((int(path.name) for path in _numbered(folder)), default=0) + 1
+    target = folder / f"{number:06d}"
+    try:
+        target.mkdir(parents=True)
+        write_tensors(target / "state.safetensors", tensors)
+        written = _facts(target / "state.safetensors")
+        manifest = {"spec": spec_hash, "state": written, "position": dict(position)}
+        manifest["sha256"] = _digest(manifest)
+        write_bytes(target / "manifest.json", json.dumps(manifest).encode())
+        sync_folder(folder)
+    except OSError as error:
+        _remove(target)
+        raise StorageError(f"cannot write {target}: {error.strerror}; free space") from None
+    except StorageError:
+        _remove(target)
+        raise
+    whole = [path for path in _numbered(folder) if (path / "manifest.json").is_file()]
+    for old in set(_numbered(folder)) - set(whole[-KEEP:]):  # a kill leaves some without manifest
+        _remove(old)
+
+
+def load_checkpoint(
+    folder: Path, spec_hash: str
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Tensors and position of the newest checkpoint that verifies, or None.
+
+    Raises SpecError for a checkpoint of another spec.
+    """
+    for path in reversed(_numbered(folder)):
+        manifest = _manifest(path)
+        if manifest is None:
+            continue
+        if manifest["spec"] != spec_hash:
+            raise SpecError(
+                f"{path} is a checkpoint of another spec; spec.toml was changed after the start: "
+                "put it back, or start a new run"
+            )
+        try:
+            tensors, _ = read_tensors(path / "state.safetensors")
+        except StorageError:
+            continue
+        return tensors, manifest["position"]
+    return None
+
+
+def _manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest, if it is whole and its state file has the recorded size and sha256."""
+    try:
+        manifest: dict[str, Any] = json.loads((path / "manifest.json").read_bytes())
+        if manifest.pop("sha256") != _digest(manifest):
+            return None
+        return manifest if manifest["state"] == _facts(path / "state.safetensors") else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """sha256 of a manifest's content, as JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _numbered(folder: Path) -> list[Path]:
+    """The checkpoint folders, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if path.name.isdigit())
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint, its manifest first, so that no half of it ever counts."""
+    with contextlib.suppress(OSError):
+        (path / "manifest.json").unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,278 @@
+"""The run folder: who may write in it, and what stands where."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from prunekit.errors import LockedError, SpecError, StorageError
+from prunekit.reports.report import require_run
+from prunekit.selection.masks import Masks
+from prunekit.storage.tensorfile import is_temporary, write_bytes
+
+LOCK, OWNER = ".lock", ".owner.json"
+ORPHAN_SECONDS = 15.0  # loader processes look for their parent every 5 s
+
+
+@attrs.frozen
+class _Entry:
+    """A file or folder that a run keeps in its folder, by its name there; read as its path."""
+
+    name: str
+
+    def __get__(self, run: RunFolder, kind: type[RunFolder]) -> Path:
+        return run.path / self.name
+
+
+@attrs.frozen
+class RunFolder:
+    """Paths of one run, and its metrics file."""
+
+    path: Path
+
+    spec = _Entry("spec.toml")
+    components = _Entry("components.json")
+    metrics = _Entry("metrics.jsonl")
+    masks = _Entry("masks.safetensors")
+    model = _Entry("model.safetensors")
+    scale = _Entry("scale.safetensors")
+    draws = _Entry("draws.safetensors")
+    layers = _Entry("layers.json")
+    summary = _Entry("summary.json")
+    checkpoints = _Entry("checkpoints")
+    plots = _Entry("plots")
+
+    @property
+    def spec_hash(self) -> str:
+        """sha256 of spec.toml."""
+        return hashlib.sha256(self.spec.read_bytes()).hexdigest()
+
+    def holds_run(self) -> bool:
+        return self.spec.is_file()
+
+    def require_run(self) -> None:
+        require_run(self.path)
+
+    def require_finished(self) -> None:
+        """SpecError unless the folder holds a run that has come to its end."""
+        self.require_run()
+        if not self.summary.is_file():
+            resume = f"continue it with `prunekit resume {self.path}`"
+            raise SpecError(f"{self.path} is not finished; {resume}")
+
+    def own_names(self) -> set[str]:
+        """The names of the files and folders that a run keeps in its folder."""
+        entries = (entry for entry in vars(RunFolder).values() if isinstance(entry, _Entry))
+        return {LOCK, OWNER, *(entry.name for entry in entries)}
+
+    def require_empty(self) -> None:
+        """SpecError when the folder holds a run or anything else, StorageError for a file."""
+        if self.path.exists() and not self.path.is_dir():
+            raise StorageError(f"cannot create {self.path}: it is a file; choose another --out")
+        if self.holds_run():
+            raise SpecError(
+                f"{self.path} holds a run; continue it with `prunekit resume {self.path}` or "
+                "choose another --out"
+            )
+        if self.path.is_dir():
+            names = (entry.name for entry in self.path.iterdir())
+            strange = [n for n in names if n not in (LOCK, OWNER) and not is_temporary(n)]
+            if strange:
+                raise SpecError(f"{self.path} is not empty ({strange[0]}); choose another --out")
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the folder for a new run; unless a checkpoint is written, an error undoes all.
+
+        Raises LockedError when another process is at work in it, SpecError when it is not empty,
+        StorageError when it cannot be written.
+        """
+        if not (self.path / LOCK).exists():  # nobody works in it: refuse before touching it
+            self.require_empty()
+        new = self.create()
+        with self.locked():
+            self.require_empty()
+            try:
+                yield
+            except Exception:
+                if not any(self.checkpoints.glob("*/manifest.json")):
+                    self.clear(new)
+                raise
+
+    def create(self) -> list[Path]:
+        """Make the folder; returns the folders that are new. StorageError when it cannot be."""
+        new = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot create {self.path}: {error.strerror}") from None
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise StorageError(f"cannot write in {self.path}; choose another --out")
+        return new
+
+    def clear(self, new: Iterable[Path]) -> None:
+        """Undo a start that came to nothing: remove what it wrote, and the `new` folders."""
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody else may have come in
+            for path in new:
+                path.rmdir()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's lock; LockedError names who holds it. A dead owner's lock is free."""
+        lock = FileLock(self.path / LOCK)
+        try:
+            self._acquire(lock)
+        except Timeout:
+            raise LockedError(
+                f"{self.path} is in use by {self._owner()}; wait for it, or choose another --out"
+            ) from None
+        except OSError as error:
+            raise StorageError(f"cannot lock {self.path}: {error.strerror}") from None
+        try:
+            owner = {"pid": os.getpid(), "host": socket.gethostname()}
+            write_bytes(self.path / OWNER, json.dumps(owner).encode())
+            self._sweep()
+            yield
+        finally:
+            (self.path / OWNER).unlink(missing_ok=True)
+            lock.release()
+
+    def _acquire(self, lock: FileLock) -> None:
+        """Take the lock; loader processes of a dead owner may hold it for some seconds more."""
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if not _is_dead(self._read_owner()):
+                raise
+            lock.acquire(timeout=ORPHAN_SECONDS)
+
+    def _sweep(self) -> None:
+        """Remove files that a killed owner left half-written."""
+        for entry in self.path.iterdir():
+            if is_temporary(entry.name):
+                entry.unlink(missing_ok=True)
+
+    def _owner(self) -> str:
+        """Who holds the lock, in words; an owner that came just now is still to sign."""
+        for _ in range(20):
+            owner = self._read_owner()
+            if owner:
+                return f"pid {owner['pid']} on {owner['host']}"
+            time.sleep(0.05)
+        return "another process"
+
+    def _read_owner(self) -> dict[str, Any]:
+        try:
+            owner = json.loads((self.path / OWNER).read_bytes())
+            return {"pid": int(owner["pid"]), "host": str(owner["host"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def write_json(self, path: Path, content: Any) -> None:
+        write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+    def read_summary(self) -> dict[str, Any]:
+        """The contents of summary.json; StorageError when it is damaged."""
+        return self._json(self.summary)
+
+    def read_components(self) -> dict[str, Any]:
+        """The contents of components.json; StorageError when it is damaged."""
+        return self._json(self.components)
+
+    def _json(self, path: Path) -> dict[str, Any]:
+        try:
+            return dict(json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise StorageError(f"cannot read {path}: {error}") from None
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """Add one JSON line; on a full disk the file keeps whole lines only."""
+        text = (json.dumps(line) + "\n").encode()
+        size = self.metrics_bytes()
+        try:
+            with open(self.metrics, "ab") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.truncate(self.metrics, size)
+            raise StorageError(f"cannot write {self.metrics}: {error.strerror}") from None
+
+    def metrics_bytes(self) -> int:
+        return self.metrics.stat().st_size if self.metrics.exists() else 0
+
+    def cut_metrics(self, size: int) -> None:
+        """Drop the lines written after a checkpoint of `size` bytes of metrics.
+
+        Raises StorageError when lines from before the checkpoint are missing.
+        """
+        if self.metrics_bytes() < size:
+            raise StorageError(
+                f"{self.metrics} has lost lines; put it back, or remove {self.checkpoints} to "
+                "begin anew"
+            )
+        if self.metrics.exists():
+            os.truncate(self.metrics, size)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The metrics lines, oldest first."""
+        if not self.metrics.exists():
+            return []
+        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+
+def _is_dead(owner: Mapping[str, Any]) -> bool:
+    """Whether the owner of a lock was a process of this host that is no more."""
+    if owner.get("host") != socket.gethostname() or os.name != "posix":
+        return False
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def foreign_masks(path: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The masks of a run folder or file, in the order and on the device of `weights`.
+
+    Raises SpecError when a name or shape does not fit, StorageError for a damaged file.
+    """
+    source = Path(path)
+    masks = Masks.load(RunFolder(source).masks if source.is_dir() else source)
+    for name, weight in weights.items():
+        if name not in masks or masks[name].shape != weight.shape:
+            have = f"shape {tuple(masks[name].shape)}" if name in masks else "no mask"
+            raise SpecError(
+                f"{path} has {have} for {name} of shape {tuple(weight.shape)}; "
+                "give masks of the same architecture"
+            )
+    return {name: masks[name].to(weight.device) for name, weight in weights.items()}
+
+
+def refuse_kept(out: str | Path) -> None:
+    """SpecError where `out` is a file that a run keeps in its folder."""
+    place = Path(out).resolve()
+    for folder in map(RunFolder, place.parents):
+        name = place.relative_to(folder.path).parts[0]
+        if folder.components.is_file() and folder.holds_run() and name in folder.own_names():
+            raise SpecError(f"{out} is a file of the run {folder.path}; choose another --out")

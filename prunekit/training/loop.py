@@ -1,0 +1,256 @@
+"""The training loop: one for masked weights and for learned scores, on any plain nn.Module.
+
+What differs is which tensors the optimizer owns, see masked.py and learned.py. Masked weights and
+their momentum are exactly zero after every step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from prunekit.draws.chance import fold
+from prunekit.errors import NumericalError, SpecError, StorageError
+from prunekit.gpu.recorded import Recording
+from prunekit.pruning.rounds import Pruning
+from prunekit.spec.sections import Train
+from prunekit.training.accuracy import (
+    IGNORED,
+    EpochBatches,
+    Pairs,
+    add_batch,
+    as_logits,
+    autocast,
+    no_tally,
+)
+from prunekit.training.optimizing import lay_out, learning_rate, make_optimizer
+
+LOOK_EVERY = 100  # steps between looks at the loss: a look waits for the device
+
+
+class Owner(Protocol):
+    """What a training owns; see `masked.MaskedWeights` and `learned.LearnedScores`."""
+
+    def trained(self) -> list[nn.Parameter]: ...
+
+    def before_step(self, step: int) -> None: ...
+
+    def after_backward(self) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def metrics(self) -> dict[str, Any]: ...
+
+    def finish(self, pruning: Pruning) -> None: ...
+
+    def state(self) -> dict[str, Tensor]: ...
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None: ...
+
+
+@attrs.define(eq=False)
+class Training:
+    """One training of what `owner` owns in `model`, resumable at any step.
+
+    step: optimizer steps done. phase: names this training among those of a run; chance is a
+    function of (seed, phase, step). recording: one batch's pass as a CUDA graph, where asked for.
+    """
+
+    model: nn.Module
+    owner: Owner
+    batches: EpochBatches
+    options: Train
+    epochs: int
+    seed: int
+    phase: str
+    device: torch.device
+    step: int = 0
+    totals: Tensor = attrs.field(init=False)  # the tally of this epoch
+    bad_step: Tensor = attrs.field(init=False)  # first step with a non-finite loss, or -1
+    optimizer: torch.optim.Optimizer = attrs.field(init=False)
+    scaler: torch.amp.GradScaler = attrs.field(init=False)
+    forward: Callable[[Tensor], Tensor] = attrs.field(init=False)
+    recording: Recording | None = None
+
+    def __attrs_post_init__(self) -> None:
+        sparse = any(getattr(module, "sparse", False) is True for module in self.model.modules())
+        self.optimizer = make_optimizer(self.options, self.owner.trained(), sparse)
+        kind = self.device.type
+        self.scaler = torch.amp.GradScaler(kind, enabled=self.options.amp == "fp16")
+        self.forward = torch.compile(self.model) if self.options.compile else self.model
+        self.totals = no_tally(self.device)
+        self.bad_step = torch.full((), -1, dtype=torch.int64, device=self.device)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.batches) / self.options.accumulate)
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return self.step // max(self.steps_per_epoch, 1)
+
+    @property
+    def done(self) -> bool:
+        return self.step >= self.epochs * self.steps_per_epoch
+
+    def run_epoch(self, after_step: Callable[[], None]) -> dict[str, float]:
+        """Finish the current epoch, calling `after_step` after every step; loss, accuracy, lr.
+
+        Raises NumericalError when the loss is not finite.
+        """
+        epoch, offset = divmod(self.step, self.steps_per_epoch)
+        pairs = self.batches.epoch(epoch, offset * self.options.accumulate)
+        self.model.train()
+        with torch.random.fork_rng(devices=self._cuda_devices()):
+            torch.manual_seed(fold(self.seed, "epoch", self.phase, epoch))  # a loader's shuffle
+            steps = range(self.steps_per_epoch - offset)  # a loader may give more
+            for _, group in zip(steps, _groups(pairs, self.options.accumulate)):
+                torch.manual_seed(fold(self.seed, "step", self.phase, self.step))
+                lr = self._one_step(group)
+                if (self.step % LOOK_EVERY) == 0:
+                    self.look()
+                if self.step % self.steps_per_epoch:
+                    after_step()
+        if self.step < (epoch + 1) * self.steps_per_epoch:
+            raise SpecError(
+                f"the data end before their {len(self.batches)} batches; mend their len"
+            )
+        self.look()
+        loss, correct, counted = self.totals.tolist()
+        self.totals.zero_()
+        self.owner.settle()
+        line = {"train.loss": loss / counted, "train.accuracy": correct / counted, "lr": lr}
+        return line | self.owner.metrics()
+
+    def _one_step(self, group: list[tuple[Tensor, Tensor]]) -> float:
+        """Forward, backward and update on one group of batches; returns the learning rate."""
+        lr = learning_rate(self.options, self.step / self.steps_per_epoch, self.epochs)
+        for settings in self.optimizer.param_groups:
+            settings["lr"] = lr
+        self.owner.before_step(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        shares = shares_of([y for _, y in group])
+        for (x, y), share in zip(group, shares):
+            loss, logits = self._backward(x, y, share)
+            self._count(loss, logits, y)
+        self.owner.after_backward()
+        self.scaler.unscale_(self.optimizer)
+        if self.options.clip:
+            nn.utils.clip_grad_norm_(self.owner.trained(), self.options.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        return lr
+
+    def _backward(self, x: Tensor, y: Tensor, share: float | Tensor) -> tuple[Tensor, ...]:
+        """Gradients of one batch, whose mean loss is this share of the step's; loss and logits."""
+        if self.options.channels_last and x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        if self.options.cuda_graph and not (self.recording and self.recording.holds(y)):
+            self.recording = Recording.of(self._forward, self.model, x, y)
+        if self.recording and self.recording.fits(x, y):
+            return self.recording.replay(x, y)
+        goal, loss, logits = self._forward(x, y, share)
+        goal.backward()
+        return loss.detach(), logits.detach()
+
+    def _forward(
+        self, x: Tensor, y: Tensor, share: float | Tensor = 1.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What is differentiated, the mean cross-entropy of one batch, and the logits."""
+        with autocast(self.device, self.options.amp):
+            logits = as_logits(self.forward(x))
+            loss = F.cross_entropy(logits, y, label_smoothing=self.options.label_smoothing)
+        return self.scaler.scale(loss * share), loss, logits
+
+    def _count(self, loss: Tensor, logits: Tensor, y: Tensor) -> None:
+        """Keep the epoch's totals."""
+        add_batch(self.totals, logits, y, loss, mean=True)
+        bad = ~torch.isfinite(loss) & (self.bad_step < 0)
+        self.bad_step.masked_fill_(bad, self.step)
+
+    def look(self) -> None:
+        """Wait for the device and raise NumericalError if a loss was not finite."""
+        step = int(self.bad_step)
+        if step >= 0:
+            lr = learning_rate(self.options, step / self.steps_per_epoch, self.epochs)
+            begun = "look for NaN in the inputs and the weights, or try"
+            raise NumericalError(
+                f"the loss is not finite at step {step} ({self.phase}), learning rate {lr:.4g}; "
+                f"{'try' if step else begun} a smaller train.lr, train.clip 1, some train.warmup, "
+                "or train.amp none"
+            )
+
+    def _cuda_devices(self) -> list[int]:
+        return [self.device.index or 0] if self.device.type == "cuda" else []
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything but the model that a resumed training needs, as tensors."""
+        numbered = self.optimizer.state_dict()["state"]
+        tensors = {
+            f"optimizer/{index}/{key}": torch.as_tensor(value)
+            for index, entry in numbered.items()
+            for key, value in entry.items()
+            if value is not None
+        }
+        tensors |= {f"scaler/{key}": torch.tensor(v) for key, v in self.scaler.state_dict().items()}
+        tensors |= {f"owner/{key}": value for key, value in self.owner.state().items()}
+        return {**tensors, "totals": self.totals, "step": torch.tensor(self.step)}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what `state` gave; StorageError when something is missing."""
+        try:
+            self.step = int(tensors["step"])
+            self.totals.copy_(tensors["totals"])
+            self.owner.load_state({k[6:]: v for k, v in tensors.items() if k[:6] == "owner/"})
+        except KeyError as error:
+            raise StorageError(f"the checkpoint lacks {error}; it is damaged") from None
+        numbered: dict[int, dict[str, Any]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer/"):
+                _, index, leaf = key.split("/")
+                numbered.setdefault(int(index), {})[leaf] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
+        lay_out(self.optimizer)
+        scaler = {k.partition("/")[2]: v.item() for k, v in tensors.items() if k[:7] == "scaler/"}
+        if scaler:
+            self.scaler.load_state_dict(scaler)
+
+
+def move(model: nn.Module, device: torch.device, options: Train) -> None:
+    """Move `model` to `device`, in the memory format that it will be trained in.
+
+    Raises SpecError for a recorded graph where none can be.
+    """
+    check_device(device, options)
+    layout = torch.channels_last if options.channels_last else torch.preserve_format
+    model.to(device, memory_format=layout)  # type: ignore[call-overload]
+
+
+def check_device(device: torch.device, options: Train) -> None:
+    """SpecError for a recorded graph where none can be."""
+    if options.cuda_graph and device.type != "cuda":
+        raise SpecError(f"train.cuda_graph needs a CUDA device, not {device}; leave it out")
+
+
+def shares_of(labels: list[Tensor]) -> list[float | Tensor]:
+    """Of the labels that count in a step, the share of each batch; nothing waits for the device."""
+    if len(labels) == 1:
+        return [1.0]
+    counted = torch.stack([(y != IGNORED).sum() for y in labels])
+    return [*(counted / counted.sum())]
+
+
+def _groups(pairs: Pairs, size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Lists of `size` batches; the last may be shorter."""
+    while group := list(itertools.islice(pairs, size)):
+        yield group

@@ -1,0 +1,63 @@
+"""What a training owns where masks are fixed: the weights under them.
+
+The loop (training.py) is the same for this owner and that of learned scores (learned.py). Each says
+which tensors the optimizer trains, what to do before a step's forward pass and after its backward
+pass, and what to save.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from prunekit.pruning.rounds import Pruning
+
+
+@attrs.define(eq=False)
+class MaskedWeights:
+    """Trains the weights of `model`; pruned ones get no gradient, so they stay exactly zero.
+
+    A weight that starts at zero and whose gradient, momentum and decay are zero stays zero under
+    any of the optimizers.
+    """
+
+    model: nn.Module
+    pruned: list[tuple[nn.Parameter, Tensor]]
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, masks: Mapping[str, Tensor], device: torch.device
+    ) -> MaskedWeights:
+        parameters = dict(model.named_parameters())
+        return cls(model, [(parameters[name], ~mask.to(device)) for name, mask in masks.items()])
+
+    def trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def before_step(self, step: int) -> None:
+        """Nothing: the model holds its weights."""
+
+    def after_backward(self) -> None:
+        for parameter, pruned in self.pruned:
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.to_dense()  # of an embedding it may be sparse
+                parameter.grad.masked_fill_(pruned, 0)
+
+    def settle(self) -> None:
+        """Nothing: the model is as it is evaluated."""
+
+    def metrics(self) -> dict[str, Any]:
+        return {}
+
+    def finish(self, pruning: Pruning) -> None:
+        """Nothing: the masks were there before."""
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Nothing beyond the model."""

@@ -1,0 +1,79 @@
+"""Which optimizer trains, and how its learning rate falls."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from prunekit.spec.sections import Train
+
+FUSED = ("cpu", "cuda")
+"""Devices where one kernel updates parameter and momentum, in one pass over memory."""
+
+
+def learning_rate(options: Train, progress: float, epochs: int) -> float:
+    """The rate after `progress` epochs (a fraction within an epoch) of `epochs`.
+
+    Linear warm-up over w = `options.warmup` epochs, then cosine to 0, or lr * gamma^k after the
+    k-th milestone (a share of the epochs), or constant; the last f = `final_epochs` at `final_lr`.
+    With rate_per = epoch it is set once before each epoch e: lr (e + 1) / w while warming up, then
+    lr (1 + cos(pi (e - w) / (E - w - f))) / 2 for cosine, E = `epochs`.
+    """
+    lr, warmup = options.lr or 0.0, options.warmup
+    by_epoch = options.rate_per == "epoch"
+    progress = math.floor(progress + 1e-9) if by_epoch else progress
+    epochs = epochs - options.final_epochs
+    if options.final_epochs and progress >= epochs:
+        return options.final_lr or 0.0
+    if progress < warmup:
+        return lr * (progress + by_epoch) / warmup
+    if options.schedule == "cosine":
+        share = (progress - warmup) / max(epochs - warmup, 1e-12)
+        return lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    if options.schedule == "step":
+        passed = sum(progress >= share * epochs for share in options.milestones or ())
+        return float(lr * (options.gamma or 0.0) ** passed)
+    return lr
+
+
+def make_optimizer(
+    options: Train, parameters: list[nn.Parameter], sparse: bool = False
+) -> torch.optim.Optimizer:
+    """SGD, Adam or AdamW as the options say.
+
+    torch's fused SGD counts a step that the scaler of fp16 skips as the first one, and never
+    writes the momentum that it allocated; so under fp16 it is not fused. sparse: whether some
+    gradients may be, as an embedding with `sparse=True` gives; these it refuses.
+    """
+    lr, decay = options.lr or 0.0, options.weight_decay or 0.0
+    if options.optimizer == "sgd":
+        fused = not sparse and all(map(can_be_fused, parameters))
+        return torch.optim.SGD(
+            parameters,
+            lr=lr,
+            momentum=options.momentum or 0.0,
+            nesterov=bool(options.nesterov),
+            weight_decay=decay,
+            fused=fused and options.amp != "fp16",
+        )
+    makers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return makers[options.optimizer](parameters, lr=lr, weight_decay=decay)
+
+
+def lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Let what an optimizer remembers of a weight lie in memory as the weight does.
+
+    Files are row-major; the fused SGD takes memory as it comes.
+    """
+    for parameter, entry in optimizer.state.items():
+        for key, value in entry.items():
+            if value.ndim and value.shape == parameter.shape:
+                entry[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def can_be_fused(parameter: nn.Parameter) -> bool:
+    """Whether torch's fused SGD may have it: it takes memory as it comes, gaps and all."""
+    dense: bool = torch.ops.aten.is_non_overlapping_and_dense(parameter)
+    return parameter.device.type in FUSED and parameter.is_floating_point() and dense

@@ -1,0 +1,159 @@
+"""Image files: found, checked and decoded before any training."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from prunekit.data.imagefiles import class_files, image_data, image_size, mean_and_std, read_image
+from prunekit.data.splits import Split
+from prunekit.errors import DataError
+
+
+def draw(file, size=(4, 6), value=0):
+    """A PNG of `size` = (width, height), (value, 10, 250) in every pixel but the last."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", size, (value, 10, 250))
+    image.putpixel((size[0] - 1, size[1] - 1), (1, 2, 3))
+    image.save(file)
+    return file
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for part in ("train", "test"):
+        for number, name in enumerate(("cat", "ant")):
+            for i in range(3):
+                draw(tmp_path / part / name / f"{i}.png", value=10 * number + i)
+    return tmp_path
+
+
+def loaded(folder, **options):
+    return image_data(class_files(folder / "train"), class_files(folder / "test"), **options)
+
+
+def test_classes_and_files_are_in_sorted_order(folder):
+    (folder / "train" / ".hidden").mkdir()
+    (folder / "train" / "cat" / ".DS_Store").touch()
+    files = class_files(folder / "train")
+    assert list(files) == ["ant", "cat"]
+    assert [file.name for file in files["cat"]] == ["0.png", "1.png", "2.png"]
+
+
+def test_a_small_set_lies_in_memory(folder):
+    data = loaded(folder)
+    assert data.class_names == ("ant", "cat")
+    assert data.input_shape == (3, 6, 4)
+    assert data.classes == 2
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.train.images[:, 0, 0, 0].tolist() == [10, 11, 12, 0, 1, 2]
+    assert data.train.images[0, :, 5, 3].tolist() == [1, 2, 3]
+
+
+def test_a_set_above_the_memory_limit_streams_the_same_images(folder):
+    stored, read = loaded(folder), loaded(folder, memory=0.0)
+    assert read.train.images is None
+    assert not read.train.varied
+    assert torch.equal(read.train.stream[4], stored.train.images[4])
+    assert read.mean == pytest.approx(stored.mean)
+
+
+def test_images_that_differ_in_size_are_streamed_and_leave_the_shape_open(folder):
+    draw(folder / "test" / "ant" / "0.png", size=(7, 7))
+    data = loaded(folder)
+    assert data.input_shape == (3,)
+    assert data.train.varied
+    assert data.test.stream[0].shape == (3, 7, 7)
+
+
+def test_grey_images_have_one_channel(folder):
+    assert loaded(folder, channels=1).input_shape == (1, 6, 4)
+
+
+def test_mean_and_deviation_are_per_channel_in_units_of_white():
+    pixels = torch.tensor([[0, 255], [51, 51]], dtype=torch.uint8).view(1, 2, 1, 2)
+    mean, std = mean_and_std(Split(pixels, torch.zeros(1, dtype=torch.int64)))
+    assert mean == pytest.approx((0.5, 0.2))
+    assert std == pytest.approx((0.5, 1.0))  # a constant channel is not divided by 0
+
+
+def test_a_class_that_a_split_lacks_is_named(folder):
+    draw(folder / "train" / "dog" / "0.png")
+    with pytest.raises(DataError, match="class 'dog' is missing from the test split"):
+        loaded(folder)
+    (folder / "train" / "dog").rename(folder / "test" / "dog")
+    with pytest.raises(DataError, match="class 'dog' is missing from the train split"):
+        loaded(folder)
+
+
+def test_an_empty_class_and_an_empty_or_missing_split_are_named(folder):
+    (folder / "train" / "eel").mkdir()
+    with pytest.raises(DataError, match="eel has no images"):
+        loaded(folder)
+    (folder / "empty").mkdir()
+    with pytest.raises(DataError, match="empty is empty"):
+        class_files(folder / "empty")
+    with pytest.raises(DataError, match="nowhere is no folder"):
+        class_files(folder / "nowhere")
+
+
+BROKEN = {
+    "truncated": (lambda whole: whole[: len(whole) // 2], "is damaged"),
+    "without its last bytes": (lambda whole: whole[:-16], "is damaged"),
+    "of 0 bytes": (lambda whole: b"", r"is empty \(0 bytes\)"),
+    "of text": (lambda whole: b"hello", "is no image"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_damaged_file_is_named_in_one_line(folder, kind):
+    spoil, message = BROKEN[kind]
+    file = folder / "test" / "cat" / "1.png"
+    file.write_bytes(spoil(draw(file, size=(40, 60)).read_bytes()))
+    with pytest.raises(DataError, match=message) as caught:
+        loaded(folder)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_file_is_found_where_images_differ_in_size(folder):
+    file = draw(folder / "train" / "cat" / "1.png", size=(50, 50))
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"1\.png is damaged"):
+        loaded(folder)
+
+
+def test_pixels_of_more_than_8_bits_are_refused(folder):
+    Image.fromarray(np.zeros((6, 4), np.uint16)).save(folder / "train" / "cat" / "1.png")
+    with pytest.raises(DataError, match="convert it to 8 bits"):
+        loaded(folder)
+
+
+def test_bytes_after_the_end_of_a_png_do_no_harm(folder):
+    file = folder / "train" / "cat" / "1.png"
+    file.write_bytes(file.read_bytes() + b"a remark of 20 bytes")
+    assert len(loaded(folder).train) == 6
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of some damage before it raises
+def test_random_damage_gives_an_image_or_one_line(tmp_path):
+    chance = random.Random(0)
+    pixels = np.random.default_rng(0).integers(256, size=(20, 20, 3), dtype=np.uint8)
+    for suffix in ("png", "jpg", "bmp", "gif", "webp", "tiff"):
+        Image.fromarray(pixels).save(file := tmp_path / f"image.{suffix}")
+        whole = file.read_bytes()
+        for _ in range(30):
+            spoilt = bytearray(whole)
+            spoilt[chance.randrange(min(len(spoilt), 100))] ^= 1 << chance.randrange(8)
+            file.write_bytes(spoilt[: chance.choice([len(spoilt), chance.randrange(len(spoilt))])])
+            problem = str(file)
+            try:
+                assert image_size(file)
+                assert read_image(file).shape[0] == 3
+            except DataError as error:
+                problem = str(error)
+            assert problem.startswith(str(file))

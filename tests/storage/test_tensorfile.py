@@ -1,0 +1,179 @@
+"""Tensor files: what is written comes back, and nothing else is believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from prunekit.errors import StorageError
+from prunekit.selection.masks import Masks
+from prunekit.storage.tensorfile import is_temporary, read_tensors, write_bytes, write_tensors
+
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
+shapes = st.lists(st.integers(0, 3), max_size=3)
+
+
+@hypothesis.given(
+    st.dictionaries(
+        st.text(max_size=5).filter(lambda name: name != "__metadata__"),
+        st.tuples(shapes, st.sampled_from(DTYPES)),
+        max_size=4,
+    ),
+    st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
+)
+def test_tensors_and_text_come_back(
+    tmp_path_factory: pytest.TempPathFactory, described: dict[str, Any], text: dict[str, str]
+) -> None:
+    path = tmp_path_factory.mktemp("round") / "some.safetensors"
+    text.pop("sha256", None)
+    given = {name: torch.ones(shape).to(dtype) for name, (shape, dtype) in described.items()}
+    write_tensors(path, given, text)
+    tensors, meta = read_tensors(path)
+    assert sorted(tensors) == sorted(given)
+    for name, tensor in given.items():
+        assert (tensors[name].dtype, tensors[name].shape) == (tensor.dtype, tensor.shape)
+        assert torch.equal(tensors[name], tensor)
+    assert {key: value for key, value in meta.items() if key != "sha256"} == text
+
+
+def test_equal_tensors_and_text_give_equal_bytes(tmp_path: Path) -> None:
+    for number in range(4):
+        text = {"kind": "k", "shapes": "[]", "else": "x"}
+        write_tensors(tmp_path / str(number), {"b": torch.ones(2), "a": torch.zeros(3)}, text)
+    assert len({(tmp_path / str(number)).read_bytes() for number in range(4)}) == 1
+
+
+def test_tied_and_strided_tensors_are_written_whole(tmp_path: Path) -> None:
+    whole = torch.arange(6.0).reshape(2, 3)
+    given = {"whole": whole, "same": whole, "row": whole[1], "turned": whole.t()}
+    write_tensors(tmp_path / "t", given)
+    tensors, _ = read_tensors(tmp_path / "t")
+    assert all(torch.equal(tensors[name], given[name]) for name in given)
+
+
+def refused(path: Path) -> str:
+    """The one line with which a file is refused."""
+    with pytest.raises(StorageError) as error:
+        read_tensors(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def header_of(entries: dict[str, Any], data: bytes) -> bytes:
+    header = json.dumps(entries).encode()
+    return struct.pack("<Q", len(header)) + header + data
+
+
+def entry(*span: int) -> dict[str, Any]:
+    return {"dtype": "U8", "shape": [4], "data_offsets": list(span)}
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, ("exploded",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no tensors here",
+        pickle.dumps(Bomb()),
+        struct.pack("<Q", 2**63) + b"{}",
+        struct.pack("<Q", 2**30) + b"{}",
+        struct.pack("<Q", 5) + b"{{{{{",
+        header_of({"a": entry(0, 4), "b": entry(2, 6)}, bytes(6)),
+        header_of({"a": entry(0, 9)}, bytes(4)),
+        header_of({"a": entry(4, 0)}, bytes(4)),
+        header_of({"a": {**entry(0, 4), "dtype": "OBJECT"}}, bytes(4)),
+        header_of({"a": {**entry(0, 4), "shape": [-4]}}, bytes(4)),
+        header_of({"__metadata__": {"prunekit": "[1]"}, "a": entry(0, 4)}, bytes(4)),
+        header_of({"__metadata__": {"prunekit": "{"}, "a": entry(0, 4)}, bytes(4)),
+    ],
+    ids=str,
+)
+def test_what_is_no_tensor_file_is_refused(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(content)
+    refused(tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    assert "No such file" in refused(tmp_path / "none")
+    refused(tmp_path)
+
+
+def test_a_file_of_others_is_read_only_where_that_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.safetensors"
+    safetensors.torch.save_file({"a": torch.ones(2)}, path, metadata={"format": "pt"})
+    assert "was not written by prunekit" in refused(path)
+    tensors, _ = read_tensors(path, foreign=True)
+    assert tensors["a"].tolist() == [1, 1]
+
+
+@pytest.fixture(params=["model", "masks"])
+def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / f"{request.param}.safetensors"
+    rng = torch.Generator().manual_seed(0)
+    tensors: dict[str, Tensor] = {
+        "conv.weight": torch.randn(4, 3, 3, 3, generator=rng),
+        "fc.weight": torch.randn(5, 7, generator=rng),
+    }
+    if request.param == "model":
+        write_tensors(path, tensors)
+    else:
+        Masks({name: tensor > 0 for name, tensor in tensors.items()}).save(path)
+    return path
+
+
+def test_a_thousand_flipped_bytes_are_each_noticed(written: Path) -> None:
+    whole, chance = written.read_bytes(), random.Random(0)
+    for _ in range(1000):
+        spoilt = bytearray(whole)
+        spoilt[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        written.write_bytes(spoilt)
+        refused(written)
+
+
+def test_a_file_cut_short_is_refused(written: Path) -> None:
+    whole = written.read_bytes()
+    for length in range(0, len(whole), 16):
+        written.write_bytes(whole[:length])
+        refused(written)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "file", b"old")
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"cannot write \S+folder: it is a folder"):
+        write_bytes(tmp_path / "folder", b"new")
+    with pytest.raises(StorageError, match=r"there is no folder \S+file; make it"):
+        write_bytes(tmp_path / "file" / "below", b"new")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_write_into_no_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot write \S+: there is no folder \S+no; make it"):
+        write_bytes(tmp_path / "no" / "file", b"")
+
+
+def test_half_written_files_are_known_by_their_names() -> None:
+    assert is_temporary(".model.safetensors.tmp-17")
+    assert not any(map(is_temporary, ["model.safetensors", ".lock", "a.tmp-17"]))
