@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from prunekit.contracts import as_built
 from prunekit.errors import SpecError
-from prunekit.network.model import Layer, Network
-from prunekit.runs.building import first_values
+from prunekit.network.laws import first_values
+from prunekit.network.layers import Layer
+from prunekit.network.model import Network
 
 
 def refuse_no_learning(density: float | None, epochs: int) -> None:
@@ -25,7 +27,7 @@ def check_weights(network: Network, init: Any, seed: int, redraws: bool) -> None
 
     Raises SpecError for an init that then could not act.
     """
-    if not getattr(init, "as_built", False):
+    if not as_built(init):
         other = next((n for n, layer in network.layers.items() if moved(layer, init, seed)), None)
         text = (
             f"init and seed {seed} draw other weights than {other} has; draw them by "

@@ -10,23 +10,23 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from prunekit.contracts import Batch, Scores
+from prunekit.contracts import acts, allocates, as_built, learns, reads, revives, suggests
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
-from prunekit.network.model import Network, refuse_hollow
+from prunekit.network.laws import apply_init, law_of, redraw_zeros
+from prunekit.network.layers import refuse_hollow, unwrapped
+from prunekit.network.model import Batch, Network, Scores
 from prunekit.pruning.rounds import Method, Pruning, describe, prune_round, redraw_pruned
 from prunekit.pruning.scoring import compute_scores, scoring_mode
-from prunekit.resolve.filling import PERIOD, acts, allocates, filled, learns, reads, refuse_idle
+from prunekit.resolve.filling import PERIOD, filled, refuse_idle
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_from
-from prunekit.runs.building import apply_init, law_of, redraw_zeros
 from prunekit.selection.budget import Allocation
 from prunekit.selection.masks import Masks
 from prunekit.selection.schedule import densities as densities_of
 from prunekit.selection.schedule import kept_counts, rules_of_round
 from prunekit.spec.sections import COMPONENTS, Prune, Spec
 from prunekit.training.datacheck import logits_of
-from prunekit.training.ranks import unwrapped
 
 
 def component(kind: str, name: str, **options: Any) -> Any:
@@ -49,7 +49,7 @@ def initialize(
     has not.
     """
     init = component_from("init", init, Plugins())
-    if getattr(init, "as_built", False):
+    if as_built(init):
         raise SpecError("this init keeps the weights that a model has; name one that draws them")
     if not 0 <= seed < 2**64:
         raise SpecError(f"a seed of weights must lie in [0, 2^64): {seed}")
@@ -80,14 +80,13 @@ def score(
     network = Network.of(unwrapped(model), masks=masks)
     try:
         given = tried(network, scorer, batches, input_shape)
-        revives = getattr(scorer, "revives", False)
         return compute_scores(
             scorer,
             network,
             batches_of_round(scorer, given, 1, 1),
             generator(seed, "score", 1),
             owner=describe(scorer),
-            competing=None if revives else network.masks,
+            competing=None if revives(scorer) else network.masks,
             first_round=masks is None,
         )
     finally:
@@ -175,7 +174,7 @@ def refuse_idle_prune(options: Prune, sampler: Any) -> None:
 
 
 def refuse_idle_init(init: Any, reinit: Any) -> None:
-    if not acts(reinit) and not getattr(init, "as_built", False):
+    if not acts(reinit) and not as_built(init):
         raise SpecError(
             "init is the law that reinit redraws from, and reinit does not act; the model's own "
             "weights are used as they are: leave init out"
@@ -195,7 +194,7 @@ def components_of(**given: Any) -> tuple[list[Any], dict[str, Any]]:
     plugins, suggested = Plugins(), dict[str, Any]()
     parts = [component_from(kind, value, plugins) for kind, value in given.items()]
     for part in reversed(parts):  # the first counts first
-        suggested |= getattr(part, "suggests", {})
+        suggested |= suggests(part)
     return [filled(part, kind, suggested) for kind, part in zip(given, parts)], suggested
 
 

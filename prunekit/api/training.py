@@ -15,16 +15,18 @@ from torch.utils.data import DataLoader
 
 from prunekit.api.checks import check_weights, refuse_no_learning, warn_idle_reinit
 from prunekit.api.pruning import components_of, refuse_idle_prune
+from prunekit.contracts import acts, learns
 from prunekit.data.splits import Data
 from prunekit.draws.chance import fold
 from prunekit.errors import SpecError, did_you_mean
 from prunekit.gpu.devices import pick_device
-from prunekit.network.model import Network, refuse_hollow
+from prunekit.network.laws import law_of
+from prunekit.network.layers import refuse_hollow, undistributed, unwrapped
+from prunekit.network.model import Network
 from prunekit.pruning.rounds import budget_of, describe
-from prunekit.resolve.filling import acts, check_some_kept, filled, learns, refuse_idle
+from prunekit.resolve.filling import check_some_kept, filled, refuse_idle
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_from, default_name
-from prunekit.runs.building import law_of
 from prunekit.selection.budget import Allocation
 from prunekit.selection.masks import Learned, Masks
 from prunekit.spec.sections import Prune, Spec, Train
@@ -34,14 +36,7 @@ from prunekit.training.learned import LearnedScores
 from prunekit.training.loaders import check_some, epoch_batches
 from prunekit.training.loop import Owner, Training, move
 from prunekit.training.masked import MaskedWeights
-from prunekit.training.ranks import (
-    awaited,
-    check_alike,
-    check_wrapped,
-    rank_of,
-    undistributed,
-    unwrapped,
-)
+from prunekit.training.ranks import awaited, check_alike, check_wrapped, rank_of
 
 History = list[dict[str, float]]
 

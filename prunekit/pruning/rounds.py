@@ -10,13 +10,13 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.contracts import Batch, Law, Redraw, Sampled, Scores
+from prunekit.contracts import acts, allocates, exact, own_copy, revives
 from prunekit.draws.chance import generator
 from prunekit.errors import PluginError
-from prunekit.network.model import Network, put
+from prunekit.network.laws import Law, Redraw
+from prunekit.network.model import Batch, Network, Scores, put
 from prunekit.pruning.scoring import compute_scores
-from prunekit.resolve.filling import acts, allocates
-from prunekit.selection.budget import Allocation, Budget
+from prunekit.selection.budget import Allocation, Budget, Sampled
 from prunekit.spec.sections import Prune
 
 
@@ -30,10 +30,6 @@ class Method:
     allocation: Allocation = "global"
     densities: Sequence[str] = ()
     min_per_layer: int = 0
-
-    @property
-    def revives(self) -> bool:
-        return bool(getattr(self.scorer, "revives", False))
 
 
 @attrs.define(eq=False)
@@ -61,13 +57,13 @@ class Pruning:
         return 1 + max(self.round, *highest, 0)
 
 
-def competing(pruning: Pruning, revives: bool) -> dict[str, Tensor] | None:
+def competing(pruning: Pruning, revived: bool) -> dict[str, Tensor] | None:
     """Which weights may be kept in the next round; None = all of them.
 
     Pruned stays pruned, unless the weight was redrawn or the method revives.
     """
     masks = pruning.network.masks
-    if masks is None or revives:
+    if masks is None or revived:
         return None
     redrawn = pruning.redrawn
     return {name: m | redrawn[name] if name in redrawn else m for name, m in masks.items()}
@@ -92,7 +88,7 @@ def prune_round(
     """
     started = time.perf_counter()
     network, pruning.round = pruning.network, pruning.round + 1
-    among = competing(pruning, method.revives)
+    among = competing(pruning, revives(method.scorer))
     pruning.scores = None  # the next ones may take its memory
     scores = compute_scores(
         method.scorer,
@@ -108,7 +104,7 @@ def prune_round(
     )
     sampled = sample(method.sampler, scores, budget, generator(seed, "sample", pruning.round))
     counts = check_masks(method.sampler, sampled.masks, network, budget)
-    network.mask(sampled.masks, write=last or not getattr(method.scorer, "own_copy", False))
+    network.mask(sampled.masks, write=last or not own_copy(method.scorer))
     pruning.scores, pruning.scale, pruning.redrawn = scores, sampled.scale, {}
     return round_line(pruning, counts, time.perf_counter() - started)
 
@@ -223,7 +219,7 @@ def check_masks(
     found = [torch.count_nonzero(mask) for mask in masks.values()]  # all before the first wait
     counts = dict(zip(masks, map(int, found)))
     kept = sum(counts.values())
-    if kept != budget.kept and getattr(sampler, "exact", True):
+    if kept != budget.kept and exact(sampler):
         raise PluginError(
             f"{owner} kept {kept} weights, asked for {budget.kept}; an inexact sampler states "
             "`exact = False`"

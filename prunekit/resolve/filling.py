@@ -8,6 +8,16 @@ from typing import Any
 
 import attrs
 
+from prunekit.contracts import (
+    acts,
+    allocates,
+    as_built,
+    learns,
+    pretrained,
+    reads,
+    scales,
+    suggests,
+)
 from prunekit.errors import PluginError, SpecError
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_from, default_name, section_from
@@ -73,7 +83,7 @@ def suggestions(spec: Spec) -> dict[str, Any]:
     suggested: dict[str, Any] = {}
     for kind in SUGGESTERS:
         component = getattr(spec, kind)
-        for key, value in getattr(component, "suggests", {}).items():
+        for key, value in suggests(component).items():
             if key not in OPEN and key.partition(".")[0] not in COMPONENTS:
                 raise PluginError(
                     f"{kind} {type(component).__name__} suggests {key!r}, which is not left open; "
@@ -127,38 +137,15 @@ def check_some_kept(density: float, total: int) -> None:
         )
 
 
-def learns(scorer: Any) -> bool:
-    """Whether the scorer gives initial scores that the training loop optimises."""
-    return hasattr(scorer, "initial")
-
-
 def has(spec: Spec, key: str) -> bool:
     """Whether the dotted key is one of this spec: components differ in their options."""
     section, name = key.split(".")
     return hasattr(getattr(spec, section), name)
 
 
-def reads(scorer: Any) -> str:
-    """What a scorer is given: "batches", "one batch" (a round) or "nothing"."""
-    return "nothing" if learns(scorer) else getattr(scorer, "reads", "batches")
-
-
-def allocates(sampler: Any) -> bool:
-    return getattr(sampler, "allocates", True)
-
-
-def acts(reinit: Any) -> bool:
-    return getattr(reinit, "acts", True)
-
-
-def scales(sampler: Any) -> bool:
-    """Whether kept weights come with a factor, which fits the drawn mask and its weights only."""
-    return getattr(sampler, "scales", False)
-
-
-def pretrained(spec: Spec) -> bool:
+def comes_trained(spec: Spec) -> bool:
     """Whether the weights come trained, from the architecture or from a file."""
-    return bool(getattr(spec.arch, "pretrained", False)) or spec.weights is not None
+    return pretrained(spec.arch) or spec.weights is not None
 
 
 PERIOD = (
@@ -233,7 +220,7 @@ SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
         "prune.control = invert needs scores and prune.masks comes without; choose another",
     ),
     (
-        lambda s: s.prune.control == "redraw" and pretrained(s) and s.prune.density != 1,
+        lambda s: s.prune.control == "redraw" and comes_trained(s) and s.prune.density != 1,
         "prune.control = redraw cannot redraw pretrained weights; choose another control",
     ),
     (
@@ -259,11 +246,11 @@ SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
         "reinit acts between rounds and there is one round; choose rounds.count >= 2",
     ),
     (
-        lambda s: acts(s.reinit) and pretrained(s) and s.prune.density != 1,
+        lambda s: acts(s.reinit) and comes_trained(s) and s.prune.density != 1,
         "reinit cannot redraw pretrained weights; they follow no known init law; use reinit none",
     ),
     (
-        lambda s: pretrained(s) and not getattr(s.init, "as_built", False),
+        lambda s: comes_trained(s) and not as_built(s.init),
         "init would overwrite pretrained weights; use init default",
     ),
     (

@@ -11,6 +11,7 @@ import attrs
 import cattrs
 import tomli_w
 
+from prunekit.contracts import suggests
 from prunekit.errors import PrunekitError, SpecError, did_you_mean
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins, imported_class, keeps_contract, methods_of
@@ -71,8 +72,8 @@ def default_name(kind: str, scorer: Any, plugins: Plugins) -> str:
         return str(field.default or field.metadata["fallback"])
     if _unnamed(scorer):
         return "sketch"
-    suggests = getattr(component_from("scorer", scorer, plugins), "suggests", {})
-    return str(suggests.get("sampler", field.metadata["fallback"]))
+    suggested = suggests(component_from("scorer", scorer, plugins))
+    return str(suggested.get("sampler", field.metadata["fallback"]))
 
 
 def component_from(kind: str, value: Any, plugins: Plugins) -> Any:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from prunekit.contracts import acts, batches_read, learns, period, reads
 from prunekit.data.scored import scored_batches
 from prunekit.data.splits import Batches, Data, Split
-from prunekit.resolve.filling import acts, learns, reads
 from prunekit.training.accuracy import evaluate
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def batches_to_score(job: Job, round_: int) -> list[tuple[Tensor, Tensor]]:
     return scored_batches(
         job.data,
         prune.data or "real",
-        1 if kind == "one batch" else getattr(job.spec.scorer, "batches", 1),
+        batches_read(job.spec.scorer),
         prune.batch_size or 256,
         job.spec.seed,
         round_,
@@ -60,7 +60,7 @@ def redraw_events(spec: Spec, data: Data) -> int | None:
         return (spec.rounds.count or 1) - 1
     batches = len(Batches(data.train, data, spec.train.batch_size or 128))
     steps = (spec.train.epochs or 0) * math.ceil(batches / spec.train.accumulate)
-    return steps // (getattr(spec.reinit, "period", None) or 1)
+    return steps // period(spec.reinit)
 
 
 def measure(job: Job) -> dict[str, float]:

@@ -13,6 +13,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from prunekit.contracts import learns
 from prunekit.data.splits import Batches, Data
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
@@ -27,7 +28,6 @@ from prunekit.pruning.rounds import (
     redraw_pruned,
     score_stats,
 )
-from prunekit.resolve.filling import learns
 from prunekit.runs.batches import batches_to_score, measure, training_batches
 from prunekit.runs.building import Built
 from prunekit.runs.jobstate import restore_job, save_job

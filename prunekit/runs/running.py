@@ -15,18 +15,20 @@ import attrs
 import torch
 from torch import nn
 
+from prunekit.contracts import acts, learns
 from prunekit.data.splits import Data, prepare
 from prunekit.errors import OutOfMemoryError, PluginError, SpecError, StorageError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.flops import count_flops
+from prunekit.network.laws import law_of
 from prunekit.network.model import Network
 from prunekit.pruning.rounds import Pruning, check_budget
 from prunekit.resolve.archfile import FileArchitecture
-from prunekit.resolve.filling import acts, check_some_kept, learns, located, resolve
+from prunekit.resolve.filling import check_some_kept, located, resolve
 from prunekit.resolve.plugins import Plugins, source_hash
 from prunekit.resolve.structure import load_spec, to_toml
 from prunekit.runs.batches import measure, redraw_events
-from prunekit.runs.building import Built, build_model, law_of
+from prunekit.runs.building import Built, build_model
 from prunekit.runs.job import Job
 from prunekit.runs.signals import Stopper
 from prunekit.runs.summary import finish, has_batch_norm, layer_rows

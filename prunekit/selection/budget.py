@@ -10,12 +10,24 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.contracts import Scores
 from prunekit.errors import SpecError
+from prunekit.network.model import Scores
 from prunekit.selection.allocation import WEIGHTS, apportion, fixed_layers, share
 from prunekit.selection.select import top_k, top_k_each
 
 Allocation = Literal["global", "layer", "erk"]
+
+
+@attrs.frozen(eq=False)
+class Sampled:
+    """What a sampler returns.
+
+    masks: bool tensors, True = kept. scale: a factor per weight (read where kept) that is
+    multiplied into the weights once; None means 1. It is no part of the masks.
+    """
+
+    masks: dict[str, Tensor]
+    scale: dict[str, Tensor] | None = None
 
 
 @attrs.frozen(eq=False)

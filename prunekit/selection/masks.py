@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
+from prunekit.network.layers import unwrapped
 from prunekit.storage.tensorfile import read_tensors, write_tensors
-from prunekit.training.ranks import unwrapped
 
 
 @attrs.frozen

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
-from prunekit.network.model import Layer, layers_by_rule, layers_of
+from prunekit.network.laws import by_counter
+from prunekit.network.layers import Layer, layers_by_rule, layers_of
 from prunekit.resolve.filling import pretrained, resolve
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_table, load_spec
@@ -144,7 +145,7 @@ def refuse_unshippable(spec: Spec, folder: RunFolder, plugins: Plugins) -> None:
 def refuse_unseeded(init: Any, plugins: Plugins) -> None:
     """SpecError for an init that draws from no seed, or that no ticket can name."""
     name = plugins.name_of("init", type(init))
-    if not callable(getattr(init, "quantile", None)):
+    if not by_counter(init):
         raise SpecError(
             f"init {name} cannot be shipped as a seed: its values are not drawn by counter; take "
             "signed-constant or kaiming-uniform"

@@ -17,18 +17,6 @@ from prunekit.errors import SpecError
 from prunekit.spec.sections import Train
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The module inside DistributedDataParallel and torch.compile, with its own names."""
-    inner: nn.Module = getattr(model, "_orig_mod", model)  # of torch.compile
-    return inner.module if isinstance(inner, DistributedDataParallel) else inner
-
-
-def undistributed(model: nn.Module) -> nn.Module:
-    """The module inside DistributedDataParallel, compiled if it was, or `model`."""
-    inner: nn.Module = model.module if isinstance(model, DistributedDataParallel) else model
-    return inner
-
-
 def rank_of(model: nn.Module) -> int:
     """The rank of this process among those that train `model`; 0 where there is one."""
     if not isinstance(model, DistributedDataParallel):

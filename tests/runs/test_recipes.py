@@ -12,7 +12,7 @@ import attrs
 import pytest
 import torch
 
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins, builtin_sources
 from prunekit.resolve.structure import structure, to_toml

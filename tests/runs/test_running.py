@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 import prunekit
-from prunekit.contracts import Batch, Scores
 from prunekit.errors import NumericalError, PluginError, SpecError, StorageError
-from prunekit.network.model import Network
+from prunekit.network.model import Batch, Network, Scores
 from prunekit.resolve.plugins import Plugins
 from prunekit.runs import running
 from prunekit.storage.checkpoints import load_checkpoint
