@@ -74,6 +74,7 @@ class AbsoluteNetwork:
         unused = set(products)
 
         def arrive(leaf: Tensor, name: str) -> None:
+            assert leaf.grad is not None
             product(self.magnitude[name], leaf.grad, products[name])
             leaf.grad = None
             unused.discard(name)

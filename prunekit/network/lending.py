@@ -18,7 +18,9 @@ class LentMemory:
     """
 
     def __init__(self, like: Mapping[str, Tensor]) -> None:
-        self._arrays = {name: torch.empty(t.shape, dtype=t.dtype).numpy() for name, t in like.items()}
+        self._arrays = {
+            name: torch.empty(t.shape, dtype=t.dtype).numpy() for name, t in like.items()
+        }
         self._borrowed: list[weakref.ref[Any]] = []
 
     def is_held(self) -> bool:

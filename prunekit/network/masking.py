@@ -6,21 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-IN_BLOCKS = (torch.float32, torch.float64)
+NUMPYS = (torch.float32, torch.float64)
 
 
 def write_masked(weight: Tensor, mask: Tensor, out: Tensor) -> None:
     """out = weight * mask (bool), all of one shape; the same bits as `torch.mul`.
 
-    On the CPU torch makes the whole mask a float one first; NumPy does so in blocks that stay in
-    cache: 1.3 against 2.1 ns a weight in float64, 0.6 against 1.5 in float32, and no copy.
-    `torch.where` branches: near density 1/2 it takes 5 ns.
+    On the CPU torch makes the whole mask a float one first. NumPy does so in blocks that stay in
+    cache: 1.3 against 2.1 ns a weight in float64, 0.6 against 1.5 in float32, without a copy; but
+    only where all three lie in memory alike. `torch.where` branches: 5 ns near density 1/2.
     """
-    if weight.device.type != "cpu" or weight.dtype not in IN_BLOCKS or weight.dtype != out.dtype:
+    alike = weight.stride() == mask.stride() == out.stride()
+    if alike and weight.device.type == "cpu" and weight.dtype == out.dtype in NUMPYS:
+        with np.errstate(invalid="ignore"):  # infinity * 0 is NaN, as in torch
+            np.multiply(weight.detach().numpy(), mask.numpy(), out=out.detach().numpy())
+    else:
         torch.mul(weight, mask, out=out)
-        return
-    with np.errstate(invalid="ignore"):  # infinity * 0 is NaN, as in torch
-        np.multiply(weight.detach().numpy(), mask.numpy(), out=out.detach().numpy())
 
 
 def zero_pruned(values: Tensor, before: Tensor, now: Tensor) -> bool:
