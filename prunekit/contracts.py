@@ -81,14 +81,27 @@ class MaskSampler(Protocol):
         Only a method that is inexact by its own definition may keep another number.
         """
 
-    def thresholds(
-        self, scores: Scores, budget: Budget, warm: dict[str, Any]
-    ) -> Mapping[str, float | Tensor] | None:
-        """Optional, for scores that are learned: the smallest score kept in each layer.
 
-        To offer it is to say that `sample` keeps exactly the scores that reach it, whatever `rng`
-        is; None where this budget has no such number. warm: {} at first, the same dict at every
-        step, to remember what saves time. A GPU's threshold is a tensor of one number there.
+class FollowingSampler(MaskSampler, Protocol):
+    """A sampler may also have this method, which makes learned scores cheaper."""
+
+    def follow(self, scores: Scores, budget: Budget) -> Follower | None:
+        """Return what finds the smallest score kept in each layer, at every step of a training.
+
+        To offer it is to say that `sample` keeps exactly the scores that reach these thresholds,
+        whatever `rng` is; None where there are none for this budget and these shapes. Asked once,
+        before the first step; scores: those that it ranks.
+        """
+
+
+class Follower(Protocol):
+    """Follows the scores of one training; what it remembers saves time and decides no bit."""
+
+    def thresholds(self, scores: Scores) -> Mapping[str, float | Tensor]:
+        """Return the smallest score kept in each layer, for scores of the shapes followed.
+
+        A number; or a tensor of one number on the scores' device, where that is no CPU, so that
+        nothing waits for it: the next call may overwrite it.
         """
 
 
@@ -185,6 +198,11 @@ def allocates(sampler: object) -> bool:
 def exact(sampler: object) -> bool:
     """Whether the sampler keeps exactly as many weights as it is asked for."""
     return bool(getattr(sampler, "exact", True))
+
+
+def follows(sampler: object) -> TypeGuard[FollowingSampler]:
+    """Whether the sampler may find thresholds while scores are learned."""
+    return hasattr(sampler, "follow")
 
 
 def scales(sampler: object) -> bool:

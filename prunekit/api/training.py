@@ -34,8 +34,9 @@ from prunekit.training.accuracy import evaluate
 from prunekit.training.datacheck import Tried
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loaders import check_some, epoch_batches
-from prunekit.training.loop import Owner, Training, move
+from prunekit.training.loop import Training, move
 from prunekit.training.masked import MaskedWeights
+from prunekit.training.owner import Owner
 from prunekit.training.ranks import awaited, check_alike, check_wrapped, rank_of
 
 History = list[dict[str, float]]
@@ -120,12 +121,11 @@ def learn(
     budget = budget_of(prune, network.total)
     with flags_restored(inner):
         law = law_of(inner, init, seed)
-        owner = LearnedScores(network, scorer, sampler, budget, reinit, law, seed)
-        owner.also_differentiate(needed)
+        owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):
             history, batches = _trained(model, owner, data, test, settings, seed, place)
-    if owner.period and not owner.event:
-        warn_idle_reinit(owner.period)
+    if owner.redraws.period and not owner.redraws.events:
+        warn_idle_reinit(owner.redraws.period)
     return _learned(model, owner, init, history, batches, data)
 
 
@@ -137,8 +137,8 @@ def _learned(
     check_alike(model, {"the learned masks": masks.digest()})
     scale = (data.mean, data.std) if isinstance(data, Data) else ((), ())
     return Learned(
-        masks, history, owner.plain, owner.network.model, owner.draws, init, owner.reinit,
-        owner.seed, batches.input_shape, batches.classes, *scale,
+        masks, history, owner.scores.tensors, owner.network.model, owner.redraws.draws, init,
+        owner.redraws.reinit, owner.redraws.seed, batches.input_shape, batches.classes, *scale,
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def unpruned_by_errors(owner: LearnedScores) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        owner.freeze()
+        owner.release()
         owner.network.mask(None)
         raise
 

@@ -37,8 +37,9 @@ from prunekit.selection.schedule import densities, rules_of_round
 from prunekit.spec.sections import Spec
 from prunekit.storage.runfolder import RunFolder, foreign_masks
 from prunekit.training.learned import LearnedScores
-from prunekit.training.loop import Owner, Training
+from prunekit.training.loop import Training
 from prunekit.training.masked import MaskedWeights
+from prunekit.training.owner import Owner
 
 CHECKPOINT_SECONDS = 30.0  # between rounds that do not train
 
@@ -251,7 +252,7 @@ class Job:
             return MaskedWeights.of(self.built.model, self.network.masks or {}, self.device)
         spec, law = self.spec, self.built.law
         budget = budget_of(spec.prune, self.network.total)
-        return LearnedScores(
+        return LearnedScores.of(
             self.network, spec.scorer, spec.sampler, budget, spec.reinit, law, spec.seed
         )
 
