@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from torch import Tensor
 
 
-def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors with `prefix` before each key; `group` gives them back."""
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with `prefix` before each key; `without_prefix` gives them back."""
     return {prefix + key: tensor for key, tensor in tensors.items()}
 
 
-def group(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of `tensors` those whose key begins with `prefix`, without it."""
+def without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of `tensors` those whose key begins with `prefix`, by the rest of the key."""
     return {
         key.removeprefix(prefix): tensor
         for key, tensor in tensors.items()

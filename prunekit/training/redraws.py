@@ -19,7 +19,7 @@ from prunekit.draws.chance import fold, generator
 from prunekit.network.laws import Law
 from prunekit.network.model import Network, put
 from prunekit.pruning.rounds import check_pruned, redraws_of
-from prunekit.storage.keys import group, prefixed
+from prunekit.storage.keys import with_prefix, without_prefix
 from prunekit.training.frozen import Frozen
 from prunekit.training.kept import Kept
 
@@ -116,11 +116,11 @@ class Redraws:
 
     def state(self) -> dict[str, Tensor]:
         counters = {"event": torch.tensor(self.events), "redraws": self.count[0]}
-        return prefixed(PREFIX, self.draws) | counters
+        return with_prefix(PREFIX, self.draws) | counters
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Stand where `state` was taken; KeyError for what is missing."""
-        saved = group(PREFIX, tensors)
+        saved = without_prefix(PREFIX, tensors)
         for name, draws in self.draws.items():
             draws.copy_(saved[name])
         self.events = int(tensors["event"])

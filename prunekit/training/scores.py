@@ -14,7 +14,7 @@ from prunekit.errors import NumericalError
 from prunekit.network.model import Network, Scores
 from prunekit.pruning.rounds import describe
 from prunekit.pruning.scorecheck import check_learned
-from prunekit.storage.keys import group, prefixed
+from prunekit.storage.keys import with_prefix, without_prefix
 
 PREFIX = "score:"
 """Of the scores' keys in a checkpoint."""
@@ -87,12 +87,12 @@ class TrainedScores(Mapping[str, nn.Parameter]):
                 score.grad = through_rank(self.scorer.rank, score, gradient)
 
     def state(self) -> dict[str, Tensor]:
-        return prefixed(PREFIX, self.tensors)
+        return with_prefix(PREFIX, self.tensors)
 
     @torch.no_grad()
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Stand where `state` was taken; KeyError for scores that are missing."""
-        saved = group(PREFIX, tensors)
+        saved = without_prefix(PREFIX, tensors)
         for name, score in self.tensors.items():
             score.copy_(saved[name])
 
