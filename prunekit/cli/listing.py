@@ -11,8 +11,8 @@ import attrs
 from prunekit.cli.flags import placeholder
 from prunekit.contracts import suggests
 from prunekit.errors import PluginError, SpecError
-from prunekit.resolve.filling import SUGGESTERS
 from prunekit.resolve.plugins import KINDS, Plugins
+from prunekit.resolve.suggestions import SUGGESTERS
 from prunekit.spec.options import fields_of, types_of
 from prunekit.spec.sections import COMPONENTS, SECTIONS
 

@@ -13,14 +13,13 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from prunekit.contracts import period, scales
+from prunekit.contracts import period
 from prunekit.draws.chance import fold, generator
-from prunekit.errors import NumericalError, SpecError
+from prunekit.errors import NumericalError
 from prunekit.network.laws import Law
 from prunekit.network.model import Network, Scores, put
 from prunekit.pruning.rounds import Pruning, check_masks, check_pruned, describe, redraws_of, sample
 from prunekit.pruning.scorecheck import check_learned
-from prunekit.resolve.filling import SCALED
 from prunekit.selection.budget import Budget
 from prunekit.training.frozen import Frozen
 
@@ -61,8 +60,6 @@ class LearnedScores:
 
     def __attrs_post_init__(self) -> None:
         network = self.network
-        if scales(self.sampler):
-            raise SpecError(SCALED)
         for parameter in network.model.parameters():
             parameter.requires_grad_(False)
         for parameter in network.effective.values():
