@@ -13,7 +13,9 @@ from prunekit.hookspecs import hookimpl
 from prunekit.spec.options import at_least, between, left_open, option, positive
 
 if TYPE_CHECKING:
-    from prunekit.api.pruning import component, initialize, prune, score
+    from prunekit.api.components import component
+    from prunekit.api.learned import Learned
+    from prunekit.api.pruning import initialize, prune, score
     from prunekit.api.training import learn, train
     from prunekit.data.imagefiles import class_files, image_data, mean_and_std
     from prunekit.data.splits import Data, Split
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     )
     from prunekit.runs.running import load, resume, run
     from prunekit.selection.budget import Budget, Sampled
-    from prunekit.selection.masks import Learned, Masks
+    from prunekit.selection.masks import Masks
     from prunekit.selection.nearby import KthMemory, Nearby, kth_smallest_each
     from prunekit.selection.select import kth_smallest, top_k, top_k_each
     from prunekit.selection.weighted import draw_with_replacement, draw_without_replacement
@@ -50,7 +52,9 @@ if TYPE_CHECKING:
     from prunekit.storage.archives import fetch_archive
 
 _HOMES = {
-    "prunekit.api.pruning": ("component", "initialize", "prune", "score"),
+    "prunekit.api.components": ("component",),
+    "prunekit.api.learned": ("Learned",),
+    "prunekit.api.pruning": ("initialize", "prune", "score"),
     "prunekit.api.training": ("learn", "train"),
     "prunekit.storage.archives": ("fetch_archive",),
     "prunekit.draws.bernoulli": ("bernoulli_positions",),
@@ -58,7 +62,7 @@ _HOMES = {
     "prunekit.draws.chance": ("generator", "uniform_scores"),
     "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
     "prunekit.data.imagefiles": ("class_files", "image_data", "mean_and_std"),
-    "prunekit.selection.masks": ("Learned", "Masks"),
+    "prunekit.selection.masks": ("Masks",),
     "prunekit.selection.nearby": ("KthMemory", "Nearby", "kth_smallest_each"),
     "prunekit.network.laws": ("Law", "Redraw"),
     "prunekit.network.layers": ("Layer",),

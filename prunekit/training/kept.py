@@ -7,12 +7,10 @@ from collections.abc import Mapping
 import attrs
 from torch import Tensor
 
-from prunekit.contracts import Follower, MaskSampler, follows, scales
+from prunekit.contracts import Follower, MaskSampler, follows
 from prunekit.draws.chance import generator
-from prunekit.errors import SpecError
 from prunekit.network.model import Network, Scores
-from prunekit.pruning.rounds import check_masks, sample
-from prunekit.resolve.filling import SCALED
+from prunekit.pruning.answers import check_masks, sample
 from prunekit.selection.budget import Budget
 
 
@@ -65,9 +63,3 @@ class StepSampler:
         masks = self.kept(ranked, "settle", 0).masks()
         check_masks(self.sampler, masks, network, self.budget)
         return masks
-
-
-def refuse_scales(sampler: MaskSampler) -> None:
-    """SpecError for a sampler that scales the kept weights, which stay as drawn."""
-    if scales(sampler):
-        raise SpecError(SCALED)

@@ -19,7 +19,7 @@ from prunekit.network.model import Network
 from prunekit.pruning.rounds import Pruning
 from prunekit.selection.budget import Budget
 from prunekit.training.frozen import Frozen
-from prunekit.training.kept import Kept, StepSampler, refuse_scales
+from prunekit.training.kept import Kept, StepSampler
 from prunekit.training.redraws import Redraws
 from prunekit.training.scores import TrainedScores
 
@@ -58,10 +58,9 @@ class LearnedScores:
         """Before the first step over the weights of `network` as they are.
 
         law: that of the weights, from which `reinit` redraws. Changes which parameters of the
-        model require a gradient: the maskable ones and `awaited`. Raises SpecError for a sampler
-        that scales weights, and what `scores.TrainedScores.of` raises.
+        model require a gradient: the maskable ones and `awaited`. Raises what
+        `scores.TrainedScores.of` raises.
         """
-        refuse_scales(sampler)
         effective = network.effective.values()
         beside = without(awaited, effective)
         for parameter in network.model.parameters():

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from prunekit.draws.chance import fold
 from prunekit.errors import NumericalError, SpecError, StorageError
 from prunekit.gpu.recorded import Recording
-from prunekit.spec.sections import Train
-from prunekit.storage.keys import with_prefix, without_prefix
+from prunekit.spec.settings import TrainSettings
+from prunekit.storage.checkpoints import flat, grouped
 from prunekit.training.accuracy import IGNORED, EpochBatches, Pairs, as_logits, autocast
 from prunekit.training.optimizing import (
     learning_rate,
@@ -37,9 +37,6 @@ LOOK_EVERY = 100  # steps between looks at the loss: a look waits for the device
 CURES = "try a smaller train.lr, train.clip 1, some train.warmup, or train.amp none"
 LOOK_FIRST = "look for NaN in the inputs and the weights"  # where the first loss is bad already
 
-OPTIMIZER, SCALER, OWNER = "optimizer/", "scaler/", "owner/"
-"""Prefixes of the keys in a checkpoint: whose state it is."""
-
 
 @attrs.define(eq=False)
 class Training:
@@ -52,7 +49,7 @@ class Training:
     model: nn.Module
     owner: Owner
     batches: EpochBatches
-    options: Train
+    options: TrainSettings
     epochs: int
     seed: int
     phase: str
@@ -166,27 +163,27 @@ class Training:
 
     def state(self) -> dict[str, Tensor]:
         """Everything but the model that a resumed training needs, as tensors."""
-        return {
-            **with_prefix(OPTIMIZER, optimizer_state(self.optimizer)),
-            **with_prefix(SCALER, scaler_state(self.scaler)),
-            **with_prefix(OWNER, self.owner.state()),
-            "totals": self.tally.totals,
-            "step": torch.tensor(self.step),
+        named = {
+            "optimizer": optimizer_state(self.optimizer),
+            "scaler": scaler_state(self.scaler),
+            "owner": self.owner.state(),
         }
+        return {**flat(named), "totals": self.tally.totals, "step": torch.tensor(self.step)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Take what `state` gave; StorageError when something is missing."""
+        named = grouped(tensors)
         try:
             self.step = int(tensors["step"])
             self.tally.totals.copy_(tensors["totals"])
-            self.owner.load_state(without_prefix(OWNER, tensors))
+            self.owner.load_state(named.get("owner", {}))
         except KeyError as error:
             raise StorageError(f"the checkpoint lacks {error}; it is damaged") from None
-        load_optimizer(self.optimizer, without_prefix(OPTIMIZER, tensors))
-        load_scaler(self.scaler, without_prefix(SCALER, tensors))
+        load_optimizer(self.optimizer, named.get("optimizer", {}))
+        load_scaler(self.scaler, named.get("scaler", {}))
 
 
-def move(model: nn.Module, device: torch.device, options: Train) -> None:
+def move(model: nn.Module, device: torch.device, options: TrainSettings) -> None:
     """Move `model` to `device`, in the memory format that it will be trained in.
 
     Raises SpecError for a recorded graph where none can be.
@@ -196,7 +193,7 @@ def move(model: nn.Module, device: torch.device, options: Train) -> None:
     model.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
-def check_device(device: torch.device, options: Train) -> None:
+def check_device(device: torch.device, options: TrainSettings) -> None:
     """SpecError for a recorded graph where none can be."""
     if options.cuda_graph and device.type != "cuda":
         raise SpecError(f"train.cuda_graph needs a CUDA device, not {device}; leave it out")
@@ -219,3 +216,16 @@ def _groups(pairs: Pairs, size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Lists of `size` batches; the last may be shorter."""
     while group := list(itertools.islice(pairs, size)):
         yield group
+
+
+def train_epochs(
+    training: Training, after_step: Callable[[], None] = lambda: None
+) -> Iterator[dict[str, float]]:
+    """Train to the end, a line of metrics for each epoch: the one loop, of runs and from Python.
+
+    Raises what `Training.run_epoch` raises.
+    """
+    if training.done:  # no epoch will settle it
+        training.owner.settle()
+    while not training.done:
+        yield training.run_epoch(after_step)

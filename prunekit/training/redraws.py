@@ -18,16 +18,13 @@ from prunekit.contracts import Reinitializer, period
 from prunekit.draws.chance import fold, generator
 from prunekit.network.laws import Law
 from prunekit.network.model import Network, put
-from prunekit.pruning.rounds import check_pruned, redraws_of
-from prunekit.storage.keys import with_prefix, without_prefix
+from prunekit.pruning.answers import check_pruned, redraws_of
+from prunekit.storage.checkpoints import flat, grouped
 from prunekit.training.frozen import Frozen
 from prunekit.training.kept import Kept
 
 if TYPE_CHECKING:
     from prunekit.training.redraw_triton import RedrawKernel
-
-PREFIX = "draw:"
-"""Of the draws' keys in a checkpoint."""
 
 
 @attrs.define(eq=False)
@@ -116,11 +113,11 @@ class Redraws:
 
     def state(self) -> dict[str, Tensor]:
         counters = {"event": torch.tensor(self.events), "redraws": self.count[0]}
-        return with_prefix(PREFIX, self.draws) | counters
+        return flat({"draw": self.draws}, ":") | counters
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Stand where `state` was taken; KeyError for what is missing."""
-        saved = without_prefix(PREFIX, tensors)
+        saved = grouped(tensors, ":").get("draw", {})
         for name, draws in self.draws.items():
             draws.copy_(saved[name])
         self.events = int(tensors["event"])

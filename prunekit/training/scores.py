@@ -12,12 +12,9 @@ from torch import Tensor, nn
 from prunekit.contracts import LearnedScorer
 from prunekit.errors import NumericalError
 from prunekit.network.model import Network, Scores
-from prunekit.pruning.rounds import describe
+from prunekit.pruning.answers import describe
 from prunekit.pruning.scorecheck import check_learned
-from prunekit.storage.keys import with_prefix, without_prefix
-
-PREFIX = "score:"
-"""Of the scores' keys in a checkpoint."""
+from prunekit.storage.checkpoints import flat, grouped
 
 
 @attrs.frozen(eq=False)
@@ -87,12 +84,12 @@ class TrainedScores(Mapping[str, nn.Parameter]):
                 score.grad = through_rank(self.scorer.rank, score, gradient)
 
     def state(self) -> dict[str, Tensor]:
-        return with_prefix(PREFIX, self.tensors)
+        return flat({"score": self.tensors}, ":")
 
     @torch.no_grad()
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Stand where `state` was taken; KeyError for scores that are missing."""
-        saved = without_prefix(PREFIX, tensors)
+        saved = grouped(tensors, ":")["score"]
         for name, score in self.tensors.items():
             score.copy_(saved[name])
 

@@ -17,7 +17,7 @@ import prunekit
 from prunekit import Redraw, Train
 from prunekit.network.laws import law_of
 from prunekit.network.model import Network
-from prunekit.resolve.filling import filled
+from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Budget
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loop import Training
