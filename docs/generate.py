@@ -37,7 +37,7 @@ MARKED = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOT
 CONTRACTS: Mapping[str, tuple[type, ...]] = {
     "prunekit_scorers": (contracts.Scorer, contracts.LearnedScorer),
     "prunekit_samplers": (contracts.MaskSampler, contracts.FollowingSampler, contracts.Follower),
-    "prunekit_reinitializers": (contracts.Reinitializer,),
+    "prunekit_reinitializers": (contracts.Reinitializer, contracts.CoinReinitializer),
     "prunekit_architectures": (contracts.Architecture,),
     "prunekit_inits": (laws.CountedInit, laws.DrawnInit),
     "prunekit_datasets": (contracts.Dataset,),

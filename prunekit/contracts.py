@@ -118,8 +118,12 @@ class Reinitializer(Protocol):
         every `period` steps: an option of that name, at least 1; at every step without one.
         """
 
+
+class CoinReinitializer(Reinitializer, Protocol):
+    """A reinitializer may also have this method: a coin decides on each pruned weight."""
+
     def rates(self, names: Iterable[str]) -> Mapping[str, float]:
-        """Optional: the probability with which a pruned weight of each layer is redrawn.
+        """Return the probability with which a pruned weight of each layer is redrawn.
 
         To offer it is to say that `reinit` redraws exactly the `bernoulli_positions(~mask, rate,
         rng, name)` of each layer, from `law`, whatever the weights are. Then the core may do an
@@ -208,6 +212,11 @@ def follows(sampler: object) -> TypeGuard[FollowingSampler]:
 def scales(sampler: object) -> bool:
     """Whether kept weights come with a factor, which fits the drawn mask and its weights only."""
     return bool(getattr(sampler, "scales", False))
+
+
+def has_coins(reinit: object) -> TypeGuard[CoinReinitializer]:
+    """Whether a coin of a stated rate decides on each pruned weight."""
+    return callable(getattr(reinit, "rates", None))
 
 
 def acts(reinit: object) -> bool:

@@ -14,7 +14,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.contracts import Reinitializer, period
+from prunekit.contracts import Reinitializer, has_coins, period
 from prunekit.draws.chance import fold, generator
 from prunekit.network.laws import Law
 from prunekit.network.model import Network, put
@@ -82,12 +82,11 @@ class Redraws:
     @cached_property
     def kernel(self) -> RedrawKernel | None:
         """What does an event for all layers at once; None where the reinitializer has to."""
-        rates = getattr(self.reinit, "rates", None)
-        if rates is None or not self.count.is_cuda:
+        if not has_coins(self.reinit) or not self.count.is_cuda:
             return None
         from prunekit.training.redraw_triton import RedrawKernel  # importing Triton takes long
 
-        return RedrawKernel.of(self.law, rates(self.draws))
+        return RedrawKernel.of(self.law, self.reinit.rates(self.draws))
 
     def redraw_by_reinitializer(self, kept: Kept, network: Network, frozen: Frozen) -> None:
         """An event on any device, for any reinitializer and law."""
