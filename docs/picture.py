@@ -78,7 +78,7 @@ def rows(densities: tuple[float, ...] = DENSITIES) -> list[tuple[str, ...]]:
     """A row for each density: test accuracy in % of each method, and n."""
     accuracy = facts()["accuracy"]
     return [
-        (f"{density:.1%}", *(cell(accuracy[method][str(density)]) for method in METHODS),
+        (f"{100 * density:g} %", *(cell(accuracy[method][str(density)]) for method in METHODS),
          str(len(SEEDS)))
         for density in densities
     ]  # fmt: skip
@@ -106,7 +106,7 @@ def draw(accuracy: Mapping[str, Mapping[str, list[float]]]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(DENSITIES))
     axes.xaxis.set_major_formatter(FixedFormatter([f"{100 * d:g} %" for d in DENSITIES]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     axes.set(ylim=(0, 1.05), xlabel="weights kept", ylabel="test accuracy")
     axes.set_title("MLP on digits, pruned before training, five seeds", fontsize=10.5, loc="left")
     axes.grid(alpha=0.25)

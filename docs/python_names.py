@@ -24,7 +24,7 @@ USE: Names = {
     "Prune, learn, train": ("component", "score", "prune", "initialize", "learn", "train"),
     "What they return": ("Masks", "Learned"),
     "Whole runs": ("run", "resume", "load"),
-    "The spec of a run": ("Spec", *(cls.__name__ for cls in SECTIONS.values())),
+    "The spec of a run": ("Spec", "Prune", "Rounds", "Train", "DataOptions"),
     "Packages": ("tickets", "theory", "testing"),
     "Errors": ("PrunekitError", "SpecError", "DataError", "NumericalError"),
 }
