@@ -93,7 +93,7 @@ _HOMES = {
 _PACKAGES = ("testing", "theory", "tickets")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "PrunekitError",
     "at_least",

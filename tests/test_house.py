@@ -144,6 +144,10 @@ def test_a_plugin_says_what_it_is_and_where_it_differs(path):
         assert "Differs from the paper:" in docstring
 
 
+def test_no_picture_lies_in_the_root_of_the_checkout():
+    assert [*ROOT.glob("*.png"), *ROOT.glob("*.svg")] == []
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_documented_with_its_signature(hook):
     signature = str(inspect.signature(getattr(hookspecs, hook))).replace("'", "")
