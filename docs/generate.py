@@ -36,14 +36,14 @@ PLUGINS = Plugins(builtin_sources())
 MARKED = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CONTRACTS: Mapping[str, tuple[type, ...]] = {
     "prunekit_scorers": (contracts.Scorer, contracts.LearnedScorer),
-    "prunekit_samplers": (contracts.MaskSampler,),
-    "prunekit_reinitializers": (contracts.Reinitializer,),
+    "prunekit_samplers": (contracts.MaskSampler, contracts.FollowingSampler, contracts.Follower),
+    "prunekit_reinitializers": (contracts.Reinitializer, contracts.CoinReinitializer),
     "prunekit_architectures": (contracts.Architecture,),
     "prunekit_inits": (laws.CountedInit, laws.DrawnInit),
     "prunekit_datasets": (contracts.Dataset,),
     "prunekit_observers": (contracts.Observer,),
 }
-"""Hook -> the contracts of what it returns, one of which each component keeps."""
+"""Hook -> the contracts of what it returns: a component keeps the first, or what it says."""
 COMMANDS = (
     (), ("run",), ("run", "--scorer", "snip", "--sampler", "sketch"), ("resume",), ("show",),
     ("compare",), ("eval",), ("export",), ("ticket",), ("ticket", "save"),

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from prunekit.runs.running import load, resume, run
     from prunekit.selection.budget import Budget, Sampled
     from prunekit.selection.masks import Masks
-    from prunekit.selection.nearby import Nearby, kth_smallest_each
+    from prunekit.selection.nearby import KthMemory, Nearby, kth_smallest_each
     from prunekit.selection.select import kth_smallest, top_k, top_k_each
     from prunekit.selection.weighted import draw_with_replacement, draw_without_replacement
     from prunekit.spec.sections import DataOptions, Prune, Rounds, Spec, Train
@@ -63,7 +63,7 @@ _HOMES = {
     "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
     "prunekit.data.imagefiles": ("class_files", "image_data", "mean_and_std"),
     "prunekit.selection.masks": ("Masks",),
-    "prunekit.selection.nearby": ("Nearby", "kth_smallest_each"),
+    "prunekit.selection.nearby": ("KthMemory", "Nearby", "kth_smallest_each"),
     "prunekit.network.laws": ("Law", "Redraw"),
     "prunekit.network.layers": ("Layer",),
     "prunekit.network.model": ("Batch", "Mode", "Network", "Scores"),

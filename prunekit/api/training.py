@@ -37,8 +37,9 @@ from prunekit.training.accuracy import evaluate
 from prunekit.training.datacheck import Tried
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loaders import check_some, epoch_batches
-from prunekit.training.loop import Owner, Training, move, train_epochs
+from prunekit.training.loop import Training, move, train_epochs
 from prunekit.training.masked import MaskedWeights
+from prunekit.training.owner import Owner
 from prunekit.training.ranks import awaited, check_alike, check_wrapped, rank_of
 
 History = list[dict[str, float]]
@@ -119,12 +120,11 @@ def learn(
     check_weights(network, init, seed, acts(reinit))
     budget, law = method.budget(network.total), law_of(inner, init, seed)
     with flags_restored(inner):
-        owner = LearnedScores(network, scorer, sampler, budget, reinit, law, seed)
-        owner.also_differentiate(needed)
+        owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):
             history, batches = _trained(model, owner, data, test, settings, seed, place)
-    if owner.period and not owner.event:
-        warn_idle_reinit(owner.period)
+    if owner.redraws.period and not owner.redraws.events:
+        warn_idle_reinit(owner.redraws.period)
     return _learned(model, owner, init, history, batches, data)
 
 
@@ -150,8 +150,8 @@ def _learned(
     check_alike(model, {"the learned masks": masks.digest()})
     scale = (data.mean, data.std) if isinstance(data, Data) else ((), ())
     return Learned(
-        masks, history, owner.plain, owner.network.model, owner.draws, init, owner.reinit,
-        owner.seed, batches.input_shape, batches.classes, *scale,
+        masks, history, owner.scores.tensors, owner.network.model, owner.redraws.draws, init,
+        owner.redraws.reinit, owner.redraws.seed, batches.input_shape, batches.classes, *scale,
     )  # fmt: skip
 
 
@@ -161,7 +161,7 @@ def unpruned_by_errors(owner: LearnedScores) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        owner.freeze()
+        owner.release()
         owner.network.mask(None)
         raise
 
