@@ -15,6 +15,8 @@ from prunekit.resolve.plugins import Plugins, imported_class, source_hash
 from prunekit.resolve.sources import Source, builtin_sources, file_of, installed_sources
 from tests.packages import SCORER, install
 
+INSTALLED = installed_sources()
+
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
@@ -28,11 +30,16 @@ def site(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
+def of_the_test() -> list[Source]:
+    """The plugins that a test has installed, without those that were there before."""
+    return [source for source in installed_sources() if source not in INSTALLED]
+
+
 def message_of(code: str, site: Path, package: str) -> str:
     """What asking for the scorer of a package with this code says."""
     install(site, package, package, code)
     with pytest.raises(PluginError) as caught:
-        Plugins(installed_sources()).component("scorer", package)
+        Plugins(of_the_test()).component("scorer", package)
     return str(caught.value)
 
 
@@ -100,7 +107,7 @@ def test_a_broken_plugin_is_one_line_that_names_its_package(kind, site):
 def test_a_broken_plugin_costs_the_others_nothing(site):
     install(site, "acme", "sign")
     install(site, "broken_one", "broken-one", "raise SystemExit(1)")
-    plugins = Plugins(installed_sources())
+    plugins = Plugins(of_the_test())
     assert list(plugins.components("scorer")) == ["sign"]
     assert len(plugins.problems()) == 1
     assert "broken_one 1.0" in plugins.problems()[0]
@@ -133,7 +140,7 @@ def test_a_package_seen_twice_on_the_path_is_one_plugin():
 def test_an_unknown_component_gets_the_nearest_name_and_imports_no_plugin(site):
     install(site, "acme", "sign")
     with pytest.raises(PluginError) as caught:
-        Plugins(installed_sources()).component("scorer", "sing")
+        Plugins(of_the_test()).component("scorer", "sing")
     assert str(caught.value) == (
         "no plugin offers 'sing' among scorers. Did you mean 'sign'? On offer: sign."
     )
