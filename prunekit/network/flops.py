@@ -56,8 +56,11 @@ def effective(flops: Flops, densities: Mapping[str, float]) -> int:
     return round(flops.dense - sum(removed))
 
 
-class _Counter(TorchDispatchMode):
-    """Adds up torch's own formulas, for the whole model and for each parameter."""
+class _Counts:
+    """Adds up torch's own formulas, for the whole model and for each parameter.
+
+    It is no dispatch mode itself: torch would wrap the method of one, and import its compiler.
+    """
 
     def __init__(self, owners: Mapping[int, str]) -> None:
         super().__init__()
@@ -86,6 +89,10 @@ class _Counter(TorchDispatchMode):
             if owner is not None:
                 self.per_layer[owner] = self.per_layer.get(owner, 0) + count
                 return
+
+
+class _Counter(_Counts, TorchDispatchMode):
+    """Counts what runs inside it."""
 
 
 def _memory(tensor: Tensor) -> int:
