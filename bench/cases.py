@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import prunekit
 from prunekit.data.splits import Batches
 from prunekit.draws.chance import fill
+from prunekit.network.laws import law_of
 from prunekit.network.model import put
-from prunekit.runs.building import law_of
 from prunekit.training.loop import Training
 from prunekit.training.masked import MaskedWeights
 

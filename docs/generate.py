@@ -27,6 +27,7 @@ import attrs  # noqa: E402
 import prunekit  # noqa: E402
 from prunekit import contracts, errors, hookspecs  # noqa: E402
 from prunekit.cli import entry, listing  # noqa: E402
+from prunekit.network import laws  # noqa: E402
 from prunekit.resolve.plugins import KINDS, Plugins, builtin_sources  # noqa: E402
 from prunekit.spec.options import fields_of, spell, types_of  # noqa: E402
 from prunekit.spec.sections import SECTIONS, Spec  # noqa: E402
@@ -38,7 +39,7 @@ CONTRACTS: Mapping[str, tuple[type, ...]] = {
     "prunekit_samplers": (contracts.MaskSampler,),
     "prunekit_reinitializers": (contracts.Reinitializer,),
     "prunekit_architectures": (contracts.Architecture,),
-    "prunekit_inits": (contracts.WeightInit,),
+    "prunekit_inits": (laws.CountedInit, laws.DrawnInit),
     "prunekit_datasets": (contracts.Dataset,),
     "prunekit_observers": (contracts.Observer,),
 }

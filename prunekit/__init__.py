@@ -13,9 +13,10 @@ from prunekit.hookspecs import hookimpl
 from prunekit.spec.options import at_least, between, left_open, option, positive
 
 if TYPE_CHECKING:
-    from prunekit.api.pruning import component, initialize, prune, score
+    from prunekit.api.components import component
+    from prunekit.api.learned import Learned
+    from prunekit.api.pruning import initialize, prune, score
     from prunekit.api.training import learn, train
-    from prunekit.contracts import Batch, Law, Mode, Redraw, Sampled, Scores
     from prunekit.data.imagefiles import class_files, image_data, mean_and_std
     from prunekit.data.splits import Data, Split
     from prunekit.data.torchvision_sets import published_data
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
         uniform_values,
     )
     from prunekit.errors import DataError, NumericalError, SpecError
-    from prunekit.network.model import Layer, Network
+    from prunekit.network.laws import Law, Redraw
+    from prunekit.network.layers import Layer
+    from prunekit.network.model import Batch, Mode, Network, Scores
     from prunekit.network.pathforms import PositivePaths
     from prunekit.pruning.scoring import (
         batch_losses,
@@ -40,8 +43,8 @@ if TYPE_CHECKING:
         sum_gradients,
     )
     from prunekit.runs.running import load, resume, run
-    from prunekit.selection.budget import Budget
-    from prunekit.selection.masks import Learned, Masks
+    from prunekit.selection.budget import Budget, Sampled
+    from prunekit.selection.masks import Masks
     from prunekit.selection.nearby import Nearby, kth_smallest_each
     from prunekit.selection.select import kth_smallest, top_k, top_k_each
     from prunekit.selection.weighted import draw_with_replacement, draw_without_replacement
@@ -49,18 +52,21 @@ if TYPE_CHECKING:
     from prunekit.storage.archives import fetch_archive
 
 _HOMES = {
-    "prunekit.api.pruning": ("component", "initialize", "prune", "score"),
+    "prunekit.api.components": ("component",),
+    "prunekit.api.learned": ("Learned",),
+    "prunekit.api.pruning": ("initialize", "prune", "score"),
     "prunekit.api.training": ("learn", "train"),
     "prunekit.storage.archives": ("fetch_archive",),
     "prunekit.draws.bernoulli": ("bernoulli_positions",),
-    "prunekit.contracts": ("Batch", "Law", "Mode", "Redraw", "Sampled", "Scores"),
     "prunekit.data.splits": ("Data", "Split"),
     "prunekit.draws.chance": ("generator", "uniform_scores"),
     "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
     "prunekit.data.imagefiles": ("class_files", "image_data", "mean_and_std"),
-    "prunekit.selection.masks": ("Learned", "Masks"),
+    "prunekit.selection.masks": ("Masks",),
     "prunekit.selection.nearby": ("Nearby", "kth_smallest_each"),
-    "prunekit.network.model": ("Layer", "Network"),
+    "prunekit.network.laws": ("Law", "Redraw"),
+    "prunekit.network.layers": ("Layer",),
+    "prunekit.network.model": ("Batch", "Mode", "Network", "Scores"),
     "prunekit.network.pathforms": ("PositivePaths",),
     "prunekit.data.torchvision_sets": ("published_data",),
     "prunekit.draws.quantiles": (
@@ -72,7 +78,7 @@ _HOMES = {
         "uniform_values",
     ),
     "prunekit.runs.running": ("load", "resume", "run"),
-    "prunekit.selection.budget": ("Budget",),
+    "prunekit.selection.budget": ("Budget", "Sampled"),
     "prunekit.pruning.scoring": (
         "batch_losses",
         "loss_gradient",

@@ -3,7 +3,8 @@
 Everything per weight is a mapping from parameter name to tensor, in the order of
 `model.named_parameters()`, each tensor of its parameter's shape.
 
-A component may also state class attributes; where it does not, the default stands:
+A component may also state class attributes; where it does not, the default stands. The functions
+at the end of this file read them, and nothing else does:
 
 | attribute   | on            | default     | meaning                                              |
 |-------------|---------------|-------------|------------------------------------------------------|
@@ -18,31 +19,25 @@ A component may also state class attributes; where it does not, the default stan
 | `as_built`  | init          | `False`     | True: keeps the values the architecture drew         |
 | `pretrained`| architecture  | `False`     | True: weights come trained, nothing is redrawn       |
 | `takes`     | architecture  | `"images"`  | `"tokens"`: integers (batch, length), 0-padded       |
+| `batches`   | scorer        | `1`         | how many batches it is given in a round              |
+| `period`    | reinitializer | `1`         | where scores are learned: steps between two redraws  |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-import attrs
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
     from prunekit.data.splits import Data
-    from prunekit.network.model import Layer, Network
-    from prunekit.selection.budget import Budget
+    from prunekit.network.laws import Law, Redraw
+    from prunekit.network.model import Batch, Network, Scores
+    from prunekit.selection.budget import Budget, Sampled
 
-Batch = tuple["Tensor", "Tensor | None"]
-"""Inputs (batch, ...) and labels (batch,) int64, or None where a scorer needs no labels."""
-
-Scores = dict[str, "Tensor"]
-"""Parameter name -> one finite float per weight, of the parameter's shape."""
-
-Mode = Literal["eval", "train"]
-"""Batch-norm mode while scoring: running statistics (eval) or those of the batch (train)."""
+Reads = Literal["batches", "one batch", "nothing"]
 
 
 class Scorer(Protocol):
@@ -129,26 +124,6 @@ class Architecture(Protocol):
         """
 
 
-class WeightInit(Protocol):
-    """Which values do the weights start with?
-
-    `quantile` or `draw` is enough; where there is `quantile`, the core never calls `draw`.
-    """
-
-    def quantile(self, layer: Layer) -> Callable[[Tensor], Tensor]:
-        """Return the layer's law: from words to weights, elementwise, float32, on their device.
-
-        words: independent, 32 uniform bits each, one for each weight (of all or of some), in an
-        int32, int64 or uint32 tensor. Of `layer` only `fan_in` and `shape` may be read. Then a
-        weight is a function of seed, name, element and draw number: a network can be shipped as
-        its seed. Use `prunekit.normal_values` and its like: they give equal bits everywhere; of
-        `prunekit.Uniform` and `prunekit.Sign` a GPU can draw inside another kernel too.
-        """
-
-    def draw(self, layer: Layer, rng: torch.Generator) -> Tensor:
-        """Return fresh values of `layer.shape` from the init distribution, float32 on the CPU."""
-
-
 class Dataset(Protocol):
     """Which data is it trained and tested on?"""
 
@@ -169,43 +144,74 @@ class Observer(Protocol):
         """Called once with the contents of summary.json."""
 
 
-class Law(Protocol):
-    """Each layer's own init distribution, for one draw."""
-
-    @property
-    def number(self) -> int:
-        """Which draw it is: 0 = the initial weights, e >= 1 = the e-th redraw."""
-
-    def __call__(self, name: str, rng: torch.Generator, elements: Tensor | None = None) -> Tensor:
-        """Fresh values of the parameter `name`, on its device and of its dtype.
-
-        The whole parameter, or (elements: int64 flat indices) a 1-d tensor of those entries.
-        `rng` decides where the init does not draw by counter.
-        """
-
-    def numbered(self, number: int) -> Law:
-        """The law of another draw."""
+def suggests(component: object) -> Mapping[str, Any]:
+    """Dotted keys -> values for what a spec leaves open."""
+    stated: Mapping[str, Any] = getattr(component, "suggests", {})
+    return stated
 
 
-@attrs.frozen(eq=False)
-class Sampled:
-    """What a sampler returns.
-
-    masks: bool tensors, True = kept. scale: a factor per weight (read where kept) that is
-    multiplied into the weights once; None means 1. It is no part of the masks.
-    """
-
-    masks: dict[str, Tensor]
-    scale: dict[str, Tensor] | None = None
+def learns(scorer: object) -> TypeGuard[LearnedScorer]:
+    """Whether the scorer gives initial scores that training optimises, and measures none."""
+    return hasattr(scorer, "initial")
 
 
-@attrs.frozen(eq=False)
-class Redraw:
-    """What a reinitializer returns for one parameter: `values` go where `where` says.
+def reads(scorer: object) -> Reads:
+    """What a scorer is given: "batches", "one batch" (a round) or "nothing"."""
+    stated: Reads = "nothing" if learns(scorer) else getattr(scorer, "reads", "batches")
+    return stated
 
-    where: bool of the parameter's shape, with `values` of that shape; or int64 flat indices, with
-    one value each.
-    """
 
-    where: Tensor
-    values: Tensor
+def batches_read(scorer: object) -> int:
+    """How many batches a scorer is given in a round; one for those that read "one batch"."""
+    counts = {"nothing": 0, "one batch": 1, "batches": getattr(scorer, "batches", 1)}
+    return counts[reads(scorer)]
+
+
+def revives(scorer: object) -> bool:
+    """Whether pruned weights compete again in every round."""
+    return bool(getattr(scorer, "revives", False))
+
+
+def own_copy(scorer: object) -> bool:
+    """Whether the scorer never reads the model's parameters, only `network.weights`."""
+    return bool(getattr(scorer, "own_copy", False))
+
+
+def allocates(sampler: object) -> bool:
+    """Whether the rule that shares a budget among layers acts."""
+    return bool(getattr(sampler, "allocates", True))
+
+
+def exact(sampler: object) -> bool:
+    """Whether the sampler keeps exactly as many weights as it is asked for."""
+    return bool(getattr(sampler, "exact", True))
+
+
+def scales(sampler: object) -> bool:
+    """Whether kept weights come with a factor, which fits the drawn mask and its weights only."""
+    return bool(getattr(sampler, "scales", False))
+
+
+def acts(reinit: object) -> bool:
+    """Whether the reinitializer redraws anything."""
+    return bool(getattr(reinit, "acts", True))
+
+
+def period(reinit: object) -> int:
+    """Where scores are learned: steps between two redraws; 0 = never."""
+    return (getattr(reinit, "period", None) or 1) if acts(reinit) else 0
+
+
+def as_built(init: object) -> bool:
+    """Whether the init keeps the values that the architecture drew."""
+    return bool(getattr(init, "as_built", False))
+
+
+def pretrained(arch: object) -> bool:
+    """Whether the architecture's weights come trained."""
+    return bool(getattr(arch, "pretrained", False))
+
+
+def takes(arch: object) -> str:
+    """What the network reads: "images", or "tokens"."""
+    return str(getattr(arch, "takes", "images"))

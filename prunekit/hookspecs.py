@@ -20,8 +20,8 @@ if TYPE_CHECKING:
         Observer,
         Reinitializer,
         Scorer,
-        WeightInit,
     )
+    from prunekit.network.laws import WeightInit
     from prunekit.spec.sections import Spec
 
 hookspec = pluggy.HookspecMarker("prunekit")

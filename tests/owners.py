@@ -10,9 +10,9 @@ from torch.utils.data import TensorDataset
 
 import prunekit
 from prunekit import Train
+from prunekit.network.laws import apply_init, law_of
 from prunekit.network.model import Network
-from prunekit.resolve.filling import filled
-from prunekit.runs.building import apply_init, law_of
+from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Budget
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loop import Training

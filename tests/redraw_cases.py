@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 import prunekit
 from prunekit.draws.chance import fold, generator
+from prunekit.network.laws import InitLaw, law_of
 from prunekit.network.model import Network, put
-from prunekit.runs.building import InitLaw, law_of
 from prunekit.training.frozen import Frozen
 from prunekit.training.learned import LearnedScores
 from prunekit.training.redraw_triton import Redraws

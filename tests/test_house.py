@@ -25,7 +25,7 @@ HOOKS = [name for name in vars(hookspecs) if name.startswith("prunekit_")]
 VAGUE = ("util", "helper", "common", "base", "manager", "misc")
 METHODS = ("snip", "grasp", "synflow", "iterand", "iter-snip", "edge-popup", "row-norm", "sketch")
 """Names of papers' methods; the core may know none of them, but prunekit.theory is about papers."""
-DEFAULTS = {name: {"synflow", "sketch"} for name in ("spec.py", "resolve.py", "structure.py")}
+DEFAULTS = {name: {"synflow", "sketch"} for name in ("sections.py", "filling.py", "structure.py")}
 """Where a method is the default of an option, its name stands there and nowhere else."""
 
 

@@ -12,9 +12,9 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.contracts import Law, Scores
 from prunekit.errors import SpecError
-from prunekit.network.model import Network
+from prunekit.network.laws import Law
+from prunekit.network.model import Network, Scores
 from prunekit.selection.select import top_k_each
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prunekit.contracts import Scores
 from prunekit.errors import NumericalError, PluginError
-from prunekit.network.model import Network
+from prunekit.network.model import Network, Scores
 
 BLOCK = 1 << 17  # scores that are still in cache when they are read again
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from prunekit.contracts import Batch, Mode, Scorer, Scores
+from prunekit.contracts import Scorer
 from prunekit.errors import NumericalError, SpecError
-from prunekit.network.model import Network
+from prunekit.network.model import Batch, Mode, Network, Scores
 from prunekit.pruning.scorecheck import check_bounds, check_form, zero_and_bound
 
 Loss = Callable[[Tensor, Tensor], Tensor]

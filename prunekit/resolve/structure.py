@@ -11,6 +11,7 @@ import attrs
 import cattrs
 import tomli_w
 
+from prunekit.contracts import suggests
 from prunekit.errors import PrunekitError, SpecError, did_you_mean
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins, imported_class, keeps_contract, methods_of
@@ -71,8 +72,18 @@ def default_name(kind: str, scorer: Any, plugins: Plugins) -> str:
         return str(field.default or field.metadata["fallback"])
     if _unnamed(scorer):
         return "sketch"
-    suggests = getattr(component_from("scorer", scorer, plugins), "suggests", {})
-    return str(suggests.get("sampler", field.metadata["fallback"]))
+    suggested = suggests(component_from("scorer", scorer, plugins))
+    return str(suggested.get("sampler", field.metadata["fallback"]))
+
+
+def components_from(given: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:
+    """Kind -> component, from kind -> what was given of it; None = the default one."""
+    scorer = given.get("scorer")
+    names = {
+        kind: default_name(kind, scorer, plugins) if value is None else value
+        for kind, value in given.items()
+    }
+    return {kind: component_from(kind, value, plugins) for kind, value in names.items()}
 
 
 def component_from(kind: str, value: Any, plugins: Plugins) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prunekit.contracts import takes
 from prunekit.errors import SpecError
 from prunekit.runs.running import load
 from prunekit.selection.masks import Masks
@@ -81,7 +82,7 @@ def to_onnx(folder: str | Path, out: str | Path) -> None:
 
 def refuse_tokens(arch: Any) -> None:
     """SpecError for an architecture that takes tokens: the example for ONNX is of floats."""
-    if getattr(arch, "takes", "images") == "tokens":
+    if takes(arch) == "tokens":
         raise SpecError("onnx is written for images, and this network takes tokens; export others")
 
 

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import attrs
 import torch
 from torch import Tensor
 
-from prunekit.contracts import Scores
 from prunekit.errors import SpecError
+from prunekit.network.model import Scores
 from prunekit.selection.allocation import WEIGHTS, apportion, fixed_layers, share
 from prunekit.selection.select import top_k, top_k_each
+from prunekit.spec.sections import Allocation
 
-Allocation = Literal["global", "layer", "erk"]
+
+@attrs.frozen(eq=False)
+class Sampled:
+    """What a sampler returns.
+
+    masks: bool tensors, True = kept. scale: a factor per weight (read where kept) that is
+    multiplied into the weights once; None means 1. It is no part of the masks.
+    """
+
+    masks: dict[str, Tensor]
+    scale: dict[str, Tensor] | None = None
 
 
 @attrs.frozen(eq=False)
@@ -189,6 +200,31 @@ class Budget:
             others = {name: other & self.competing[name] for name, other in others.items()}
         more = _count(top_k(free, rest - sum(floors.values()), others))
         return {name: floors[name] + more[name] for name in free}
+
+
+@attrs.frozen
+class Rule:
+    """How a budget is shared among layers, whatever its size; the fields are those of `Budget`."""
+
+    allocation: Allocation
+    densities: tuple[str, ...]
+    min_per_layer: int
+
+    def budget(
+        self,
+        density: float,
+        total: int,
+        competing: Mapping[str, Tensor] | None = None,
+        last: bool = True,
+    ) -> Budget:
+        """The budget that keeps round(density * total) of `total` maskable weights."""
+        kept, floor = round(density * total), self.min_per_layer
+        return Budget(kept, self.allocation, self.densities, floor, competing, last, density)
+
+    def check(self, density: float, weights: Mapping[str, Tensor]) -> None:
+        """SpecError where rules, floors and density contradict each other in these layers."""
+        room = {name: weight.numel() for name, weight in weights.items()}
+        self.budget(density, sum(room.values())).settled(dict(weights), room)
 
 
 def _count(masks: Mapping[str, Tensor]) -> dict[str, int]:

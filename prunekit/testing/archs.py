@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from prunekit.contracts import Architecture
+from prunekit.contracts import Architecture, takes
 from prunekit.draws.chance import generator
 from prunekit.errors import PrunekitError
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 from prunekit.testing import options, tiny
 
 SIZE = 32
@@ -19,7 +19,7 @@ WORDS = 16
 
 
 def takes_tokens(arch: Architecture) -> bool:
-    return getattr(arch, "takes", "images") == "tokens"
+    return takes(arch) == "tokens"
 
 
 def shape_of(arch: Architecture, channels: int) -> tuple[int, ...]:

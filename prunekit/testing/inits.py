@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunekit.contracts import WeightInit
 from prunekit.draws.chance import generator, words
-from prunekit.network.model import Layer, Network
+from prunekit.network.laws import WeightInit, by_counter
+from prunekit.network.layers import Layer
+from prunekit.network.model import Network
 from prunekit.testing import options, tiny
 
 
@@ -28,7 +29,7 @@ def drawn(init: WeightInit, layer: Layer, global_seed: int = 0) -> Tensor:
 
 def called(init: WeightInit, layer: Layer) -> Tensor:
     """What the core does: `quantile` of the layer's words, or `draw` where there is none."""
-    if callable(getattr(init, "quantile", None)):
+    if by_counter(init):
         return init.quantile(layer)(words_of(layer).view(layer.shape))
     return init.draw(layer, generator(0, "init"))
 
@@ -83,7 +84,9 @@ def check_global_generators_are_untouched(init: WeightInit) -> None:
 
 def check_only_fan_in_and_shape_are_read(init: WeightInit) -> None:
     """`quantile`, where it is offered, reads nothing of a layer but `fan_in` and `shape`."""
-    for layer in layers() if callable(getattr(init, "quantile", None)) else ():
+    if not by_counter(init):
+        return
+    for layer in layers():
         bare: Any = SimpleNamespace(fan_in=layer.fan_in, shape=layer.shape)
         try:
             values = init.quantile(bare)(words_of(layer))
@@ -94,7 +97,9 @@ def check_only_fan_in_and_shape_are_read(init: WeightInit) -> None:
 
 def check_values_are_elementwise(init: WeightInit) -> None:
     """`quantile`, where it is offered, maps each word alone: shape, order, dtype do not matter."""
-    for layer in layers() if callable(getattr(init, "quantile", None)) else ():
+    if not by_counter(init):
+        return
+    for layer in layers():
         values, bits = init.quantile(layer), words_of(layer)
         whole = values(bits)
         assert tiny.same(values(bits[7:9]), whole[7:9]), f"{layer.name}: not elementwise"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prunekit.resolve.filling import learns
+from prunekit.contracts import learns
 
 SCORES = (-2.0, -0.5, -0.01, 0.02, 0.3, 1.0, 4.0)
 

@@ -8,9 +8,10 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.contracts import Law, Redraw, Reinitializer
+from prunekit.contracts import Reinitializer, acts
 from prunekit.draws.bernoulli import bernoulli_positions
 from prunekit.draws.chance import generator
+from prunekit.network.laws import Law, Redraw
 from prunekit.network.model import Network, put
 from prunekit.pruning import rounds
 from prunekit.testing import options, tiny
@@ -98,7 +99,7 @@ def check_values_follow_the_law(reinit: Reinitializer) -> None:
 
 def check_one_that_does_not_act_redraws_nothing(reinit: Reinitializer) -> None:
     """A reinitializer that states `acts = False` returns no redraw."""
-    if not getattr(reinit, "acts", True):
+    if not acts(reinit):
         found = redraws_of(reinit, tiny.network(masked=True))
         assert not found, f"acts is False, yet {', '.join(found)} would be redrawn"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from prunekit.contracts import MaskSampler, Sampled, Scores
+from prunekit.contracts import MaskSampler, exact, scales
 from prunekit.draws.chance import generator
+from prunekit.network.model import Scores
 from prunekit.pruning import rounds
-from prunekit.selection.budget import Budget
+from prunekit.selection.budget import Budget, Sampled
 from prunekit.testing import options, tiny
 
 
@@ -20,18 +21,13 @@ def sampled(
         return rounds.sample(sampler, scores, budget, generator(seed, "sample"))
 
 
-def is_exact(sampler: MaskSampler) -> bool:
-    """Whether it promises `budget.kept` entries; `exact = False` says that it does not."""
-    return bool(getattr(sampler, "exact", True))
-
-
 def kept_in(masks: dict[str, Tensor]) -> int:
     return sum(int(mask.sum()) for mask in masks.values())
 
 
 def _check_count(sampler: MaskSampler, scores: Scores, kept: int, what: str) -> None:
     found = kept_in(sampled(sampler, scores, Budget(kept)).masks)
-    right = found == kept or not is_exact(sampler)
+    right = found == kept or not exact(sampler)
     assert right, f"kept {found} of {what} where the budget is {kept}"
 
 
@@ -54,7 +50,7 @@ def check_exactly_the_budget_is_kept(sampler: MaskSampler) -> None:
 def check_every_round_keeps_the_budget(sampler: MaskSampler) -> None:
     """The rounds before the last keep exactly their budget too."""
     found = kept_in(sampled(sampler, tiny.scores(), Budget(40, last=False)).masks)
-    assert found == 40 or not is_exact(sampler), f"kept {found} of 40 in a round before the last"
+    assert found == 40 or not exact(sampler), f"kept {found} of 40 in a round before the last"
 
 
 def check_only_competing_weights_are_kept(sampler: MaskSampler) -> None:
@@ -71,7 +67,7 @@ def check_only_competing_weights_are_kept(sampler: MaskSampler) -> None:
 
 def check_few_competing_weights_are_all_kept(sampler: MaskSampler) -> None:
     """An exact one keeps just those that compete where the budget is their number, zeros too."""
-    if not is_exact(sampler):
+    if not exact(sampler):
         return  # one that draws by score may refuse scores that are all zero
     zeros = {name: torch.zeros_like(score) for name, score in tiny.scores().items()}
     competing = {name: torch.zeros_like(score, dtype=torch.bool) for name, score in zeros.items()}
@@ -109,7 +105,7 @@ def check_signed_scores_do_not_change_the_count(sampler: MaskSampler) -> None:
 def check_scale_fits_the_masks(sampler: MaskSampler) -> None:
     """A scale, where one is returned, is finite and positive for every kept weight."""
     result = sampled(sampler, tiny.scores(), Budget(40))
-    stated = getattr(sampler, "scales", False)
+    stated = scales(sampler)
     assert stated or not result.scale, "it returned a scale; state `scales = True`"
     for name, scale in (result.scale or {}).items():
         assert scale.shape == result.masks[name].shape, f"the scale of {name} has another shape"

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from prunekit.contracts import Batch, Scorer, Scores
+from prunekit.contracts import Scorer, learns
 from prunekit.draws.chance import generator
-from prunekit.network.model import Network
-from prunekit.resolve.filling import learns
+from prunekit.network.model import Batch, Network, Scores
 from prunekit.testing import learners, options, tiny
 
 
@@ -25,7 +24,7 @@ def scored(scorer: Scorer, network: Network, batches: Sequence[Batch]) -> Scores
     """The scores that are measured, or those from which learning starts."""
     rng = generator(0, "score")
     if learns(scorer):
-        return scorer.initial(network, rng)  # type: ignore[attr-defined]
+        return scorer.initial(network, rng)
     return scorer.score(network, batches, rng)
 
 

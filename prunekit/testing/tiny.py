@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunekit.contracts import Batch, Scores
+from prunekit.contracts import batches_read, reads
 from prunekit.draws.chance import generator
-from prunekit.network.model import Network
+from prunekit.network.model import Batch, Network, Scores
 
 INPUT_SHAPE = (3, 8, 8)
 CLASSES = 4
@@ -72,10 +72,10 @@ def network(
 
 def batches(scorer: Any, dtype: torch.dtype = torch.float32, device: str = "cpu") -> list[Batch]:
     """As many batches of 12 labelled examples as the scorer asks for; none if it reads none."""
-    if getattr(scorer, "reads", "batches") != "batches":
+    if reads(scorer) != "batches":
         return []
     rng = generator(0, "tiny batches")
-    return [_batch(rng, dtype, device) for _ in range(getattr(scorer, "batches", 1))]
+    return [_batch(rng, dtype, device) for _ in range(batches_read(scorer))]
 
 
 def _batch(rng: torch.Generator, dtype: torch.dtype, device: str) -> Batch:

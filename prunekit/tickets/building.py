@@ -13,12 +13,12 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
+from prunekit.contracts import pretrained
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
-from prunekit.network.model import refuse_hollow
+from prunekit.network.layers import refuse_hollow, unwrapped
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import build_options, component_from
 from prunekit.tickets.header import Origin
-from prunekit.training.ranks import unwrapped
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ def installed(kind: str, table: Mapping[str, Any], plugins: Plugins) -> Any:
     if ":" in name:
         raise PluginError(f"a ticket may name plugins only, not {name!r:.80}")
     component = build_options(plugins.component(kind, name), options, kind, name)
-    if getattr(component, "pretrained", False):
+    if pretrained(component):
         raise SpecError(f"{kind} {name} would load trained weights; a ticket cannot ask for that")
     return component
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from prunekit.errors import SpecError, StorageError
 from prunekit.gpu.devices import pick_device
+from prunekit.network.laws import by_counter
 from prunekit.resolve.plugins import Plugins
 from prunekit.tickets import file
 from prunekit.tickets.building import bare, installed, plain_defaults
@@ -42,7 +43,7 @@ def load(
     opened.refuse_more_than(most_weights)
     header = opened.header
     init = installed("init", header.origin.init, plugins)
-    if not callable(getattr(init, "quantile", None)):
+    if not by_counter(init):
         raise SpecError(f"init {header.origin.init['name']} draws no weights from a seed")
     check = partial(check_fit, header=header, state=opened.state, given=arch is not None)
     model = bare(header.origin, arch, plugins, opened.numbers, check)

@@ -13,13 +13,13 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from prunekit.contracts import Law, Scores
+from prunekit.contracts import period
 from prunekit.draws.chance import fold, generator
-from prunekit.errors import NumericalError, SpecError
-from prunekit.network.model import Network, put
+from prunekit.errors import NumericalError
+from prunekit.network.laws import Law
+from prunekit.network.model import Network, Scores, put
 from prunekit.pruning.rounds import Pruning, check_masks, check_pruned, describe, redraws_of, sample
 from prunekit.pruning.scorecheck import check_learned
-from prunekit.resolve.filling import SCALED, acts, scales
 from prunekit.selection.budget import Budget
 from prunekit.training.frozen import Frozen
 
@@ -60,8 +60,6 @@ class LearnedScores:
 
     def __attrs_post_init__(self) -> None:
         network = self.network
-        if scales(self.sampler):
-            raise SpecError(SCALED)
         for parameter in network.model.parameters():
             parameter.requires_grad_(False)
         for parameter in network.effective.values():
@@ -97,7 +95,7 @@ class LearnedScores:
     @property
     def period(self) -> int:
         """Steps between two redraws; 0 = never."""
-        return (getattr(self.reinit, "period", None) or 1) if acts(self.reinit) else 0
+        return period(self.reinit)
 
     def also_differentiate(self, parameters: list[nn.Parameter]) -> None:
         """Let these have gradients too, which somebody waits for; they are not trained."""

@@ -20,7 +20,7 @@ from prunekit.draws.chance import fold
 from prunekit.errors import NumericalError, SpecError, StorageError
 from prunekit.gpu.recorded import Recording
 from prunekit.pruning.rounds import Pruning
-from prunekit.spec.sections import Train
+from prunekit.spec.settings import TrainSettings
 from prunekit.training.accuracy import (
     IGNORED,
     EpochBatches,
@@ -66,7 +66,7 @@ class Training:
     model: nn.Module
     owner: Owner
     batches: EpochBatches
-    options: Train
+    options: TrainSettings
     epochs: int
     seed: int
     phase: str
@@ -226,7 +226,7 @@ class Training:
             self.scaler.load_state_dict(scaler)
 
 
-def move(model: nn.Module, device: torch.device, options: Train) -> None:
+def move(model: nn.Module, device: torch.device, options: TrainSettings) -> None:
     """Move `model` to `device`, in the memory format that it will be trained in.
 
     Raises SpecError for a recorded graph where none can be.
@@ -236,7 +236,7 @@ def move(model: nn.Module, device: torch.device, options: Train) -> None:
     model.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
-def check_device(device: torch.device, options: Train) -> None:
+def check_device(device: torch.device, options: TrainSettings) -> None:
     """SpecError for a recorded graph where none can be."""
     if options.cuda_graph and device.type != "cuda":
         raise SpecError(f"train.cuda_graph needs a CUDA device, not {device}; leave it out")
@@ -254,3 +254,16 @@ def _groups(pairs: Pairs, size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Lists of `size` batches; the last may be shorter."""
     while group := list(itertools.islice(pairs, size)):
         yield group
+
+
+def train_epochs(
+    training: Training, after_step: Callable[[], None] = lambda: None
+) -> Iterator[dict[str, float]]:
+    """Train to the end, a line of metrics for each epoch: the one loop, of runs and from Python.
+
+    Raises what `Training.run_epoch` raises.
+    """
+    if training.done:  # no epoch will settle it
+        training.owner.settle()
+    while not training.done:
+        yield training.run_epoch(after_step)

@@ -7,13 +7,13 @@ import math
 import torch
 from torch import nn
 
-from prunekit.spec.sections import Train
+from prunekit.spec.settings import TrainSettings
 
 FUSED = ("cpu", "cuda")
 """Devices where one kernel updates parameter and momentum, in one pass over memory."""
 
 
-def learning_rate(options: Train, progress: float, epochs: int) -> float:
+def learning_rate(options: TrainSettings, progress: float, epochs: int) -> float:
     """The rate after `progress` epochs (a fraction within an epoch) of `epochs`.
 
     Linear warm-up over w = `options.warmup` epochs, then cosine to 0, or lr * gamma^k after the
@@ -21,25 +21,25 @@ def learning_rate(options: Train, progress: float, epochs: int) -> float:
     With rate_per = epoch it is set once before each epoch e: lr (e + 1) / w while warming up, then
     lr (1 + cos(pi (e - w) / (E - w - f))) / 2 for cosine, E = `epochs`.
     """
-    lr, warmup = options.lr or 0.0, options.warmup
+    lr, warmup = options.lr, options.warmup
     by_epoch = options.rate_per == "epoch"
     progress = math.floor(progress + 1e-9) if by_epoch else progress
     epochs = epochs - options.final_epochs
     if options.final_epochs and progress >= epochs:
-        return options.final_lr or 0.0
+        return options.final_lr
     if progress < warmup:
         return lr * (progress + by_epoch) / warmup
     if options.schedule == "cosine":
         share = (progress - warmup) / max(epochs - warmup, 1e-12)
         return lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
     if options.schedule == "step":
-        passed = sum(progress >= share * epochs for share in options.milestones or ())
-        return float(lr * (options.gamma or 0.0) ** passed)
+        passed = sum(progress >= share * epochs for share in options.milestones)
+        return float(lr * options.gamma**passed)
     return lr
 
 
 def make_optimizer(
-    options: Train, parameters: list[nn.Parameter], sparse: bool = False
+    options: TrainSettings, parameters: list[nn.Parameter], sparse: bool = False
 ) -> torch.optim.Optimizer:
     """SGD, Adam or AdamW as the options say.
 
@@ -47,14 +47,14 @@ def make_optimizer(
     writes the momentum that it allocated; so under fp16 it is not fused. sparse: whether some
     gradients may be, as an embedding with `sparse=True` gives; these it refuses.
     """
-    lr, decay = options.lr or 0.0, options.weight_decay or 0.0
+    lr, decay = options.lr, options.weight_decay
     if options.optimizer == "sgd":
         fused = not sparse and all(map(can_be_fused, parameters))
         return torch.optim.SGD(
             parameters,
             lr=lr,
-            momentum=options.momentum or 0.0,
-            nesterov=bool(options.nesterov),
+            momentum=options.momentum,
+            nesterov=options.nesterov,
             weight_decay=decay,
             fused=fused and options.amp != "fp16",
         )

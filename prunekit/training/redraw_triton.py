@@ -18,7 +18,7 @@ from prunekit.draws.philox_triton import _blocks, _signed
 from prunekit.draws.quantiles import Sign, Uniform
 from prunekit.gpu.kernels import compiled, tl, triton
 from prunekit.gpu.tables import Table, addresses, bits, counts, fit
-from prunekit.runs.building import InitLaw
+from prunekit.network.laws import InitLaw
 from prunekit.training.frozen import Frozen
 from prunekit.training.layers_triton import _entry
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import prunekit
 from prunekit import Masks, Redraw
+from prunekit.contracts import allocates
 from prunekit.pruning.rounds import Pruning
 from prunekit.training.loop import Training
 from tests.owners import Own, images, often, owner_of, steps, training_of
@@ -55,9 +56,9 @@ def test_every_sampler_and_allocation_learns(name: str, share: str) -> None:
     for name, weight in before.items():
         assert torch.equal(owner.network.weights[name], weight)
         assert torch.equal(owner.network.effective[name], weight * masks[name])
-    if share == "rules" and getattr(sampler, "allocates", True):
+    if share == "rules" and allocates(sampler):
         assert masks["head.weight"].sum() == pytest.approx(0.9 * 24, abs=1)
-    if share == "floor" and getattr(sampler, "allocates", True):
+    if share == "floor" and allocates(sampler):
         assert min(int(mask.sum()) for mask in masks.values()) >= 12
 
 

@@ -133,7 +133,7 @@ def test_indices_of_any_type_and_stride_are_taken(index):
 @pytest.mark.parametrize("body", ["", "blocks = print", "blocks = lambda *given: None"])
 def test_a_module_of_other_sources_is_left_alone(body, tmp_path):
     (tmp_path / "_prunekit_philox.py").write_text(body)
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from prunekit import philox; "
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from prunekit.draws import philox; "
     code += "import _prunekit_philox as found; assert found.__file__.endswith('.py'); "
     code += "assert philox.compiled is None"
     path = {**os.environ, "PYTHONPATH": ":".join(sys.path)}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunekit.network.flops import Flops, count_flops, effective
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 
 
 def flops(model: nn.Module, *shape: int) -> Flops:

@@ -11,7 +11,8 @@ from torch import nn
 
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
-from prunekit.network.model import Network, eval_mode, maskable_layers, put
+from prunekit.network.layers import eval_mode, maskable_layers
+from prunekit.network.model import Network, put
 from prunekit.pruning.scoring import scoring_mode
 
 

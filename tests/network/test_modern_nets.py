@@ -11,7 +11,7 @@ from prunekit_plugins.torchvision import Torchvision
 from torch import Tensor
 
 import prunekit
-from prunekit.runs.building import redraw_zeros
+from prunekit.network.laws import redraw_zeros
 
 SLOW = pytest.mark.slow
 SHORTCUTS = (".downsample.",)

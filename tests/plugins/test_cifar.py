@@ -12,7 +12,7 @@ import torch
 from prunekit_plugins.cifar import Block, Cifar
 
 from prunekit import PrunekitError, testing
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "param_counts.json").read_text())
 

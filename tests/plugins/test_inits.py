@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from prunekit import Layer, PrunekitError, generator, testing
 from prunekit.draws.chance import words
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 
 
 @testing.check_inits(

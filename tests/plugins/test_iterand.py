@@ -16,7 +16,7 @@ from prunekit_plugins.signed_constant import SignedConstant
 from torch import Tensor, nn
 
 from prunekit import Network, PrunekitError, generator, testing
-from prunekit.runs.building import law_of
+from prunekit.network.laws import law_of
 
 
 @testing.check_reinits(IteRand(), IteRand(rate=1.0), NoReinit())

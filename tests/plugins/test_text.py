@@ -8,7 +8,7 @@ from prunekit_plugins.text import Text, prunekit_architectures
 from torch import Tensor, nn
 
 from prunekit import Network, SpecError, generator, testing
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 
 SMALL = {"vocabulary": 16, "embedding": 3, "hidden": 4}
 

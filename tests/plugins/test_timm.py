@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from prunekit_plugins.timm import Timm
 
 from prunekit import PrunekitError, testing
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 
 
 @testing.check_archs(Timm(model="test_resnet"), Timm(model="test_vit"))

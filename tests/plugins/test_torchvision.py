@@ -13,7 +13,7 @@ from torch import nn
 from torchvision import models
 
 from prunekit import PrunekitError, testing
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "param_counts.json").read_text())
 

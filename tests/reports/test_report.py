@@ -204,7 +204,7 @@ def test_a_plot_that_cannot_be_written_is_a_storage_error(tmp_path):
 
 def test_showing_a_run_needs_no_torch(tmp_path):
     folder = write_run(tmp_path / "run")
-    made = imports_made_by(f"from prunekit import report; report.show({str(folder)!r})")
+    made = imports_made_by(f"from prunekit.reports import report; report.show({str(folder)!r})")
     assert "torch" not in made
     assert "matplotlib" not in made
 

@@ -20,8 +20,9 @@ from prunekit.data.splits import Data, Split
 from prunekit.draws import chance
 from prunekit.draws.chance import generator
 from prunekit.errors import PluginError, SpecError, StorageError
-from prunekit.network.model import maskable_layers
-from prunekit.runs.building import build_model, check_output, law_of, load_weights, redraw_zeros
+from prunekit.network.laws import law_of, redraw_zeros
+from prunekit.network.layers import maskable_layers
+from prunekit.runs.building import build_model, check_output, load_weights
 from prunekit.spec.sections import Spec
 from prunekit.storage.tensorfile import write_tensors
 

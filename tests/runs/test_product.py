@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prunekit import Prune, Rounds, Spec, Train
-from prunekit.resolve.filling import acts, learns
+from prunekit.contracts import acts, learns
 from prunekit.resolve.plugins import Plugins
 from prunekit.runs.running import run
 

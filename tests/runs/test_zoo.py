@@ -12,7 +12,7 @@ from prunekit_plugins.torchvision import Torchvision
 
 from prunekit.data.splits import Data, Split
 from prunekit.network.flops import count_flops
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 from prunekit.runs.building import Built, build_model
 from prunekit.spec.sections import Spec
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from prunekit import testing
-from prunekit.contracts import Redraw
+from prunekit.network.laws import Redraw
 
 
 @attrs.frozen

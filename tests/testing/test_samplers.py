@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from prunekit import testing
-from prunekit.contracts import Sampled
+from prunekit.selection.budget import Sampled
 
 
 def keys_of(scores, budget):

@@ -15,7 +15,7 @@ import prunekit
 from prunekit import tickets
 from prunekit.cli.entry import main
 from prunekit.errors import StorageError
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 from prunekit.storage.tensorfile import write_tensors
 from prunekit.tickets import file, shipping
 from prunekit.tickets.coding.by_odds import LEAST, ODDS, STREAMS, Truth, coded, shapes_of

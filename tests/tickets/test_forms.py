@@ -7,9 +7,9 @@ import prunekit
 from prunekit import tickets
 from prunekit.cli.entry import main
 from prunekit.errors import SpecError, StorageError
+from prunekit.network.laws import apply_init
 from prunekit.network.model import Network
 from prunekit.runs import export
-from prunekit.runs.building import apply_init
 from prunekit.storage.tensorfile import read_tensors, write_tensors
 from prunekit.tickets import file, forms
 from prunekit.tickets.shipping import ticket_of

@@ -8,7 +8,7 @@ from torch import nn
 
 import prunekit
 from prunekit.errors import StorageError
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 from prunekit.tickets import file, shipping
 from prunekit.tickets.rebuilding import check_fit, drawn, fill, own_state, state_sha256
 from tests.tickets.tinytickets import origin

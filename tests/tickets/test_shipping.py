@@ -9,7 +9,7 @@ import torch
 import prunekit
 from prunekit import tickets
 from prunekit.errors import SpecError, StorageError
-from prunekit.network.model import maskable_layers
+from prunekit.network.layers import maskable_layers
 from prunekit.storage.tensorfile import read_tensors, write_tensors
 from prunekit.tickets import file, shipping
 from prunekit.tickets.coding.coins import Coins

@@ -12,6 +12,7 @@ import prunekit
 from prunekit import tickets
 from prunekit.cli.entry import main
 from prunekit.errors import SpecError, StorageError
+from prunekit.resolve.structure import component_from
 from prunekit.storage.tensorfile import read_tensors
 from prunekit.testing import imports_made_by
 from prunekit.tickets.rebuilding import state_sha256
@@ -55,7 +56,7 @@ torch.manual_seed(7)
 from prunekit import tickets
 from prunekit.tickets.rebuilding import state_sha256
 print(state_sha256(tickets.load(sys.argv[1])))
-trains = {f"prunekit.{name}" for name in ("training", "runs", "job", "learned", "data", "rounds")}
+trains = {f"prunekit.{name}" for name in ("training", "runs", "data", "pruning.rounds")}
 assert not trains & set(sys.modules), trains & set(sys.modules)
 """
 
@@ -97,7 +98,7 @@ def own(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     (folder / "net.py").write_text(NET)
     source = f"{folder / 'net.py'}:build"
-    finished = run_of(folder / "run", arch=prunekit.structure.component_from("arch", source, None))
+    finished = run_of(folder / "run", arch=component_from("arch", source, None))
     tickets.save(finished, folder / "ticket")
     return folder / "ticket", source
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 import prunekit
 from prunekit import Budget, Data, Masks, Sampled
-from prunekit.resolve.filling import filled
-from prunekit.runs.building import apply_init
+from prunekit.network.laws import apply_init
+from prunekit.resolve.suggestions import filled
 from prunekit.training.optimizing import make_optimizer
 
 DENSITY = 0.5

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import prunekit
 from prunekit import Redraw, Train
+from prunekit.network.laws import law_of
 from prunekit.network.model import Network
-from prunekit.resolve.filling import filled
-from prunekit.runs.building import law_of
+from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Budget
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loop import Training

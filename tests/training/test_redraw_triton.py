@@ -14,7 +14,7 @@ from torch import nn
 import prunekit
 from prunekit.draws.chance import words
 from prunekit.draws.quantiles import Sign, Uniform, sign_values, uniform_values
-from prunekit.runs.building import NoLaw, law_of
+from prunekit.network.laws import NoLaw, law_of
 from prunekit.training.redraw_triton import Redraws
 from tests import redraw_cases
 

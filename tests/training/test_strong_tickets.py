@@ -15,7 +15,7 @@ from torch.utils.data import TensorDataset
 
 import prunekit
 from prunekit import Masks, NumericalError, SpecError
-from prunekit.runs.building import apply_init
+from prunekit.network.laws import apply_init
 from tests.owners import Own, images, often
 
 

@@ -71,8 +71,8 @@ def slow_offers(block, seeds, total):
     """(element, event, word) of each offer, from whole parameters."""
     everyone, offered = torch.ones(total, dtype=torch.bool), [np.arange(total)]
     for seed in seeds.coins:
-        chance = torch.Generator().manual_seed(seed)
-        offered.append(bernoulli_positions(everyone, seeds.rate, chance, block.name).numpy())
+        rng = torch.Generator().manual_seed(seed)
+        offered.append(bernoulli_positions(everyone, seeds.rate, rng, block.name).numpy())
     words = [chance.words(seeds.init, "init", block.name, total, e) for e in range(len(offered))]
     pairs = ((int(at), event) for event, found in enumerate(offered) for at in found)
     inside = range(block.begin, block.begin + block.count)
