@@ -13,7 +13,9 @@ from prunekit.hookspecs import hookimpl
 from prunekit.spec.options import at_least, between, left_open, option, positive
 
 if TYPE_CHECKING:
-    from prunekit.api.pruning import component, initialize, prune, score
+    from prunekit.api.components import component
+    from prunekit.api.learned import Learned
+    from prunekit.api.pruning import initialize, prune, score
     from prunekit.api.training import learn, train
     from prunekit.data.imagefiles import class_files, image_data, mean_and_std
     from prunekit.data.splits import Data, Split
@@ -43,15 +45,17 @@ if TYPE_CHECKING:
     )
     from prunekit.runs.running import load, resume, run
     from prunekit.selection.budget import Budget, Sampled
-    from prunekit.selection.masks import Learned, Masks
-    from prunekit.selection.nearby import Nearby, kth_smallest_each
+    from prunekit.selection.masks import Masks
+    from prunekit.selection.nearby import KthMemory, Nearby, kth_smallest_each
     from prunekit.selection.select import kth_smallest, top_k, top_k_each
     from prunekit.selection.weighted import draw_with_replacement, draw_without_replacement
     from prunekit.spec.sections import DataOptions, Prune, Rounds, Spec, Train
     from prunekit.storage.archives import fetch_archive
 
 _HOMES = {
-    "prunekit.api.pruning": ("component", "initialize", "prune", "score"),
+    "prunekit.api.components": ("component",),
+    "prunekit.api.learned": ("Learned",),
+    "prunekit.api.pruning": ("initialize", "prune", "score"),
     "prunekit.api.training": ("learn", "train"),
     "prunekit.storage.archives": ("fetch_archive",),
     "prunekit.draws.bernoulli": ("bernoulli_positions",),
@@ -59,8 +63,8 @@ _HOMES = {
     "prunekit.draws.chance": ("generator", "uniform_scores"),
     "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
     "prunekit.data.imagefiles": ("class_files", "image_data", "mean_and_std"),
-    "prunekit.selection.masks": ("Learned", "Masks"),
-    "prunekit.selection.nearby": ("Nearby", "kth_smallest_each"),
+    "prunekit.selection.masks": ("Masks",),
+    "prunekit.selection.nearby": ("KthMemory", "Nearby", "kth_smallest_each"),
     "prunekit.network.laws": ("Law", "Redraw"),
     "prunekit.network.layers": ("Layer",),
     "prunekit.network.absolute": ("AbsoluteNetwork",),
@@ -91,7 +95,7 @@ _HOMES = {
 _PACKAGES = ("testing", "theory", "tickets")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "PrunekitError",
     "at_least",

@@ -12,7 +12,7 @@ import prunekit
 from prunekit import Train
 from prunekit.network.laws import apply_init, law_of
 from prunekit.network.model import Network
-from prunekit.resolve.filling import filled
+from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Budget
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loop import Training
@@ -59,7 +59,7 @@ def owner_of(
     reinit = prunekit.component("reinit", reinit) if isinstance(reinit, str) else reinit
     budget = Budget(round(density * network.total), allocation, density=density, **given)
     scorer = prunekit.component("scorer", "edge-popup")
-    return LearnedScores(network, scorer, sampler, budget, reinit, law_of(model, law), 0)
+    return LearnedScores.of(network, scorer, sampler, budget, reinit, law_of(model, law), 0)
 
 
 def often(period: int = 1, rate: float = 0.5) -> Any:

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import torch
 
-from prunekit.contracts import as_built
+from prunekit.contracts import as_built, scales
 from prunekit.errors import SpecError
-from prunekit.network.laws import first_values
+from prunekit.network.laws import WeightInit, first_values
 from prunekit.network.layers import Layer
 from prunekit.network.model import Network
+from prunekit.pruning.method import LearnedMethod
+from prunekit.resolve.rules import SCALED
 
 
-def refuse_no_learning(density: float | None, epochs: int) -> None:
-    """SpecError where there is nothing to choose, or no step to choose in."""
-    if density == 1:
+def refuse_no_learning(method: LearnedMethod, epochs: int) -> None:
+    """SpecError where there is nothing to choose, no step to choose in, or a scale to keep."""
+    if scales(method.sampler):
+        raise SpecError(SCALED)
+    if method.density == 1:
         raise SpecError("density must lie in (0, 1), or no mask is learned: 1")
     if not isinstance(epochs, int) or epochs < 1:
         raise SpecError(f"epochs must be an int >= 1, or no mask is learned: {epochs!r}")
 
 
-def check_weights(network: Network, init: Any, seed: int, redraws: bool) -> None:
+def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) -> None:
     """Say it where the weights are not those that `initialize` draws, or are 0 already.
 
     Raises SpecError for an init that then could not act.
     """
     if not as_built(init):
-        other = next((n for n, layer in network.layers.items() if moved(layer, init, seed)), None)
+        other = next((n for n, layer in network.layers.items() if differs(layer, init, seed)), None)
         text = (
             f"init and seed {seed} draw other weights than {other} has; draw them by "
             "prunekit.initialize(model, init, seed=seed)"
@@ -46,7 +49,7 @@ def check_weights(network: Network, init: Any, seed: int, redraws: bool) -> None
         )
 
 
-def moved(layer: Layer, init: Any, seed: int) -> bool:
+def differs(layer: Layer, init: WeightInit, seed: int) -> bool:
     """Whether a layer's weights are others than the first that `init` draws."""
     return not torch.equal(layer.parameter, first_values(layer, init, seed).to(layer.parameter))
 

@@ -14,8 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from prunekit.api.checks import check_weights, refuse_no_learning, warn_idle_reinit
-from prunekit.api.pruning import components_of, refuse_idle_prune
-from prunekit.contracts import acts, learns
+from prunekit.api.components import components_of
+from prunekit.api.learned import Learned
+from prunekit.contracts import LearnedScorer, MaskSampler, Reinitializer, acts, learns
 from prunekit.data.splits import Data
 from prunekit.draws.chance import fold
 from prunekit.errors import SpecError, did_you_mean
@@ -23,19 +24,22 @@ from prunekit.gpu.devices import pick_device
 from prunekit.network.laws import law_of
 from prunekit.network.layers import refuse_hollow, undistributed, unwrapped
 from prunekit.network.model import Network
-from prunekit.pruning.rounds import budget_of, describe
-from prunekit.resolve.filling import check_some_kept, filled, refuse_idle
-from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.structure import component_from, default_name
-from prunekit.selection.budget import Allocation
-from prunekit.selection.masks import Learned, Masks
-from prunekit.spec.sections import Prune, Spec, Train
+from prunekit.pruning.answers import describe
+from prunekit.pruning.method import LearnedMethod
+from prunekit.resolve.filling import check_some_kept
+from prunekit.resolve.rules import refuse_idle_sharing, refuse_idle_training
+from prunekit.resolve.suggestions import filled
+from prunekit.selection.budget import Rule
+from prunekit.selection.masks import Masks
+from prunekit.spec.sections import Allocation, Prune, Train
+from prunekit.spec.settings import PruneSettings, TrainSettings
 from prunekit.training.accuracy import evaluate
 from prunekit.training.datacheck import Tried
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loaders import check_some, epoch_batches
-from prunekit.training.loop import Owner, Training, move
+from prunekit.training.loop import Training, move, train_epochs
 from prunekit.training.masked import MaskedWeights
+from prunekit.training.owner import Owner
 from prunekit.training.ranks import awaited, check_alike, check_wrapped, rank_of
 
 History = list[dict[str, float]]
@@ -62,12 +66,12 @@ def train(
     A model in DistributedDataParallel takes a DataLoader; its metrics are of the rank's examples.
     Raises SpecError for a mask that does not fit, NumericalError when the loss is not finite.
     """
-    settings, place = _prepared(model, device, epochs, options, (data, test))
-    bits = Masks(masks or {}).to(place)
+    settings, torch_device = _settled(model, device, epochs, options, (data, test))
+    bits = Masks(masks or {}).to(torch_device)
     check_alike(model, {"masks": bits.digest()})
     bits.apply(model)
-    owner = MaskedWeights.of(unwrapped(model), bits, place)
-    return _trained(model, owner, data, test, settings, seed, place)[0]
+    owner = MaskedWeights.of(unwrapped(model), bits, torch_device)
+    return _trained(model, owner, data, test, settings, seed, torch_device)[0]
 
 
 def learn(
@@ -99,34 +103,43 @@ def learn(
     is interrupted, the model holds its weights unpruned, redrawn ones as they were by then.
     Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
     """
-    plugins = Plugins()
-    scorer = component_from("scorer", scorer, plugins)
-    if not learns(scorer):
-        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
-    sampler = sampler or default_name("sampler", scorer, plugins)
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
-    given = Prune(density, allocation, tuple(densities))
-    refuse_idle_prune(given, sampler)
-    prune = filled(given, "prune", suggested)
-    refuse_no_learning(prune.density, epochs)
-    settings, place = _prepared(model, device, epochs, options, (data, test))
+    if not learns(scorer):
+        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
+    method = _method(
+        scorer, sampler, reinit, Prune(density, allocation, tuple(densities)), suggested
+    )
+    refuse_no_learning(method, epochs)
+    settings, torch_device = _settled(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
     network = Network.of(inner, include, exclude)
     needed = awaited(model, network.effective)
-    check_some_kept(prune.density, network.total)
+    check_some_kept(method.density, network.total)
     check_weights(network, init, seed, acts(reinit))
-    budget = budget_of(prune, network.total)
+    budget, law = method.budget(network.total), law_of(inner, init, seed)
     with flags_restored(inner):
-        law = law_of(inner, init, seed)
-        owner = LearnedScores(network, scorer, sampler, budget, reinit, law, seed)
-        owner.also_differentiate(needed)
+        owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):
-            history, batches = _trained(model, owner, data, test, settings, seed, place)
-    if owner.period and not owner.event:
-        warn_idle_reinit(owner.period)
+            history, batches = _trained(model, owner, data, test, settings, seed, torch_device)
+    if owner.redraws.period and not owner.redraws.events:
+        warn_idle_reinit(owner.redraws.period)
     return _learned(model, owner, init, history, batches, data)
+
+
+def _method(
+    scorer: LearnedScorer,
+    sampler: MaskSampler,
+    reinit: Reinitializer,
+    given: Prune,
+    suggested: Mapping[str, Any],
+) -> LearnedMethod:
+    """The method of a learning, with what `given` leaves open filled."""
+    refuse_idle_sharing(given, sampler)
+    settings = PruneSettings.of(filled(given, "prune", suggested))
+    rule = Rule(settings.allocation, settings.densities, settings.min_per_layer)
+    return LearnedMethod(scorer, sampler, reinit, rule, settings.density)
 
 
 def _learned(
@@ -137,8 +150,8 @@ def _learned(
     check_alike(model, {"the learned masks": masks.digest()})
     scale = (data.mean, data.std) if isinstance(data, Data) else ((), ())
     return Learned(
-        masks, history, owner.plain, owner.network.model, owner.draws, init, owner.reinit,
-        owner.seed, batches.input_shape, batches.classes, *scale,
+        masks, history, owner.scores.tensors, owner.network.model, owner.redraws.draws, init,
+        owner.redraws.reinit, owner.redraws.seed, batches.input_shape, batches.classes, *scale,
     )  # fmt: skip
 
 
@@ -148,7 +161,7 @@ def unpruned_by_errors(owner: LearnedScores) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        owner.freeze()
+        owner.release()
         owner.network.mask(None)
         raise
 
@@ -164,13 +177,13 @@ def flags_restored(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def _prepared(
+def _settled(
     model: nn.Module,
     device: str | None,
     epochs: int,
     options: Mapping[str, Any],
     data: tuple[Any, Any],
-) -> tuple[Train, torch.device]:
+) -> tuple[TrainSettings, torch.device]:
     """The settings of a training, and the device that the model now is on."""
     refuse_hollow(model)
     known = [field.name for field in attrs.fields(Train) if field.name not in OF_RUNS]
@@ -185,13 +198,14 @@ def _prepared(
             "batch_size cannot act: a DataLoader makes batches of its own; leave it out"
         )
     here = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    place = pick_device(device) if device is not None else here
+    torch_device = pick_device(device) if device is not None else here
     given = Train(epochs=epochs, **options)
-    settings = filled(given, "train", {})
-    refuse_idle(Spec(train=given), Spec(train=settings), "train.")
-    check_wrapped(model, place, settings)
-    move(model, place, settings)
-    return settings, place
+    whole = filled(given, "train", {})
+    refuse_idle_training(given, whole)
+    settings = TrainSettings.of(whole)
+    check_wrapped(model, torch_device, settings)
+    move(model, torch_device, settings)
+    return settings, torch_device
 
 
 def _trained(
@@ -199,9 +213,9 @@ def _trained(
     owner: Owner,
     data: Any,
     test: Any,
-    settings: Train,
+    settings: TrainSettings,
     seed: int,
-    place: torch.device,
+    torch_device: torch.device,
 ) -> tuple[History, Tried]:
     """Train all epochs; one line of metrics for each, and the batches.
 
@@ -213,25 +227,26 @@ def _trained(
             "a DistributedSampler"
         )
 
-    def tried(part: Any, split: str) -> Tried:
-        batches = epoch_batches(part, split, settings.batch_size or 1, place, seed)
+    def checked(part: Any, split: str) -> Tried:
+        batches = epoch_batches(part, split, settings.batch_size, torch_device, seed)
         return Tried(batches, undistributed(model), settings.amp)
 
-    batches = tried(data, "train")
+    batches = checked(data, "train")
     check_some(batches)
     if test is None and isinstance(data, Data):
         test = data
-    tested = None if test is None else tried(test, "test")
+    tested = None if test is None else checked(test, "test")
     facts = {"seed": seed, "options": settings, "the number of batches": len(batches)}
     check_alike(model, facts)
     rank = rank_of(model)
     seed = fold(seed, "rank", rank) if rank else seed
-    training = Training(model, owner, batches, settings, settings.epochs or 0, seed, "train", place)
+    training = Training(
+        model, owner, batches, settings, settings.epochs, seed, "train", torch_device
+    )
     history: History = []
-    while not training.done:
-        line = training.run_epoch(lambda: None)
+    for line in train_epochs(training):
         if tested is not None:
-            result = evaluate(undistributed(model), tested, place, settings.amp)
+            result = evaluate(undistributed(model), tested, torch_device, settings.amp)
             line |= {f"test.{key}": value for key, value in result.items()}
         history.append({"epoch": training.epoch, **line})
     return history, batches

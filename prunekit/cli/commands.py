@@ -13,7 +13,6 @@ import attrs
 from prunekit.cli import flags, listing
 from prunekit.errors import SpecError
 from prunekit.reports import papers
-from prunekit.resolve.filling import located, resolve
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure, unstructure
 from prunekit.spec.options import parse
@@ -80,13 +79,13 @@ def seed_count(text: str | None) -> int:
 def dry_run(spec: Spec, seeds: int, out: str | None, available: Plugins) -> int:
     """Print the plan; refuse what the run would refuse before its work."""
     from prunekit.reports import report
-    from prunekit.runs import running
+    from prunekit.runs import planning
     from prunekit.storage.runfolder import RunFolder
 
     for folder in seed_folders(spec, seeds, out, available).values():
         if folder is not None and seeds == 1:
             RunFolder(Path(folder)).require_empty()
-    report.print_plan(running.plan(spec, plugins=available))
+    report.print_plan(planning.foretell(spec, plugins=available))
     return 0
 
 
@@ -133,16 +132,17 @@ def require_own(folder: RunFolder, spec: Spec, available: Plugins) -> None:
 
     PluginError where a component has changed since.
     """
-    from prunekit.runs import running
+    from prunekit.resolve.filling import resolve
+    from prunekit.runs.provenance import refuse_changed
 
-    spec = located(resolve(spec, available))
+    spec = resolve(spec, available).spec
     if not folder.holds_run():
         folder.require_empty()
         return
     if read_toml(folder.spec) != unstructure(spec, available):
         raise SpecError(f"{folder.path} holds a run of another spec; choose another --out")
     if folder.components.is_file():
-        running.refuse_changed(folder.read_components(), spec, available)
+        refuse_changed(folder.read_components(), spec, available)
 
 
 def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -15,7 +15,8 @@ from prunekit.data.streams import Fitted, Resized, Stream, read_batches, resize
 from prunekit.data.synthetic import RANDOM_IMAGES
 from prunekit.draws.chance import fold, generator
 from prunekit.errors import DataError, SpecError
-from prunekit.spec.sections import DataOptions, Source
+from prunekit.spec.sections import Source
+from prunekit.spec.settings import DataSettings
 
 
 @attrs.frozen(eq=False)
@@ -88,7 +89,7 @@ class Data:
         return tokens
 
 
-def prepare(data: Data, options: DataOptions, seed: int) -> Data:
+def prepare(data: Data, options: DataSettings, seed: int) -> Data:
     """`data` with a validation set split off the training set and images of the wanted size.
 
     The validation set is drawn from `seed` (the published split of CIFAR-10 has 45,000 / 5,000).

@@ -76,6 +76,16 @@ def default_name(kind: str, scorer: Any, plugins: Plugins) -> str:
     return str(suggested.get("sampler", field.metadata["fallback"]))
 
 
+def components_from(given: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:
+    """Kind -> component, from kind -> what was given of it; None = the default one."""
+    scorer = given.get("scorer")
+    names = {
+        kind: default_name(kind, scorer, plugins) if value is None else value
+        for kind, value in given.items()
+    }
+    return {kind: component_from(kind, value, plugins) for kind, value in names.items()}
+
+
 def component_from(kind: str, value: Any, plugins: Plugins) -> Any:
     """A component from its name, from a table with `name` and options, or as it is.
 

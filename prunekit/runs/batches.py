@@ -1,90 +1,95 @@
-"""What a job reads: batches to train on, to score, and to measure, all functions of the spec."""
+"""What a run reads: batches to train on, to score, and to measure, all functions of the plan."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from torch import Tensor
+import attrs
+import torch
+from torch import Tensor, nn
 
-from prunekit.contracts import acts, batches_read, learns, period, reads
+from prunekit.contracts import acts, period
 from prunekit.data.scored import scored_batches
 from prunekit.data.splits import Batches, Data, Split
+from prunekit.resolve.plan import Learned, Measured, Plan
+from prunekit.spec.sections import Source
 from prunekit.training.accuracy import evaluate
 
-if TYPE_CHECKING:
-    from prunekit.runs.job import Job
-    from prunekit.spec.sections import Spec
+PASS = 256
+"""Examples in a batch that is only measured, at least."""
 
 
-def training_batches(job: Job, phase: str, source: str) -> Batches:
-    """The batches of the training named `phase`, from the source of that name."""
-    options, data = job.spec.train, job.spec.data
-    return Batches(
-        job.data.train,
-        job.data,
-        options.batch_size or 128,
-        device=job.device,
-        augment=data.augment or "none",
-        seed=job.spec.seed,
-        workers=data.workers,
-        stream=phase,
-        source=source,  # type: ignore[arg-type]
-    )
+@attrs.frozen(eq=False)
+class RunBatches:
+    """The batches of a run on its device. passes: over validation and test, made when asked for."""
+
+    plan: Plan
+    data: Data
+    device: torch.device
+    passes: dict[str, Batches] = attrs.field(factory=dict)
+
+    def training(self, phase: str, source: Source = "real") -> Batches:
+        """The batches of the training named `phase`, from the source of that name."""
+        return Batches(
+            self.data.train,
+            self.data,
+            self.plan.training.batch_size,
+            device=self.device,
+            augment=self.plan.data.augment,
+            seed=self.plan.seed,
+            workers=self.plan.data.workers,
+            stream=phase,
+            source=source,
+        )
+
+    def scored(self, number: int) -> list[tuple[Tensor, Tensor]]:
+        """What round `number` (from 1) scores; [] where the scorer reads no batch."""
+        masks = self.plan.masks
+        if not isinstance(masks, Measured) or not masks.scored.batches:
+            return []
+        wanted = masks.scored
+        return scored_batches(
+            self.data,
+            wanted.source,
+            wanted.batches,
+            wanted.batch_size,
+            self.plan.seed,
+            number,
+            self.device,
+        )
+
+    def measure(self, model: nn.Module) -> dict[str, float]:
+        """Validation and test loss (nats) and accuracy (0-1) of `model` as it stands."""
+        numbers: dict[str, float] = {}
+        for name, split in (("validation", self.data.validation), ("test", self.data.test)):
+            if split is None:
+                continue
+            if name not in self.passes:  # once a run: a split in memory moves to the device here
+                self.passes[name] = self._in_order(split)
+            result = evaluate(model, self.passes[name], self.device, self.plan.training.amp)
+            numbers |= {f"{name}.{key}": value for key, value in result.items()}
+        return numbers
+
+    def _in_order(self, split: Split) -> Batches:
+        """One pass over a split, in order, not augmented."""
+        return Batches(
+            split,
+            self.data,
+            max(self.plan.training.batch_size, PASS),
+            device=self.device,
+            seed=self.plan.seed,
+            shuffle=False,
+            workers=self.plan.data.workers,
+        )
 
 
-def batches_to_score(job: Job, round_: int) -> list[tuple[Tensor, Tensor]]:
-    """The scored batches of a round: as many as the scorer asks for, from `prune.data`."""
-    prune, kind = job.spec.prune, reads(job.spec.scorer)
-    if kind == "nothing" or (kind == "one batch" and prune.data is None):
-        return []
-    return scored_batches(
-        job.data,
-        prune.data or "real",
-        batches_read(job.spec.scorer),
-        prune.batch_size or 256,
-        job.spec.seed,
-        round_,
-        job.device,
-    )
-
-
-def redraw_events(spec: Spec, data: Data) -> int | None:
-    """How often a run of the resolved `spec` redraws: in training, or between rounds.
-
-    None where no reinitializer acts.
-    """
-    if not acts(spec.reinit) or spec.prune.density == 1:
+def redraw_events(plan: Plan, data: Data) -> int | None:
+    """How often a run redraws: in training, or between rounds; None where nothing can redraw."""
+    masks = plan.masks
+    if isinstance(masks, Measured) and masks.rounds and acts(masks.rounds[0].method.reinit):
+        return len(masks.rounds) - 1
+    if not isinstance(masks, Learned) or not acts(masks.method.reinit):
         return None
-    if not learns(spec.scorer):
-        return (spec.rounds.count or 1) - 1
-    batches = len(Batches(data.train, data, spec.train.batch_size or 128))
-    steps = (spec.train.epochs or 0) * math.ceil(batches / spec.train.accumulate)
-    return steps // period(spec.reinit)
-
-
-def measure(job: Job) -> dict[str, float]:
-    """Validation and test loss (nats) and accuracy (0-1) of the model as it stands."""
-    found: dict[str, float] = {}
-    for name in ("validation", "test"):
-        split = getattr(job.data, name)
-        if split is None:
-            continue
-        if name not in job.passes:  # once a run: a split in memory moves to the device here
-            job.passes[name] = _one_pass(job, split)
-        result = evaluate(job.built.model, job.passes[name], job.device, job.spec.train.amp)
-        found |= {f"{name}.{key}": value for key, value in result.items()}
-    return found
-
-
-def _one_pass(job: Job, split: Split) -> Batches:
-    """One pass over a split, in order, not augmented."""
-    return Batches(
-        split,
-        job.data,
-        max(job.spec.train.batch_size or 128, 256),
-        device=job.device,
-        seed=job.spec.seed,
-        shuffle=False,
-        workers=job.spec.data.workers,
-    )
+    batches = len(Batches(data.train, data, plan.training.batch_size))
+    steps = plan.training.epochs * math.ceil(batches / plan.training.accumulate)
+    return steps // period(masks.method.reinit)

@@ -1,4 +1,4 @@
-"""From a resolved spec to a model: architecture x init x weights, and each layer's own law."""
+"""From a plan to a model: architecture x init x weights, and each layer's own law."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from prunekit.draws import chance
 from prunekit.errors import SpecError
 from prunekit.network.laws import Law, NoLaw, apply_init, is_norm, law_of, redraw_zeros
 from prunekit.network.layers import eval_mode
-from prunekit.resolve.filling import comes_trained
+from prunekit.resolve.plan import Plan
 from prunekit.storage.tensorfile import read_tensors
 
 if TYPE_CHECKING:
     from prunekit.data.splits import Data
-    from prunekit.spec.sections import Spec
 
 
 @attrs.frozen(eq=False)
@@ -35,29 +34,29 @@ class Built:
     law: Law
 
 
-def build_model(spec: Spec, data: Data) -> Built:
-    """The model of a resolved spec for inputs (batch, *data.input_shape) and data.classes classes.
+def build_model(plan: Plan, data: Data) -> Built:
+    """The model of a plan for inputs (batch, *data.input_shape) and data.classes classes.
 
-    Equal specs give equal bits; torch's global generator is left as it was. Raises SpecError
+    Equal plans give equal bits; torch's global generator is left as it was. Raises SpecError
     when the architecture, the weights file and the data do not fit together, StorageError when
-    `spec.weights` cannot be read.
+    `plan.weights` cannot be read.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(chance.fold(spec.seed, "init"))
-        model = spec.arch.build(data.input_shape, data.classes)
+        torch.default_generator.manual_seed(chance.fold(plan.seed, "init"))
+        model = plan.arch.build(data.input_shape, data.classes)
     if not isinstance(model, nn.Module):
         raise SpecError(f"arch.build returned {type(model).__name__}; it must return an nn.Module")
-    if spec.weights is not None:
-        load_weights(model, spec.weights)
+    if plan.weights is not None:
+        load_weights(model, plan.weights)
     check_output(model, data.example(), data.classes)
-    if spec.norm == "non-affine":
+    if plan.norm == "non-affine":
         freeze_norms(model)
-    if comes_trained(spec):
+    if plan.trained:
         return Built(model.train(), [], NoLaw())
-    if not as_built(spec.init):
-        apply_init(model, spec.init, spec.seed, spec.prune.include)
-    redrawn = redraw_zeros(model, spec.init, spec.seed)
-    return Built(model.train(), redrawn, law_of(model, spec.init, spec.seed))
+    if not as_built(plan.init):
+        apply_init(model, plan.init, plan.seed, plan.include)
+    redrawn = redraw_zeros(model, plan.init, plan.seed)
+    return Built(model.train(), redrawn, law_of(model, plan.init, plan.seed))
 
 
 def load_weights(model: nn.Module, path: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import attrs
 import torch
@@ -14,8 +14,7 @@ from prunekit.errors import SpecError
 from prunekit.network.model import Scores
 from prunekit.selection.allocation import WEIGHTS, apportion, fixed_layers, share
 from prunekit.selection.select import top_k, top_k_each
-
-Allocation = Literal["global", "layer", "erk"]
+from prunekit.spec.sections import Allocation
 
 
 @attrs.frozen(eq=False)
@@ -201,6 +200,31 @@ class Budget:
             others = {name: other & self.competing[name] for name, other in others.items()}
         more = _count(top_k(free, rest - sum(floors.values()), others))
         return {name: floors[name] + more[name] for name in free}
+
+
+@attrs.frozen
+class Rule:
+    """How a budget is shared among layers, whatever its size; the fields are those of `Budget`."""
+
+    allocation: Allocation
+    densities: tuple[str, ...]
+    min_per_layer: int
+
+    def budget(
+        self,
+        density: float,
+        total: int,
+        competing: Mapping[str, Tensor] | None = None,
+        last: bool = True,
+    ) -> Budget:
+        """The budget that keeps round(density * total) of `total` maskable weights."""
+        kept, floor = round(density * total), self.min_per_layer
+        return Budget(kept, self.allocation, self.densities, floor, competing, last, density)
+
+    def check(self, density: float, weights: Mapping[str, Tensor]) -> None:
+        """SpecError where rules, floors and density contradict each other in these layers."""
+        room = {name: weight.numel() for name, weight in weights.items()}
+        self.budget(density, sum(room.values())).settled(dict(weights), room)
 
 
 def _count(masks: Mapping[str, Tensor]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
 from prunekit.network.layers import unwrapped
+from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors, write_tensors
 
 
@@ -136,31 +137,21 @@ class Masks(Mapping[str, Tensor]):
             raise StorageError(f"{path} holds damaged masks: {error}; make them again") from None
 
 
-@attrs.frozen(eq=False)
-class Learned:
-    """What `prunekit.learn` found: unpack it (`masks, history = ...`), or save it as a ticket.
+def foreign_masks(path: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The masks of a run folder or file, in the order and on the device of `weights`.
 
-    history: one line of metrics for each epoch. scores: as they ended, by parameter, not ranked.
-    model: holds weight * mask. draws: int32, by parameter, the redraw event that a weight is from,
-    0 = none; {} without a reinitializer. init, reinit, seed: as `learn` was told. input_shape,
-    classes, mean, std: what the model takes and gives, as far as the data said.
+    Raises SpecError when a name or shape does not fit, StorageError for a damaged file.
     """
-
-    masks: Masks
-    history: list[dict[str, float]] = attrs.field(repr=False)
-    scores: Mapping[str, Tensor] = attrs.field(repr=False)
-    model: nn.Module = attrs.field(repr=False)
-    draws: Mapping[str, Tensor] = attrs.field(repr=False)
-    init: Any
-    reinit: Any
-    seed: int
-    input_shape: tuple[int, ...]
-    classes: int
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.masks, self.history))
+    source = Path(path)
+    masks = Masks.load(RunFolder(source).masks if source.is_dir() else source)
+    for name, weight in weights.items():
+        if name not in masks or masks[name].shape != weight.shape:
+            have = f"shape {tuple(masks[name].shape)}" if name in masks else "no mask"
+            raise SpecError(
+                f"{path} has {have} for {name} of shape {tuple(weight.shape)}; "
+                "give masks of the same architecture"
+            )
+    return {name: masks[name].to(weight.device) for name, weight in weights.items()}
 
 
 def count_kept(mask: Tensor) -> int:

@@ -13,6 +13,10 @@ from prunekit.errors import SpecError
 from prunekit.spec.options import at_least, between, density, left_open, option, positive
 
 Source = Literal["real", "normal", "sparse-normal", "shuffled-labels"]
+Norm = Literal["affine", "non-affine"]
+Control = Literal["none", "shuffle", "redraw", "random-layerwise", "invert"]
+Allocation = Literal["global", "layer", "erk"]
+Schedule = Literal["exponential", "linear"]
 
 
 @attrs.frozen
@@ -22,9 +26,7 @@ class Prune:
     density: float | None = left_open(
         0.1, help="share of maskable weights kept", validator=density()
     )
-    allocation: Literal["global", "layer", "erk"] | None = left_open(
-        "global", help="how many are kept in each layer"
-    )
+    allocation: Allocation | None = left_open("global", help="how many are kept in each layer")
     densities: tuple[str, ...] = option((), help="densities of layers, as pattern=density")
     min_per_layer: int | None = left_open(
         0, help="weights kept in every layer at least", validator=at_least(0)
@@ -35,9 +37,7 @@ class Prune:
     batch_size: int | None = left_open(
         256, help="examples in a scored batch", validator=at_least(1)
     )
-    control: Literal["none", "shuffle", "redraw", "random-layerwise", "invert"] = option(
-        "none", help="sanity control applied to the final mask"
-    )
+    control: Control = option("none", help="sanity control applied to the final mask")
     masks: str | None = option(
         None, help="take the masks of this run folder or file; score nothing", path=True
     )
@@ -48,7 +48,7 @@ class Rounds:
     """How often to score and sample on the way to the density, and what happens in between."""
 
     count: int | None = left_open(1, help="rounds of score, sample, reinit", validator=at_least(1))
-    schedule: Literal["exponential", "linear"] | None = left_open(
+    schedule: Schedule | None = left_open(
         "exponential", help="how the density falls over the rounds"
     )
     epochs: int = option(0, help="epochs trained before each scoring (IMP)", validator=at_least(0))
@@ -163,7 +163,7 @@ class Spec:
     )
     reinit: Any = option("none", help="what becomes of the pruned weights")
     init: Any = option("default", help="which values the weights start with")
-    norm: Literal["affine", "non-affine"] | None = left_open(
+    norm: Norm | None = left_open(
         "affine", help="whether norm layers train a gain and a bias; non-affine: 1 and 0, frozen"
     )
     observers: tuple[str, ...] = option(("progress",), help="plugins that watch the run")

@@ -70,6 +70,27 @@ def load_checkpoint(
     return None
 
 
+def flat(groups: Mapping[str, Mapping[str, Tensor]], mark: str = "/") -> dict[str, Tensor]:
+    """The tensors of all groups as group/name: how every tensor of a checkpoint is named.
+
+    mark: what stands between; a group within a group may have another.
+    """
+    return {
+        f"{group}{mark}{name}": tensor
+        for group, named in groups.items()
+        for name, tensor in named.items()
+    }
+
+
+def grouped(tensors: Mapping[str, Tensor], mark: str = "/") -> dict[str, dict[str, Tensor]]:
+    """What `flat` was given; a group of nothing is left out."""
+    groups: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        group, _, name = key.partition(mark)
+        groups.setdefault(group, {})[name] = tensor
+    return groups
+
+
 def _manifest(path: Path) -> dict[str, Any] | None:
     """The manifest, if it is whole and its state file has the recorded size and sha256."""
     try:

@@ -15,11 +15,9 @@ from typing import Any
 
 import attrs
 from filelock import FileLock, Timeout
-from torch import Tensor
 
 from prunekit.errors import LockedError, SpecError, StorageError
 from prunekit.reports.report import require_run
-from prunekit.selection.masks import Masks
 from prunekit.storage.tensorfile import is_temporary, write_bytes
 
 LOCK, OWNER = ".lock", ".owner.json"
@@ -250,23 +248,6 @@ def _is_dead(owner: Mapping[str, Any]) -> bool:
     except OSError:
         return False
     return False
-
-
-def foreign_masks(path: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The masks of a run folder or file, in the order and on the device of `weights`.
-
-    Raises SpecError when a name or shape does not fit, StorageError for a damaged file.
-    """
-    source = Path(path)
-    masks = Masks.load(RunFolder(source).masks if source.is_dir() else source)
-    for name, weight in weights.items():
-        if name not in masks or masks[name].shape != weight.shape:
-            have = f"shape {tuple(masks[name].shape)}" if name in masks else "no mask"
-            raise SpecError(
-                f"{path} has {have} for {name} of shape {tuple(weight.shape)}; "
-                "give masks of the same architecture"
-            )
-    return {name: masks[name].to(weight.device) for name, weight in weights.items()}
 
 
 def refuse_kept(out: str | Path) -> None:

@@ -11,15 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunekit.api.learned import Learned
+from prunekit.contracts import has_coins
 from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
 from prunekit.network.laws import by_counter
 from prunekit.network.layers import Layer, layers_by_rule, layers_of
-from prunekit.resolve.filling import pretrained, resolve
+from prunekit.resolve.filling import resolve
+from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_table, load_spec
-from prunekit.selection.masks import Learned, Masks
-from prunekit.spec.sections import Spec
+from prunekit.selection.masks import Masks
 from prunekit.storage.runfolder import RunFolder, refuse_kept
 from prunekit.storage.tensorfile import read_tensors, require_folder_of
 from prunekit.tickets import file
@@ -100,8 +102,9 @@ def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | 
     Raises SpecError where its weights are not what the seed gives.
     """
     folder.require_finished()
-    spec = resolve(load_spec(folder.spec, plugins), plugins)
-    refuse_unshippable(spec, folder, plugins)
+    plan = resolve(load_spec(folder.spec, plugins), plugins)
+    spec = plan.spec
+    refuse_unshippable(plan, folder, plugins)
     summary = folder.read_summary()
     arch = component_table("arch", spec.arch, plugins)
     origin = Origin(
@@ -126,18 +129,17 @@ def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | 
 
 def coins_of(reinit: Any, masks: Tensors, draws: Tensors) -> Coins | None:
     """How a run's pruned weights were redrawn, where its reinitializer has coins of one rate."""
-    rates = getattr(reinit, "rates", None)
-    found = {*rates(masks).values()} if rates and draws else set()
-    if len(found) != 1:
+    rates = {*reinit.rates(masks).values()} if has_coins(reinit) and draws else set()
+    if len(rates) != 1:
         return None
-    return Coins(found.pop(), max((int(d.max()) for d in draws.values() if d.numel()), default=0))
+    return Coins(rates.pop(), max((int(d.max()) for d in draws.values() if d.numel()), default=0))
 
 
-def refuse_unshippable(spec: Spec, folder: RunFolder, plugins: Plugins) -> None:
+def refuse_unshippable(plan: Plan, folder: RunFolder, plugins: Plugins) -> None:
     """SpecError, saying why, when no seed can give the weights of a run."""
-    if pretrained(spec):
+    if plan.trained:
         raise SpecError("pretrained weights cannot be shipped as a seed; use `prunekit export`")
-    refuse_unseeded(spec.init, plugins)
+    refuse_unseeded(plan.init, plugins)
     if folder.scale.is_file():
         raise SpecError("the sampler of this run scaled its weights: no seed gives them")
 

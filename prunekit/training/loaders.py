@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from prunekit.api.pruning import pair_of
 from prunekit.data.splits import Batches, Data
 from prunekit.errors import SpecError
+from prunekit.network.model import Batch
 from prunekit.training.accuracy import EpochBatches
 
 
@@ -72,3 +72,36 @@ def epoch_batches(
     if not isinstance(data[0], tuple | list) or len(data[0]) != 2:
         raise SpecError(f"an example must be a pair (input, label): {type(data[0]).__name__}")
     return LoaderBatches(DataLoader(data, batch_size, shuffle=split == "train"), device)
+
+
+def as_batches(
+    batches: Iterable[Any] | None, input_shape: Sequence[int] | None, device: torch.device
+) -> list[Batch]:
+    """(inputs, labels) pairs on `device`; a bare tensor has no labels."""
+    if isinstance(batches, Tensor):
+        raise SpecError(
+            "batches must be a list of (inputs, labels) pairs; put the tensor in a list"
+        )
+    pairs = []
+    for item in batches or ():
+        x, y = (item, None) if isinstance(item, Tensor) else pair_of(item)
+        if not isinstance(x, Tensor) or not isinstance(y, Tensor | None):
+            kinds = f"({type(x).__name__}, {type(y).__name__})"
+            raise SpecError(f"a batch must be a pair of tensors, as a DataLoader gives: {kinds}")
+        if input_shape is not None and tuple(x.shape) == tuple(input_shape):
+            x = x.unsqueeze(0)
+        pairs.append((x.to(device), None if y is None else y.to(device)))
+    return pairs
+
+
+def pair_of(batch: Any) -> tuple[Tensor, Tensor]:
+    """Inputs and labels; SpecError for a batch that is no pair."""
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise SpecError(f"a batch must be a pair (inputs, labels): {type(batch).__name__}")
+    return batch[0], batch[1]
+
+
+def shape_of(batches: list[Batch], input_shape: Sequence[int] | None) -> tuple[int, ...] | None:
+    if input_shape is not None:
+        return tuple(input_shape)
+    return tuple(batches[0][0].shape[1:]) if batches else None

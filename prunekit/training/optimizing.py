@@ -1,19 +1,20 @@
-"""Which optimizer trains, and how its learning rate falls."""
+"""Which optimizer trains, how its learning rate falls, and its state as named tensors."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from prunekit.spec.sections import Train
+from prunekit.spec.settings import TrainSettings
 
 FUSED = ("cpu", "cuda")
 """Devices where one kernel updates parameter and momentum, in one pass over memory."""
 
 
-def learning_rate(options: Train, progress: float, epochs: int) -> float:
+def learning_rate(options: TrainSettings, progress: float, epochs: int) -> float:
     """The rate after `progress` epochs (a fraction within an epoch) of `epochs`.
 
     Linear warm-up over w = `options.warmup` epochs, then cosine to 0, or lr * gamma^k after the
@@ -21,25 +22,25 @@ def learning_rate(options: Train, progress: float, epochs: int) -> float:
     With rate_per = epoch it is set once before each epoch e: lr (e + 1) / w while warming up, then
     lr (1 + cos(pi (e - w) / (E - w - f))) / 2 for cosine, E = `epochs`.
     """
-    lr, warmup = options.lr or 0.0, options.warmup
+    lr, warmup = options.lr, options.warmup
     by_epoch = options.rate_per == "epoch"
     progress = math.floor(progress + 1e-9) if by_epoch else progress
     epochs = epochs - options.final_epochs
     if options.final_epochs and progress >= epochs:
-        return options.final_lr or 0.0
+        return options.final_lr
     if progress < warmup:
         return lr * (progress + by_epoch) / warmup
     if options.schedule == "cosine":
         share = (progress - warmup) / max(epochs - warmup, 1e-12)
         return lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
     if options.schedule == "step":
-        passed = sum(progress >= share * epochs for share in options.milestones or ())
-        return float(lr * (options.gamma or 0.0) ** passed)
+        passed = sum(progress >= share * epochs for share in options.milestones)
+        return float(lr * options.gamma**passed)
     return lr
 
 
 def make_optimizer(
-    options: Train, parameters: list[nn.Parameter], sparse: bool = False
+    options: TrainSettings, parameters: list[nn.Parameter], sparse: bool = False
 ) -> torch.optim.Optimizer:
     """SGD, Adam or AdamW as the options say.
 
@@ -47,14 +48,14 @@ def make_optimizer(
     writes the momentum that it allocated; so under fp16 it is not fused. sparse: whether some
     gradients may be, as an embedding with `sparse=True` gives; these it refuses.
     """
-    lr, decay = options.lr or 0.0, options.weight_decay or 0.0
+    lr, decay = options.lr, options.weight_decay
     if options.optimizer == "sgd":
         fused = not sparse and all(map(can_be_fused, parameters))
         return torch.optim.SGD(
             parameters,
             lr=lr,
-            momentum=options.momentum or 0.0,
-            nesterov=bool(options.nesterov),
+            momentum=options.momentum,
+            nesterov=options.nesterov,
             weight_decay=decay,
             fused=fused and options.amp != "fp16",
         )
@@ -71,6 +72,38 @@ def lay_out(optimizer: torch.optim.Optimizer) -> None:
         for key, value in entry.items():
             if value.ndim and value.shape == parameter.shape:
                 entry[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers, as `INDEX/NAME`: of its parameter of that index."""
+    return {
+        f"{index}/{name}": torch.as_tensor(value)
+        for index, entry in optimizer.state_dict()["state"].items()
+        for name, value in entry.items()
+        if value is not None
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Remember what `optimizer_state` gave."""
+    entries: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition("/")
+        entries.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": entries, "param_groups": groups})
+    lay_out(optimizer)
+
+
+def scaler_state(scaler: torch.amp.GradScaler) -> dict[str, Tensor]:
+    """The numbers of the gradient scaler of fp16; {} where it is not enabled."""
+    return {name: torch.tensor(value) for name, value in scaler.state_dict().items()}
+
+
+def load_scaler(scaler: torch.amp.GradScaler, tensors: Mapping[str, Tensor]) -> None:
+    """Take what `scaler_state` gave."""
+    if tensors:
+        scaler.load_state_dict({name: value.item() for name, value in tensors.items()})
 
 
 def can_be_fused(parameter: nn.Parameter) -> bool:

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from prunekit.draws.chance import fold
 from prunekit.errors import SpecError
-from prunekit.spec.sections import Train
+from prunekit.spec.settings import TrainSettings
 
 
 def rank_of(model: nn.Module) -> int:
@@ -38,7 +38,7 @@ def check_alike(model: nn.Module, facts: Mapping[str, object]) -> None:
             raise SpecError(f"the ranks differ in {name}; every rank must have the same")
 
 
-def check_wrapped(model: nn.Module, device: torch.device, options: Train) -> None:
+def check_wrapped(model: nn.Module, device: torch.device, options: TrainSettings) -> None:
     """SpecError for what a model that is wrapped already can no longer become."""
     if not isinstance(model, DistributedDataParallel):
         return

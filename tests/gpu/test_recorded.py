@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import prunekit
 from prunekit import SpecError
 from prunekit.gpu.recorded import Recording, each_its_own
-from prunekit.resolve.filling import filled
+from prunekit.resolve.suggestions import filled
 from prunekit.training.loop import Training
 from prunekit.training.masked import MaskedWeights
 

@@ -24,7 +24,7 @@ def test_edge_popup_keeps_the_scorer_contract(scorer: Any, check: Any) -> None:
 
 
 def resolved(**options: Any) -> Spec:
-    return resolve(Spec(scorer={"name": "edge-popup", **options}), Plugins())
+    return resolve(Spec(scorer={"name": "edge-popup", **options}), Plugins()).spec
 
 
 @pytest.mark.parametrize(("variant", "rule"), [("signed", "kth"), ("absolute", "truncate")])
@@ -39,7 +39,7 @@ def test_what_the_user_says_counts_more_than_what_is_suggested() -> None:
     spec = resolve(
         Spec(scorer="edge-popup", sampler={"name": "topk", "rule": "exact"}, norm="affine"),
         Plugins(),
-    )
+    ).spec
     assert (spec.sampler.rule, spec.norm) == ("exact", "affine")
 
 

@@ -54,5 +54,5 @@ def test_pruned_weights_come_back():
 
 
 def test_force_suggests_the_sixty_rounds_of_the_paper():
-    rounds = resolve(Spec(scorer="force"), Plugins()).rounds
+    rounds = resolve(Spec(scorer="force"), Plugins()).spec.rounds
     assert (rounds.count, rounds.schedule) == (60, "exponential")

@@ -157,7 +157,7 @@ def test_reviews_are_scored_pruned_and_trained(folder, tmp_path, scorer):
 
 
 def test_suggestions_are_the_published_training(folder):
-    train = resolve(spec_of(folder), Plugins()).train
+    train = resolve(spec_of(folder), Plugins()).spec.train
     assert (train.epochs, train.batch_size, train.lr) == (15, 64, 1.0)
 
 
@@ -170,6 +170,6 @@ def test_suggestions_are_the_published_training(folder):
     ],
 )
 def test_a_network_that_does_not_take_the_tokens_is_refused(folder, arch, line):
-    spec = resolve(Spec(dataset={"name": "imdb", "path": str(folder)}, arch=arch), Plugins())
+    spec = resolve(Spec(dataset={"name": "imdb", "path": str(folder)}, arch=arch), Plugins()).spec
     with pytest.raises(SpecError, match=line):
         build_model(spec, spec.dataset.load())

@@ -42,5 +42,5 @@ def test_masks_of_later_rounds_lie_within_those_of_earlier_ones():
 
 
 def test_iter_snip_suggests_the_sixty_rounds_of_the_paper():
-    rounds = resolve(Spec(scorer="iter-snip"), Plugins()).rounds
+    rounds = resolve(Spec(scorer="iter-snip"), Plugins()).spec.rounds
     assert (rounds.count, rounds.schedule) == (60, "exponential")

@@ -272,6 +272,6 @@ def round_to(count: float) -> int:
 
 def test_a_run_keeps_a_weight_in_every_layer_unless_told_otherwise():
     plugins = Plugins()
-    assert resolve(Spec(scorer="synflow"), plugins).prune.min_per_layer == 1
+    assert resolve(Spec(scorer="synflow"), plugins).spec.prune.min_per_layer == 1
     given = Spec(scorer="synflow", prune=Prune(min_per_layer=0))
-    assert resolve(given, plugins).prune.min_per_layer == 0
+    assert resolve(given, plugins).spec.prune.min_per_layer == 0

@@ -13,7 +13,9 @@ from torch.utils.data import TensorDataset
 from prunekit import NumericalError, Redraw, Sampled, SpecError, component, learn, prune
 from prunekit.errors import PluginError
 from prunekit.network.model import Network
-from prunekit.pruning.rounds import Method, Pruning, competing, prune_round, redraw_pruned
+from prunekit.pruning.method import Method, rounds_of
+from prunekit.pruning.rounds import Pruning, competing, prune_round, redraw_pruned
+from prunekit.selection.budget import Rule
 
 SHAPE = (4,)
 
@@ -85,9 +87,11 @@ class Sevens:
 def test_redrawn_weights_compete_in_the_next_round_and_kept_ones_keep_their_bits() -> None:
     network = Network.of(net(), input_shape=SHAPE)
     pruning = Pruning(network)
-    method = Method(Upside(), component("sampler", "topk"), RedrawAll())
+    rule = Rule("global", (), 0)
+    method = Method(Upside(), component("sampler", "topk"), RedrawAll(), rule)
+    first, second = rounds_of(method, [10 / network.total, 5 / network.total], "linear")
     before = {name: w.clone() for name, w in network.weights.items()}
-    line = prune_round(pruning, method, 10, last=False, batches=[], seed=0)
+    line = prune_round(pruning, first, batches=[], seed=0)
     assert (line["kept"], line["round"], line["empty"]) == (10, 1, ["2.weight"])
     masks = dict(network.masks)
     redraw_pruned(pruning, method.reinit, Sevens(before), 0)
@@ -96,9 +100,9 @@ def test_redrawn_weights_compete_in_the_next_round_and_kept_ones_keep_their_bits
         assert (network.weights[name][~mask] == 7).all()
         assert not network.effective[name][~mask].any()
     assert pruning.redraws == 25
-    among = competing(pruning, revives=False)
+    among = competing(pruning, revived=False)
     assert all(mask.all() for mask in among.values())
-    line = prune_round(pruning, method, 5, last=True, batches=[], seed=0)
+    line = prune_round(pruning, second, batches=[], seed=0)
     assert line["kept"] == 5
     flat = torch.cat([mask.flatten() for mask in network.masks.values()])
     assert flat.nonzero().flatten().tolist() == [30, 31, 32, 33, 34]

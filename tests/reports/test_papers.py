@@ -82,7 +82,7 @@ def test_a_mistake_in_a_published_table_is_one_line(table, message, plugins):
 
 
 def test_a_spec_keeps_its_figure_and_an_empty_table_is_left_out(plugins):
-    spec = resolve(structure({"published": PAPER}, plugins), plugins)
+    spec = resolve(structure({"published": PAPER}, plugins), plugins).spec
     assert spec.published == Published(**PAPER)
     assert unstructure(spec, plugins)["published"] == PAPER
     assert "published" not in unstructure(structure({}, plugins), plugins)

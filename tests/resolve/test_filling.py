@@ -33,7 +33,7 @@ def name(component: Any) -> str:
 
 
 def test_nothing_given_is_synflow_with_sketch_at_a_tenth(plugins):
-    spec = resolve(Spec(), plugins)
+    spec = resolve(Spec(), plugins).spec
     assert (name(spec.scorer), name(spec.sampler), spec.prune.density) == ("synflow", "sketch", 0.1)
     assert spec.rounds.count == 100
 
@@ -49,16 +49,16 @@ def test_a_section_that_is_no_table_is_refused(plugins):
 
 
 def test_a_named_scorer_takes_the_largest_scores(plugins):
-    assert name(resolve(Spec(scorer="snip"), plugins).sampler) == "topk"
+    assert name(resolve(Spec(scorer="snip"), plugins).spec.sampler) == "topk"
 
 
 def test_what_a_component_suggests_fills_what_the_user_left_open(plugins):
-    spec = resolve(Spec(scorer=Suggesting(), prune=Prune(density=0.2)), plugins)
+    spec = resolve(Spec(scorer=Suggesting(), prune=Prune(density=0.2)), plugins).spec
     assert (spec.rounds.count, spec.prune.density, name(spec.sampler)) == (7, 0.2, "sketch")
 
 
 def test_what_nobody_gives_falls_back(plugins):
-    spec = resolve(Spec(scorer="magnitude"), plugins)
+    spec = resolve(Spec(scorer="magnitude"), plugins).spec
     assert (spec.rounds.count, spec.prune.allocation, spec.train.weight_decay) == (
         1,
         "global",
@@ -76,7 +76,9 @@ def test_a_suggestion_for_a_key_that_is_not_open_is_refused(plugins):
 
 
 def test_sections_may_be_given_as_mappings(plugins):
-    assert resolve(Spec(scorer="snip", prune={"sparsity": 0.75}), plugins).prune.density == 0.25
+    assert (
+        resolve(Spec(scorer="snip", prune={"sparsity": 0.75}), plugins).spec.prune.density == 0.25
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,9 +95,9 @@ def test_sections_may_be_given_as_mappings(plugins):
     ],
 )
 def test_resolving_twice_changes_nothing(table, plugins):
-    once = resolve(structure(table, plugins), plugins)
-    assert resolve(once, plugins) == once
-    assert resolve(structure(tomllib.loads(to_toml(once, plugins)), plugins), plugins) == once
+    once = resolve(structure(table, plugins), plugins).spec
+    assert resolve(once, plugins).spec == once
+    assert resolve(structure(tomllib.loads(to_toml(once, plugins)), plugins), plugins).spec == once
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_relative_paths_become_absolute_and_nothing_else_changes(plugins, tmp_pa
 
 def test_the_dense_baseline_takes_any_reinitializer(plugins):
     spec = Spec(scorer="snip", reinit="iterand", prune=Prune(density=1.0), train=Train(epochs=1))
-    assert resolve(spec, plugins).prune.density == 1
+    assert resolve(spec, plugins).spec.prune.density == 1
 
 
 ALGORITHM_1 = {"name": "sketch", "form": "algorithm-1"}
@@ -169,7 +171,7 @@ def test_a_scaling_sampler_takes_no_control(control, plugins):
     with pytest.raises(SpecError, match=r"use prune\.control none"):
         resolve(spec, plugins)
     elsewhere = {"prune": {"masks": "a", "control": "shuffle"}, "sampler": ALGORITHM_1}
-    assert resolve(structure(elsewhere, plugins), plugins).prune.control == "shuffle"
+    assert resolve(structure(elsewhere, plugins), plugins).spec.prune.control == "shuffle"
 
 
 @pytest.mark.parametrize(

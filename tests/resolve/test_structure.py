@@ -147,7 +147,7 @@ def test_a_whole_number_where_a_fraction_is_expected_is_taken(plugins):
 
 
 def test_none_is_the_default_of_a_kind_and_a_list_is_a_tuple(plugins):
-    given = resolve(Spec(reinit=None, init=None, arch=None, observers=[]), plugins)
-    assert given == resolve(Spec(observers=()), plugins)
+    given = resolve(Spec(reinit=None, init=None, arch=None, observers=[]), plugins).spec
+    assert given == resolve(Spec(observers=()), plugins).spec
     assert Train(milestones=[0.5, 0.7]).milestones == (0.5, 0.7)
     assert Prune(include=["a.*"]).include == ("a.*",)

@@ -82,7 +82,7 @@ def dense_after_two_steps(given: Spec) -> dict[str, torch.Tensor]:
         model,
         MaskedWeights.of(model, {}, CPU),
         batches,
-        resolved.train,
+        resolved.training,
         2,
         resolved.seed,
         "round-1",

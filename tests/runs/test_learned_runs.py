@@ -15,7 +15,8 @@ from prunekit.data.splits import prepare
 from prunekit.reports.report import print_plan, show
 from prunekit.resolve.filling import resolve
 from prunekit.runs.building import build_model
-from prunekit.runs.running import load, plan
+from prunekit.runs.planning import foretell
+from prunekit.runs.running import load
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors
 from prunekit.tickets.shipping import ticket_of_run
@@ -36,7 +37,8 @@ def run(out: Path, **changes: Any) -> dict[str, Any]:
 def drawn(out: Path) -> dict[str, Tensor]:
     """Every maskable weight at the draw that the run recorded for it."""
     _, _, spec = load(out, plugins=plugins())
-    law = build_model(spec, prepare(spec.dataset.load(), spec.data, spec.seed)).law
+    plan = resolve(spec, plugins())
+    law = build_model(plan, prepare(plan.dataset.load(), plan.data, plan.seed)).law
     draws = (
         read_tensors(out / "draws.safetensors")[0] if (out / "draws.safetensors").exists() else {}
     )
@@ -64,7 +66,8 @@ def test_every_weight_is_at_its_draw_and_nothing_else_was_trained(
     summary = run(tmp_path, init=init, train={"epochs": 3})
     assert_at_their_draws(tmp_path)
     model, _, spec = load(tmp_path, plugins=plugins())
-    fresh = build_model(spec, prepare(spec.dataset.load(), spec.data, spec.seed)).model
+    plan = resolve(spec, plugins())
+    fresh = build_model(plan, prepare(plan.dataset.load(), plan.data, plan.seed)).model
     for name, parameter in fresh.named_parameters():
         if name not in WEIGHTS:
             assert torch.equal(parameter, model.get_parameter(name)), name
@@ -140,7 +143,7 @@ def test_a_control_follows_learning_and_keeps_every_layers_count(name: str, tmp_
 
 def test_a_plan_counts_the_bytes_of_learning() -> None:
     """Each weight: effective, frozen, score, gradient, momentum, and the number of its draw."""
-    found = plan(learned_spec(), plugins=plugins())
+    found = foretell(learned_spec(), plugins=plugins())
     others = found["parameters"] - found["maskable"]
     assert found["memory_bytes"] == 24 * found["maskable"] + 4 * others
 
@@ -152,7 +155,7 @@ def test_a_plan_counts_the_redraw_events_and_says_when_they_are_few(
     for period, events in ((3, 2), (2, 4)):
         train = {"epochs": 4, "accumulate": 2}
         spec = learned_spec(reinit={"name": "iterand", "period": period}, train=train)
-        found = plan(spec, plugins=plugins())
+        found = foretell(spec, plugins=plugins())
         assert found["redraw_events"] == events
         print_plan(found)
         said = f"redraw events in the whole training: {events}, at" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from torch import Tensor
 import prunekit
 from prunekit.errors import NumericalError, PluginError, SpecError, StorageError
 from prunekit.network.model import Batch, Network, Scores
+from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins
 from prunekit.runs import running
 from prunekit.storage.checkpoints import load_checkpoint
@@ -146,19 +147,21 @@ def test_the_components_are_recorded(tmp_path: Path) -> None:
 
 
 def test_a_run_holds_no_scores_and_no_second_weights_while_it_trains() -> None:
-    spec = running.resolve(tiny_spec(observers=(), rounds={"count": 2, "epochs": 1}), Plugins())
-    job = running._prepared(spec, RunFolder(Path("never-written")), Plugins())
-    job.rewind = job.tensors()
-    job.network.memo["something"] = weights = job.network.weights["8.weight"]
+    spec = tiny_spec(observers=(), rounds={"count": 2, "epochs": 1})
+    plan = resolve(attrs.evolve(spec, train=attrs.evolve(spec.train, epochs=0)), Plugins())
+    stages = running.staged(plan, RunFolder(Path("never-written")), Plugins())
+    state, network = stages.state, stages.state.network
+    stages.rewinding.before_first()
+    network.memo["something"] = weights = network.weights["8.weight"]
     gone = weakref.ref(weights)
-    job.network.mask({n: torch.ones_like(w) > 0 for n, w in job.network.weights.items()})
-    job.finish_masks()
-    job.phase, job.spec = "final", attrs.evolve(spec, train=attrs.evolve(spec.train, epochs=0))
-    job.work()
+    network.mask({n: torch.ones_like(w) > 0 for n, w in network.weights.items()})
+    stages.finish_masks()
+    state.phase = "final"
+    stages.work()
     del weights
     gc.collect()
     assert gone() is None
-    assert (job.rewind, job.pruning.scores, job.network.memo) == (None, None, {})
+    assert (state.rewind, state.pruning.scores, network.memo) == (None, None, {})
 
 
 def test_late_rewinding_trains_on_from_the_step_it_returns_to(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import prunekit
 from prunekit import Budget, Data, Masks, Sampled
 from prunekit.network.laws import apply_init
-from prunekit.resolve.filling import filled
+from prunekit.resolve.suggestions import filled
 from prunekit.training.optimizing import make_optimizer
 
 DENSITY = 0.5

@@ -9,7 +9,7 @@ from torch import nn
 
 from prunekit import NumericalError, SpecError, Train
 from prunekit.gpu.devices import pick_device
-from prunekit.resolve.filling import filled
+from prunekit.resolve.suggestions import filled
 from prunekit.training.loop import Training, move
 from prunekit.training.masked import MaskedWeights
 from prunekit.training.optimizing import learning_rate

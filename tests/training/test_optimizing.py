@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 
 import prunekit
 from prunekit import Train
-from prunekit.resolve.filling import filled
+from prunekit.resolve.suggestions import filled
 from prunekit.training.optimizing import make_optimizer
 
 

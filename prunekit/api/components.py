@@ -1,0 +1,41 @@
+"""Components from Python: made by name, and filled with what they suggest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prunekit.contracts import suggests
+from prunekit.errors import SpecError
+from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.rules import PERIOD
+from prunekit.resolve.structure import component_from, components_from
+from prunekit.resolve.suggestions import filled
+from prunekit.spec.sections import COMPONENTS
+
+
+def component(kind: str, name: str, **options: Any) -> Any:
+    """A component by kind ("scorer", "sampler", ...) and name, with its options.
+
+    Raises PluginError for an unknown name, SpecError for a wrong kind, option or value.
+    """
+    if kind not in COMPONENTS:
+        raise SpecError(f"no component is of kind {kind!r}; kinds are {', '.join(COMPONENTS)}")
+    return component_from(kind, {"name": name, **options}, Plugins())
+
+
+def components_of(**given: Any) -> tuple[list[Any], dict[str, Any]]:
+    """The components of `given` (kind -> name or object), filled, and what they suggest."""
+    parts = components_from(given, Plugins())
+    suggested = dict[str, Any]()
+    for part in reversed(parts.values()):  # the first counts first
+        suggested |= suggests(part)
+    return [filled(part, kind, suggested) for kind, part in parts.items()], suggested
+
+
+def without_period(reinit: Any) -> Any:
+    """The component; SpecError for a period, which acts inside training only."""
+    reinit = component_from("reinit", reinit, Plugins())
+    given = getattr(reinit, "period", None)  # not yet filled, so it was given
+    if given is not None:
+        raise SpecError(f"reinit.period = {given!r} cannot act: {PERIOD}")
+    return reinit

@@ -1,0 +1,73 @@
+"""What is written while a run works: lines of metrics, for folder and observers; checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from prunekit.contracts import Observer
+from prunekit.runs.signals import Stopper
+from prunekit.runs.state import State
+from prunekit.storage.checkpoints import load_checkpoint, save_checkpoint
+from prunekit.storage.runfolder import RunFolder
+
+CHECKPOINT_SECONDS = 30.0  # between rounds that do not train
+
+
+@attrs.define(eq=False)
+class Journal:
+    """The run folder while it is written, who watches, and who may ask for a stop."""
+
+    folder: RunFolder
+    observers: list[Observer]
+    stopper: Stopper
+    counted: float = attrs.field(factory=time.perf_counter)  # up to then seconds are in the state
+    saved: float = attrs.field(factory=time.perf_counter)
+
+    def record(self, line: Mapping[str, Any]) -> None:
+        """Write one line of metrics, and hand it to the observers."""
+        self.folder.append_metrics(line)
+        for observer in self.observers:
+            observer.record(line)
+
+    def due(self) -> bool:
+        """Whether a checkpoint is due between rounds: it has been long, or a signal came."""
+        return time.perf_counter() - self.saved > CHECKPOINT_SECONDS or self.stopping
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a signal asked the run to save and stop."""
+        return bool(self.stopper.signum)
+
+    def save(self, state: State) -> None:
+        """Write a checkpoint; raise Interrupted afterwards when a signal came.
+
+        Raises NumericalError instead of saving a training whose loss is not finite, StorageError
+        where it cannot be written.
+        """
+        if state.training is not None:
+            state.training.look()
+        self.count(state)
+        self.saved = self.counted
+        position = state.position() | {"metrics_bytes": self.folder.metrics_bytes()}
+        folder = self.folder
+        save_checkpoint(folder.checkpoints, state.tensors(), position, folder.spec_hash)
+        self.stopper.stop_if_asked(folder.path)
+
+    def count(self, state: State) -> None:
+        """Add the seconds that passed to those of the run."""
+        now = time.perf_counter()
+        state.seconds, self.counted = state.seconds + now - self.counted, now
+
+    def restore(self, state: State) -> None:
+        """Let `state` stand where the newest checkpoint stood; metrics lines after it are cut.
+
+        Without one it stands at the start. Raises StorageError where one does not fit the run.
+        """
+        newest = load_checkpoint(self.folder.checkpoints, self.folder.spec_hash)
+        self.folder.cut_metrics(newest[1]["metrics_bytes"] if newest else 0)
+        if newest:
+            state.take(*newest)

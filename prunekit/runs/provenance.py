@@ -1,0 +1,80 @@
+"""Where a run comes from: its components and the environment, and whether they have changed."""
+
+from __future__ import annotations
+
+import platform
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from prunekit.errors import PluginError
+from prunekit.resolve.archfile import FileArchitecture
+from prunekit.resolve.plugins import Plugins, source_hash
+from prunekit.spec.sections import COMPONENTS, Spec
+
+
+def new_folder(spec: Spec, plugins: Plugins) -> Path:
+    """runs/<date>-<time>-<architecture>-<scorer>-<sampler>-<seed>, with a number if taken."""
+    names = [
+        _short_name(kind, getattr(spec, kind), plugins) for kind in ("arch", "scorer", "sampler")
+    ]
+    stem = "-".join([time.strftime("%Y%m%d-%H%M%S"), *names, f"seed{spec.seed}"])
+    path, number = Path("runs") / stem, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{stem}-{number}"
+    return path
+
+
+def _short_name(kind: str, component: Any, plugins: Plugins) -> str:
+    """A component in a folder's name: its model where it has one, else its own name."""
+    if isinstance(component, FileArchitecture):
+        return Path(component.source.partition(".py:")[0]).name
+    name = plugins.name_of(kind, type(component))
+    return re.sub(r"[^\w.-]", "_", getattr(component, "model", None) or name)
+
+
+def components(spec: Spec, plugins: Plugins) -> dict[str, Any]:
+    """Name, package, version and source sha256 of each component, and the environment."""
+    record: dict[str, Any] = {}
+    for kind in COMPONENTS:
+        cls = type(getattr(spec, kind))
+        name = plugins.name_of(kind, cls) if cls is not FileArchitecture else spec.arch.source
+        record[kind] = {"name": name, **_package(name, cls, plugins)}
+    if isinstance(spec.arch, FileArchitecture):
+        record["arch"]["sha256"] = spec.arch.sha256()
+    record["environment"] = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+    }
+    return record
+
+
+def _package(name: str, cls: type, plugins: Plugins) -> dict[str, str]:
+    """Package, version and source sha256 of a component's class."""
+    plugin = name.partition("/")[0]
+    source = plugins.source(plugin) if plugin in plugins.names() else None
+    return {
+        "package": source.package if source else cls.__module__,
+        "version": source.version if source else "",
+        "sha256": source_hash(cls),
+    }
+
+
+def refuse_changed(recorded: Mapping[str, Any], spec: Spec, plugins: Plugins) -> None:
+    """PluginError when a component is not the one the run was started with."""
+    now = components(spec, plugins)
+    for kind in COMPONENTS:
+        before = recorded.get(kind, {})
+        if before.get("sha256") != now[kind]["sha256"]:
+            raise PluginError(
+                f"the {kind} {now[kind]['name']!r} has changed since the run was started "
+                f"({before.get('package')} {before.get('version')}); restore it, or pass "
+                "--allow-changed and give up the same bits"
+            )

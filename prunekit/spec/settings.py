@@ -1,0 +1,101 @@
+"""Settings: sections of a spec without a hole, as what a plan does is told to those who do it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import attrs
+
+from prunekit.spec.sections import Allocation, Control, Schedule, Source
+
+
+@attrs.frozen
+class Settings:
+    """A section of which nothing is left open."""
+
+    @classmethod
+    def of(cls, section: Any) -> Self:
+        """The settings of a section whose open options are filled."""
+        return cls(**attrs.asdict(section, recurse=False))
+
+
+@attrs.frozen
+class PruneSettings(Settings):
+    """What is pruned, how far, and what it is scored on; the fields are those of `Prune`.
+
+    masks: the run folder or file whose masks are taken; None = masks are made.
+    """
+
+    density: float
+    allocation: Allocation
+    densities: tuple[str, ...]
+    min_per_layer: int
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    data: Source
+    batch_size: int
+    control: Control
+    masks: str | None
+
+
+@attrs.frozen
+class RoundSettings(Settings):
+    """The rounds; the fields are those of `Rounds`. rewind_step: None unless it is rewound to."""
+
+    count: int
+    schedule: Schedule
+    epochs: int
+    rewind: Literal["init", "step", "lr"]
+    rewind_step: int | None
+    data: Source
+
+
+@attrs.frozen
+class TrainSettings(Settings):
+    """A training, complete; the fields are those of `Train`."""
+
+    epochs: int
+    batch_size: int
+    optimizer: Literal["sgd", "adam", "adamw"]
+    lr: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    schedule: Literal["cosine", "step", "constant"]
+    milestones: tuple[float, ...]
+    gamma: float
+    rate_per: Literal["step", "epoch"]
+    final_epochs: int
+    final_lr: float
+    warmup: float
+    amp: Literal["none", "bf16", "fp16"]
+    channels_last: bool
+    compile: bool
+    cuda_graph: bool
+    accumulate: int
+    clip: float
+    label_smoothing: float
+    bn_recalibrate: int
+    checkpoint_every: int
+
+
+@attrs.frozen
+class DataSettings(Settings):
+    """How batches are made from the dataset; the fields are those of `DataOptions`.
+
+    size: pixels that images are resized to; None = as they are.
+    """
+
+    augment: Literal["none", "flip", "flip-crop", "pad-resized-crop"]
+    validation: int
+    size: int | None
+    workers: int
+
+
+@attrs.frozen
+class Scored:
+    """Which batches a round scores: `batches` of `batch_size` examples; 0 = none."""
+
+    source: Source
+    batches: int
+    batch_size: int
