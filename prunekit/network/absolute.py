@@ -17,7 +17,7 @@ from prunekit.errors import SpecError
 from prunekit.network.lending import LentMemory
 from prunekit.network.masking import in_blocks, write_masked, zero_pruned
 from prunekit.network.model import Network
-from prunekit.network.pathforms import PositivePaths
+from prunekit.network.paths import PositivePaths
 
 Product = Callable[[Tensor, Tensor, Tensor], object]
 """(|w|, gradient, out), all of one shape: writes an elementwise function of the two to `out`."""
