@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLANNED = '''
+PLANNED = """
 from collections.abc import Sequence
 
 import torch
@@ -33,7 +33,7 @@ class Sums:
 rule = Rule("global", (), 0)
 Method(scorer=SNIP(), sampler=TopK(), reinit=NoReinit(), rule=rule)
 Method(scorer=Sums(), sampler=TopK(), reinit=NoReinit(), rule=rule)
-'''
+"""
 
 
 @pytest.mark.slow
