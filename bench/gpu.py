@@ -22,6 +22,7 @@ from torch import nn
 
 import prunekit
 from prunekit.draws.chance import fill
+from prunekit.training.kept import Kept
 
 Call = Callable[[], object]
 Sides = tuple[Call, str, Call, int]
@@ -50,7 +51,7 @@ def redraw(init: str, rate: float = 0.1) -> Sides:
     owner = learned_scores(net(), init, "iterand", GPU)
     with torch.no_grad():
         masks = {name: score >= 0 for name, score in owner.scores.items()}
-    owner.network.masks = masks
+    kept = Kept({}, drawn=masks)
     weights = {name: torch.randn_like(score) for name, score in owner.scores.items()}
 
     def theirs() -> None:
@@ -58,7 +59,8 @@ def redraw(init: str, rate: float = 0.1) -> Sides:
             fresh, chosen = torch.empty_like(w).uniform_(-0.1, 0.1), torch.rand_like(w) < rate
             w.copy_(torch.where(chosen & ~masks[name], fresh, w))
 
-    return torch.no_grad()(owner.redraw), "torch.rand, torch.where", torch.no_grad()(theirs), 1
+    ours = partial(owner.redraws.redraw, kept, owner.network, owner.frozen)
+    return torch.no_grad()(ours), "torch.rand, torch.where", torch.no_grad()(theirs), 1
 
 
 def drawn(count: int = 10_000_000) -> Sides:
@@ -75,7 +77,7 @@ def thresholds() -> Sides:
         for score in ranked.values():
             score.view(-1).sort()
 
-    return partial(owner.thresholds, ranked), "torch.sort of each layer", theirs, 1
+    return partial(owner.sampler.kept, ranked, "step", 0), "torch.sort of each layer", theirs, 1
 
 
 CASES: Mapping[str, Callable[[], Sides]] = {

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import prunekit
+from prunekit import Budget, Network
 from prunekit.network.laws import apply_init, law_of
-from prunekit.network.model import Network
-from prunekit.selection.budget import Budget
 from prunekit.training.learned import LearnedScores
-from prunekit.training.loop import Owner, Training, move
+from prunekit.training.loop import Training, move
 from prunekit.training.masked import MaskedWeights
+from prunekit.training.owner import Owner
 
 STEPS = 100
 """In an epoch, whose end is part of what is measured: it masks and counts."""
@@ -85,7 +85,7 @@ def learned_scores(
     )
     sampler = prunekit.component("sampler", "topk", rule="kth")
     budget = Budget(round(0.5 * network.total), "layer", density=0.5)
-    return LearnedScores(network, scorer, sampler, budget, redraws, law_of(net, law), 0)
+    return LearnedScores.of(network, scorer, sampler, budget, redraws, law_of(net, law), 0)
 
 
 def learned_steps(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         uniform_values,
     )
     from prunekit.errors import DataError, NumericalError, SpecError
+    from prunekit.network.absolute import AbsoluteNetwork
     from prunekit.network.laws import Law, Redraw
     from prunekit.network.layers import Layer
     from prunekit.network.model import Batch, Mode, Network, Scores
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from prunekit.runs.running import load, resume, run
     from prunekit.selection.budget import Budget, Sampled
     from prunekit.selection.masks import Masks
-    from prunekit.selection.nearby import Nearby, kth_smallest_each
+    from prunekit.selection.nearby import KthMemory, Nearby, kth_smallest_each
     from prunekit.selection.select import kth_smallest, top_k, top_k_each
     from prunekit.selection.weighted import draw_with_replacement, draw_without_replacement
     from prunekit.spec.sections import DataOptions, Prune, Rounds, Spec, Train
@@ -63,9 +64,10 @@ _HOMES = {
     "prunekit.errors": ("DataError", "NumericalError", "SpecError"),
     "prunekit.data.imagefiles": ("class_files", "image_data", "mean_and_std"),
     "prunekit.selection.masks": ("Masks",),
-    "prunekit.selection.nearby": ("Nearby", "kth_smallest_each"),
+    "prunekit.selection.nearby": ("KthMemory", "Nearby", "kth_smallest_each"),
     "prunekit.network.laws": ("Law", "Redraw"),
     "prunekit.network.layers": ("Layer",),
+    "prunekit.network.absolute": ("AbsoluteNetwork",),
     "prunekit.network.model": ("Batch", "Mode", "Network", "Scores"),
     "prunekit.network.pathforms": ("PositivePaths",),
     "prunekit.data.torchvision_sets": ("published_data",),
@@ -93,7 +95,7 @@ _HOMES = {
 _PACKAGES = ("testing", "theory", "tickets")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "PrunekitError",
     "at_least",

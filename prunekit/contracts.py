@@ -81,14 +81,27 @@ class MaskSampler(Protocol):
         Only a method that is inexact by its own definition may keep another number.
         """
 
-    def thresholds(
-        self, scores: Scores, budget: Budget, warm: dict[str, Any]
-    ) -> Mapping[str, float | Tensor] | None:
-        """Optional, for scores that are learned: the smallest score kept in each layer.
 
-        To offer it is to say that `sample` keeps exactly the scores that reach it, whatever `rng`
-        is; None where this budget has no such number. warm: {} at first, the same dict at every
-        step, to remember what saves time. A GPU's threshold is a tensor of one number there.
+class FollowingSampler(MaskSampler, Protocol):
+    """A sampler may also have this method, which makes learned scores cheaper."""
+
+    def follow(self, scores: Scores, budget: Budget) -> Follower | None:
+        """Return what finds the smallest score kept in each layer, at every step of a training.
+
+        To offer it is to say that `sample` keeps exactly the scores that reach these thresholds,
+        whatever `rng` is; None where there are none for this budget and these shapes. Asked once,
+        before the first step; scores: those that it ranks.
+        """
+
+
+class Follower(Protocol):
+    """Follows the scores of one training; what it remembers saves time and decides no bit."""
+
+    def thresholds(self, scores: Scores) -> Mapping[str, float | Tensor]:
+        """Return the smallest score kept in each layer, for scores of the shapes followed.
+
+        A number; or a tensor of one number on the scores' device, where that is no CPU, so that
+        nothing waits for it: the next call may overwrite it.
         """
 
 
@@ -105,8 +118,12 @@ class Reinitializer(Protocol):
         every `period` steps: an option of that name, at least 1; at every step without one.
         """
 
+
+class CoinReinitializer(Reinitializer, Protocol):
+    """A reinitializer may also have this method: a coin decides on each pruned weight."""
+
     def rates(self, names: Iterable[str]) -> Mapping[str, float]:
-        """Optional: the probability with which a pruned weight of each layer is redrawn.
+        """Return the probability with which a pruned weight of each layer is redrawn.
 
         To offer it is to say that `reinit` redraws exactly the `bernoulli_positions(~mask, rate,
         rng, name)` of each layer, from `law`, whatever the weights are. Then the core may do an
@@ -187,9 +204,19 @@ def exact(sampler: object) -> bool:
     return bool(getattr(sampler, "exact", True))
 
 
+def follows(sampler: object) -> TypeGuard[FollowingSampler]:
+    """Whether the sampler may find thresholds while scores are learned."""
+    return hasattr(sampler, "follow")
+
+
 def scales(sampler: object) -> bool:
     """Whether kept weights come with a factor, which fits the drawn mask and its weights only."""
     return bool(getattr(sampler, "scales", False))
+
+
+def has_coins(reinit: object) -> TypeGuard[CoinReinitializer]:
+    """Whether a coin of a stated rate decides on each pruned weight."""
+    return callable(getattr(reinit, "rates", None))
 
 
 def acts(reinit: object) -> bool:

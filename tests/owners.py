@@ -59,7 +59,7 @@ def owner_of(
     reinit = prunekit.component("reinit", reinit) if isinstance(reinit, str) else reinit
     budget = Budget(round(density * network.total), allocation, density=density, **given)
     scorer = prunekit.component("scorer", "edge-popup")
-    return LearnedScores(network, scorer, sampler, budget, reinit, law_of(model, law), 0)
+    return LearnedScores.of(network, scorer, sampler, budget, reinit, law_of(model, law), 0)
 
 
 def often(period: int = 1, rate: float = 0.5) -> Any:

@@ -11,8 +11,9 @@ from prunekit.draws.chance import fold, generator
 from prunekit.network.laws import InitLaw, law_of
 from prunekit.network.model import Network, put
 from prunekit.training.frozen import Frozen
+from prunekit.training.kept import Kept
 from prunekit.training.learned import LearnedScores
-from prunekit.training.redraw_triton import Redraws
+from prunekit.training.redraw_triton import RedrawKernel
 from tests.owners import Own, often, owner_of
 
 EVENT, SEED = 3, 2**63 + 11
@@ -76,18 +77,19 @@ class Event:
         """By the kernel on `device`; scored: from scores and thresholds, not from masks."""
         weights, draws = copied(self.weights, device), copied(self.draws, device)
         kept, least = self.kept(scored, device)
+        kept = Kept(kept, least) if scored else Kept({}, drawn=kept)
         count = torch.zeros(1, dtype=torch.int64, device=device)
         seed, held = fold(SEED, "reinit", EVENT), Frozen(weights, self.sizes)
-        assert self.known().redraw(kept, least, held, draws, count, seed, EVENT)
+        assert self.known().redraw(kept, held, draws, count, seed, EVENT)
         return int(count), copied(weights, "cpu"), copied(draws, "cpu")
 
     def taken(self, scored: bool) -> bool:
         """Whether the kernel takes this event."""
         kept, least = self.kept(scored, "cpu")
-        return self.known().takes(kept, least, self.weights, self.sizes, self.draws)
+        return self.known().launchable(kept, least, self.weights, self.sizes, self.draws)
 
-    def known(self) -> Redraws:
-        found = Redraws.of(self.law, dict.fromkeys(self.weights, self.rate))
+    def known(self) -> RedrawKernel:
+        found = RedrawKernel.of(self.law, dict.fromkeys(self.weights, self.rate))
         assert found is not None
         return found
 

@@ -21,7 +21,7 @@ prunes the first of equal scores, where the published sort leaves it to the mach
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 import torch
@@ -49,23 +49,27 @@ class TopK:
     def sample(self, scores: Scores, budget: Budget, rng: torch.Generator) -> Sampled:
         return Sampled(RULES[self.rule or "exact"](scores, budget))
 
-    def thresholds(
-        self, scores: Scores, budget: Budget, warm: dict[str, Any]
-    ) -> dict[str, float | Tensor] | None:
-        """The smallest score kept in each layer, for kth with a density for each; else None.
-
-        warm: where the thresholds were in the step before; it decides the time only. On a GPU a
-        threshold is a tensor there, so that no step waits for the device.
-        """
+    def follow(self, scores: Scores, budget: Budget) -> KthFollower | None:
+        """For kth with a density for each layer, none of them empty; else None."""
         if self.rule != "kth" or not budget.uniform or budget.competing is not None:
             return None
-        sizes = {name: score.numel() for name, score in scores.items()}
-        if 0 in sizes.values():
+        if not all(score.numel() for score in scores.values()):
             return None
-        asked = budget.kept, budget.density, sizes
-        if warm.get(".asked") != asked:  # no layer's name begins with a dot
-            warm[".asked"], warm[".ranks"] = asked, ranks_of_thresholds(scores, budget)
-        return prunekit.kth_smallest_each(scores, warm[".ranks"], warm)
+        return KthFollower(ranks_of_thresholds(scores, budget))
+
+
+@attrs.frozen(eq=False)
+class KthFollower:
+    """The k-th smallest score of each layer, found from where it was in the step before.
+
+    On a GPU a threshold is a tensor there, so that no step waits for the device.
+    """
+
+    ranks: Mapping[str, int]
+    memory: prunekit.KthMemory = attrs.field(factory=prunekit.KthMemory)
+
+    def thresholds(self, scores: Scores) -> dict[str, float | Tensor]:
+        return prunekit.kth_smallest_each(scores, self.ranks, self.memory)
 
 
 def largest(scores: Scores, budget: Budget) -> Masks:

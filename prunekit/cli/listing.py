@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -11,20 +11,13 @@ import attrs
 from prunekit.cli.flags import placeholder
 from prunekit.contracts import suggests
 from prunekit.errors import PluginError, SpecError
+from prunekit.reports.columns import columns
 from prunekit.resolve.plugins import KINDS, Plugins
 from prunekit.resolve.suggestions import SUGGESTERS
 from prunekit.spec.options import fields_of, types_of
 from prunekit.spec.sections import COMPONENTS, SECTIONS
 
 OBSERVERS = "prunekit_observers"
-
-
-def columns(rows: Iterable[Sequence[str]]) -> str:
-    """Rows of text as left-aligned columns, two spaces apart."""
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def plugin_list(plugins: Plugins) -> str:

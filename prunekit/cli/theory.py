@@ -10,6 +10,7 @@ from typing import Any
 
 from prunekit.cli import listing
 from prunekit.errors import SpecError, did_you_mean
+from prunekit.reports.columns import columns
 from prunekit.theory import CALCULATORS
 
 
@@ -55,7 +56,7 @@ def list_all(_: argparse.Namespace) -> int:
     studies = [("study", "what it redoes")]
     studies += [(name, study.summary) for name, study in STUDIES.items()]
     others = sorted(set(theory.__all__) - {name for row in rows for name in row[:1]})
-    print(f"{listing.columns(rows)}\n\n{listing.columns(studies)}")
+    print(f"{columns(rows)}\n\n{columns(studies)}")
     print(f"\nin Python also, from prunekit.theory: {', '.join(others)}")
     return 0
 
@@ -136,7 +137,7 @@ def advised(given: argparse.Namespace) -> int:
          "-" if row["log10"] is None else f"{row['log10']:.2f}", row["verdict"])
         for row in rows
     ]  # fmt: skip
-    print(listing.columns([head, *cells]))
+    print(columns([head, *cells]))
     return 0
 
 
@@ -171,4 +172,4 @@ def study_table(rows: list[dict[str, Any]]) -> str:
     from prunekit.theory.evaluation import spelled
 
     head = tuple(rows[0]) if rows else ()
-    return listing.columns([head, *(tuple(spelled(row[key]) for key in head) for row in rows)])
+    return columns([head, *(tuple(spelled(row[key]) for key in head) for row in rows)])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError
-from prunekit.gpu.tables import fit
+from prunekit.gpu.tables import laid_out_alike
 
 Work = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 """(inputs, labels) -> the number to differentiate, then what is wanted of the batch."""
@@ -112,7 +112,7 @@ def each_its_own(
     for parameter, gradient in zip(parameters, gradients):
         if gradient is not None:
             memory = gradient.untyped_storage().data_ptr()
-            if memory in seen or not fit([parameter], [gradient]):
+            if memory in seen or not laid_out_alike([parameter], [gradient]):
                 gradient = torch.empty_like(parameter).copy_(gradient)
             seen.add(memory)
         given.append(gradient)

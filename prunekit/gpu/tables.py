@@ -29,7 +29,7 @@ class Table:
         return self.there
 
 
-def fit(*kinds: Sequence[Tensor]) -> bool:
+def laid_out_alike(*kinds: Sequence[Tensor]) -> bool:
     """Whether a kernel can take these kinds of tensors, one of each kind for each layer.
 
     All on one device; a layer's have one order in memory, without gaps, so that an element of it

@@ -30,6 +30,7 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
     """Print runs side by side, with the keys in which their specs differ; overlay their curves.
 
     A folder that `--seeds` made is one row: mean ± sample standard deviation over its runs.
+    plot: the PNG to draw; None = nothing is written.
     """
     if plot is not None:
         from prunekit.storage.runfolder import (

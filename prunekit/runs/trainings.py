@@ -14,8 +14,9 @@ from prunekit.runs.rewinding import Rewinding
 from prunekit.runs.state import State
 from prunekit.spec.sections import Source
 from prunekit.training.learned import LearnedScores
-from prunekit.training.loop import Owner, Training, train_epochs
+from prunekit.training.loop import Training, train_epochs
 from prunekit.training.masked import MaskedWeights
+from prunekit.training.owner import Owner
 
 
 @attrs.frozen(eq=False)
@@ -71,7 +72,7 @@ class Trainings:
         method = masks.method
         budget, law = method.budget(network.total), self.built.law
         parts = (method.scorer, method.sampler, budget, method.reinit, law)
-        return LearnedScores(network, *parts, self.plan.seed)
+        return LearnedScores.of(network, *parts, self.plan.seed)
 
     def after_step(self, epoch_end: bool = False) -> None:
         """Take what is rewound to, save when a checkpoint is due or a signal asks for a stop."""

@@ -13,9 +13,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.gpu.kernels import compiled, tl
+from prunekit.gpu.kernels import compiled, launchable, tl
 from prunekit.gpu.tables import Table, addresses, counts
-from prunekit.training.layers_triton import takes
 
 CHUNK = 4096
 PROGRAMS = 256
@@ -39,14 +38,14 @@ class Select:
     each: list[Tensor] = attrs.field(factory=list)
 
     @staticmethod
-    def takes(values: Sequence[Tensor]) -> bool:
+    def launchable(values: Sequence[Tensor]) -> bool:
         """Whether `kth_smallest` can: float32 on one CUDA device, dense, under 2^31 each."""
-        return takes(values, None, []) and all(tensor.numel() < 2**31 for tensor in values)
+        return launchable(values, None, []) and all(tensor.numel() < 2**31 for tensor in values)
 
     def kth_smallest(self, values: Sequence[Tensor], ranks: Sequence[int]) -> list[Tensor]:
         """One number for each of `values`, on their device; the next call overwrites them.
 
-        values: as `takes` says, none empty. ranks: k for each, counted from 1.
+        values: as `launchable` says, none empty. ranks: k for each, counted from 1.
         """
         device, sizes = values[0].device, counts(values)
         if len(self.each) != len(values) or self.found.device != device:

@@ -1,45 +1,57 @@
 """The k-th smallest of scores that change a little from step to step, from where it was before.
 
 The answer is exact whatever is remembered; what is remembered decides only the time taken. On other
-devices than the CPU nothing is remembered: the answers stay there, and nothing waits for them.
+devices than the CPU no value is remembered: the answers stay there, and nothing waits for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from prunekit.selection.kth_triton import Select
+
 SMALL = 1 << 14  # below it, partitioning everything is as quick
 BLOCK = 1 << 16  # scores in cache at a time
 AIM = 1 / 200  # share of the scores that the bracket should hold
 
 
+@attrs.define(eq=False)
+class KthMemory:
+    """What `kth_smallest_each` remembers from one call to the next: it decides the time taken only.
+
+    nearby: by layer, for scores on the CPU. select: the memory of the kernels on a GPU.
+    """
+
+    nearby: dict[str, Nearby] = attrs.field(factory=dict)
+    select: Select | None = None
+
+
 def kth_smallest_each(
-    scores: Mapping[str, Tensor], ranks: Mapping[str, int], warm: dict[str, Any]
+    scores: Mapping[str, Tensor], ranks: Mapping[str, int], memory: KthMemory
 ) -> dict[str, float | Tensor]:
     """The `ranks[name]`-th smallest of each of `scores`, counted from 1, exactly.
 
-    scores: floating-point, of any shape, none empty, infinities included, no NaN. warm: an empty
-    dict at first, the same one in the next call; it decides the time taken only. A number for
-    scores on the CPU; on any other device a tensor of one number there, which the next call with
-    the same `warm` may overwrite.
+    scores: floating-point, of any shape, none empty, infinities included, no NaN. memory: new at
+    first, the same one in the next call. A number for scores on the CPU; on any other device a
+    tensor of one number there, which the next call with the same memory may overwrite.
     """
     values = list(scores.values())
     if values and not any([score.is_cpu for score in values]):  # noqa: C419  # a step has no time
-        from prunekit.selection.kth_triton import (
-            Select,  # importing Triton takes long, and few need it
-        )
+        from prunekit.selection.kth_triton import Select  # importing Triton takes long
 
-        if Select.takes(values):
-            select = warm[".select"] = warm.get(".select") or Select()
-            return dict(zip(scores, select.kth_smallest(values, [ranks[name] for name in scores])))
+        if Select.launchable(values):
+            memory.select = memory.select or Select()
+            kth = memory.select.kth_smallest(values, [ranks[name] for name in scores])
+            return dict(zip(scores, kth))
     return {
-        name: warm.setdefault(name, Nearby()).kth_smallest(score, ranks[name])
+        name: memory.nearby.setdefault(name, Nearby()).kth_smallest(score, ranks[name])
         if score.is_cpu
         else kth_on_device(score, ranks[name])
         for name, score in scores.items()
@@ -68,8 +80,8 @@ class Nearby:
         flat = values.detach().cpu().contiguous().reshape(-1).numpy()
         if flat.size < SMALL:
             return float(np.partition(flat, k - 1)[k - 1])
-        found = self._within_reach(flat, k)
-        return self._everywhere(flat, k) if found is None else found
+        kth = self._within_reach(flat, k)
+        return self._everywhere(flat, k) if kth is None else kth
 
     def _within_reach(self, flat: np.ndarray, k: int) -> float | None:
         """The k-th smallest if it lies in (value - reach, value + reach], else None."""
@@ -87,19 +99,19 @@ class Nearby:
             above &= block <= high
             pieces.append(block.compress(above))  # half the time of block[above]
         inside = np.concatenate(pieces)
-        place = k - 1 - below
-        if not 0 <= place < inside.size:
+        rank = k - 1 - below
+        if not 0 <= rank < inside.size:
             return None
-        found = float(np.partition(inside, place)[place])
+        kth = float(np.partition(inside, rank)[rank])
         growth = np.clip(AIM * flat.size / inside.size, 0.5, 2.0)
-        self.reach = max(float(growth) * self.reach, 2 * abs(found - self.value))
-        self.value = found
-        return found
+        self.reach = max(float(growth) * self.reach, 2 * abs(kth - self.value))
+        self.value = kth
+        return kth
 
     def _everywhere(self, flat: np.ndarray, k: int) -> float:
         """The k-th smallest by partitioning everything; its neighbours give the reach."""
         side = max(int(AIM / 2 * flat.size), 1)
         places = np.clip([k - 1 - side, k - 1, k - 1 + side], 0, flat.size - 1)
-        low, found, high = (float(v) for v in np.partition(flat, places)[places])
-        self.value, self.reach = found, max(found - low, high - found)
-        return found
+        low, kth, high = (float(v) for v in np.partition(flat, places)[places])
+        self.value, self.reach = kth, max(kth - low, high - kth)
+        return kth

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from prunekit.selection.nearby import kth_smallest_each
+from prunekit.selection.nearby import KthMemory, kth_smallest_each
 
 
 def largest(
@@ -32,7 +32,7 @@ def _first_largest(values: Tensor, count: int, competing: Tensor | None) -> Tens
     """Bool tensor of the `count` largest of a flat one, count > 0; first among equals."""
     if competing is not None:
         values = values.masked_fill(~competing, -torch.inf)
-    least = kth_smallest_each({"": values}, {"": values.numel() - count + 1}, {})[""]
+    least = kth_smallest_each({"": values}, {"": values.numel() - count + 1}, KthMemory())[""]
     chosen, ties = values > least, values == least
     if competing is not None:
         ties &= competing

@@ -78,20 +78,23 @@ def load_checkpoint(
     return None
 
 
-def flat(groups: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The tensors of all groups as group/name: how every tensor of a checkpoint is named."""
+def flat(groups: Mapping[str, Mapping[str, Tensor]], mark: str = "/") -> dict[str, Tensor]:
+    """The tensors of all groups as group/name: how every tensor of a checkpoint is named.
+
+    mark: what stands between; a group within a group may have another.
+    """
     return {
-        f"{group}/{name}": tensor
+        f"{group}{mark}{name}": tensor
         for group, named in groups.items()
         for name, tensor in named.items()
     }
 
 
-def grouped(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def grouped(tensors: Mapping[str, Tensor], mark: str = "/") -> dict[str, dict[str, Tensor]]:
     """What `flat` was given; a group of nothing is left out."""
     groups: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
-        group, _, name = key.partition("/")
+        group, _, name = key.partition(mark)
         groups.setdefault(group, {})[name] = tensor
     return groups
 

@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.contracts import Reinitializer, acts
+from prunekit.contracts import Reinitializer, acts, has_coins
 from prunekit.draws.bernoulli import bernoulli_positions
 from prunekit.draws.chance import generator
 from prunekit.network.laws import Law, Redraw
@@ -129,7 +129,7 @@ def check_rates_are_those_of_the_coins(reinit: Reinitializer) -> None:
     """`rates`, where it is offered, says whose coins (`bernoulli_positions`) choose."""
     network, rng = tiny.network(masked=True), generator(0, "reinit")
     masks, redraws = network.masks or {}, redraws_of(reinit, network)
-    rates = reinit.rates(masks) if callable(getattr(reinit, "rates", None)) else {}
+    rates = reinit.rates(masks) if has_coins(reinit) else {}
     for name, rate in rates.items():
         chosen = torch.zeros_like(masks[name])
         put(chosen, bernoulli_positions(~masks[name], rate, rng, name), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from prunekit.contracts import MaskSampler, exact, scales
+from prunekit.contracts import Follower, MaskSampler, exact, follows, scales
 from prunekit.draws.chance import generator
 from prunekit.network.model import Scores
 from prunekit.pruning import rounds
@@ -113,6 +113,25 @@ def check_scale_fits_the_masks(sampler: MaskSampler) -> None:
         assert (kept.isfinite() & (kept > 0)).all(), f"the scale of {name} must be finite and > 0"
 
 
+def check_thresholds_are_those_of_the_masks(sampler: MaskSampler) -> None:
+    """One that follows scores keeps exactly those that reach its thresholds, at every step."""
+    first = {name: score for name, score in tiny.scores().items() if score.numel()}
+    for budget in (Budget(36), Budget(36, "layer", density=0.3)):
+        follower = sampler.follow(first, budget) if follows(sampler) else None
+        if follower is not None:
+            _check_steps(sampler, follower, first, budget)
+
+
+def _check_steps(sampler: MaskSampler, follower: Follower, first: Scores, budget: Budget) -> None:
+    """Four steps: the scores grow a little and change places."""
+    for step in range(4):
+        scores = {name: score.roll(step) + 0.01 * step for name, score in first.items()}
+        least, masks = follower.thresholds(scores), sampled(sampler, scores, budget).masks
+        reached = {name: score >= least[name] for name, score in scores.items()}
+        right = tiny.same(masks, reached)
+        assert right, "sample keeps others than the scores that reach the thresholds of follow"
+
+
 def check_scores_are_as_before(sampler: MaskSampler) -> None:
     """The scores it was given still hold the same values."""
     given = tiny.scores()
@@ -144,6 +163,7 @@ CHECKS = (
     check_huge_ranges_do_not_change_the_count,
     check_signed_scores_do_not_change_the_count,
     check_scale_fits_the_masks,
+    check_thresholds_are_those_of_the_masks,
     check_scores_are_as_before,
     check_same_rng_gives_same_masks,
     check_global_generators_are_untouched,

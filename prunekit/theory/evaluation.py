@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
-from prunekit.cli.listing import columns
 from prunekit.errors import SpecError
+from prunekit.reports.columns import columns
 from prunekit.theory.domain import VacuousBound
 from prunekit.theory.signatures import form_of
 

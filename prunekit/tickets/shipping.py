@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.api.learned import Learned
+from prunekit.contracts import has_coins
 from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
 from prunekit.network.laws import by_counter
@@ -128,11 +129,10 @@ def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | 
 
 def coins_of(reinit: Any, masks: Tensors, draws: Tensors) -> Coins | None:
     """How a run's pruned weights were redrawn, where its reinitializer has coins of one rate."""
-    rates = getattr(reinit, "rates", None)
-    found = {*rates(masks).values()} if rates and draws else set()
-    if len(found) != 1:
+    rates = {*reinit.rates(masks).values()} if has_coins(reinit) and draws else set()
+    if len(rates) != 1:
         return None
-    return Coins(found.pop(), max((int(d.max()) for d in draws.values() if d.numel()), default=0))
+    return Coins(rates.pop(), max((int(d.max()) for d in draws.values() if d.numel()), default=0))
 
 
 def refuse_unshippable(plan: Plan, folder: RunFolder, plugins: Plugins) -> None:

@@ -7,13 +7,17 @@ gives the bits that it would give on the floats.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import attrs
 import torch
 from torch import Tensor
 
-from prunekit.gpu.tables import Table
 from prunekit.network.model import put
+
+if TYPE_CHECKING:
+    from prunekit.training.layers_triton import LayerKernels
 
 Tensors = Mapping[str, Tensor]
 Thresholds = Mapping[str, float | Tensor]
@@ -27,12 +31,10 @@ class Frozen(Mapping[str, Tensor]):
 
     held: the weights; or int8 signs, +1 or -1, where `sizes` says what each layer's are multiplied
     with, > 0. A look-up then makes the weights anew: changing one changes nothing.
-    tables: for writing and for multiplying.
     """
 
     held: dict[str, Tensor]
     sizes: dict[str, float] | None = None
-    tables: tuple[Table, Table] = attrs.field(factory=lambda: (Table(), Table()), repr=False)
 
     @classmethod
     def of(cls, weights: Tensors) -> Frozen:
@@ -53,15 +55,19 @@ class Frozen(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self.held)
 
-    def fits(self, name: str, where: Tensor, values: Tensor) -> bool:
-        """Whether `values`, given as to `put`, can be held: signs are of their layer's size."""
+    def use_floats(self) -> None:
+        """Hold the weights as they are from now on, signs no more."""
+        self.held, self.sizes = dict(self), None
+
+    def can_hold(self, name: str, where: Tensor, values: Tensor) -> bool:
+        """Whether `put` can be given these: signs are of their layer's size."""
         if self.sizes is None:
             return True
-        given = values[where] if where.dtype == torch.bool else values
-        return bool((given.abs() == self.sizes[name]).all())
+        fresh = values[where] if where.dtype == torch.bool else values
+        return bool((fresh.abs() == self.sizes[name]).all())
 
     def put(self, name: str, where: Tensor, values: Tensor) -> int:
-        """As `network.put`, for values that fit."""
+        """As `network.put`, for values that can be held."""
         return put(self.held[name], where, values if self.sizes is None else values.sign())
 
     def write(self, name: str, ranked: Tensor, threshold: float | Tensor, out: Tensor) -> None:
@@ -91,37 +97,36 @@ class Frozen(Mapping[str, Tensor]):
 
     def write_all(self, ranked: Tensors, thresholds: Thresholds, outs: Tensors) -> None:
         """`write` each of `outs`: by one kernel for all where there is one for them."""
-        if any(out.is_cuda for out in outs.values()):
-            from prunekit.training import (
-                layers_triton,  # importing Triton takes long, and few need it
-            )
-
-            given, constants, places = *self.rows(outs), list(outs.values())
-            scores = [ranked[name] for name in outs]
-            least = [t for name in outs if isinstance(t := thresholds[name], Tensor)]
-            known = len(least) == len(outs)
-            if known and layers_triton.takes(given, constants, [scores, places], least):
-                layers_triton.write(self.tables[0], given, constants, scores, least, places)
-                return
+        on_gpu = any(out.is_cuda for out in outs.values())
+        if on_gpu and self.kernels.write(
+            *self.rows(outs),
+            [ranked[name] for name in outs],
+            [thresholds[name] for name in outs],
+            list(outs.values()),
+        ):
+            return
         for name, out in outs.items():
             self.write(name, ranked[name], thresholds[name], out)
 
     def multiply_all(self, gradients: Tensors) -> None:
         """`multiply` each of `gradients`; see `write_all`."""
-        if any(gradient.is_cuda for gradient in gradients.values()):
-            from prunekit.training import layers_triton
-
-            given, constants, taken = *self.rows(gradients), list(gradients.values())
-            if layers_triton.takes(given, constants, [taken]):
-                layers_triton.multiply(self.tables[1], given, constants, taken)
-                return
+        on_gpu = any(gradient.is_cuda for gradient in gradients.values())
+        if on_gpu and self.kernels.multiply(*self.rows(gradients), list(gradients.values())):
+            return
         for name, gradient in gradients.items():
             self.multiply(name, gradient)
 
+    @cached_property
+    def kernels(self) -> LayerKernels:
+        """For layers on a GPU."""
+        from prunekit.training.layers_triton import LayerKernels  # importing Triton takes long
+
+        return LayerKernels()
+
     def rows(self, names: Iterable[str]) -> tuple[list[Tensor], list[float] | None]:
         """What is held of each, and the sizes of signs, as the kernels take them."""
-        given = [self.held[name] for name in names]
-        return given, None if self.sizes is None else [self.sizes[name] for name in names]
+        held = [self.held[name] for name in names]
+        return held, None if self.sizes is None else [self.sizes[name] for name in names]
 
 
 def size_of(weight: Tensor) -> float | None:

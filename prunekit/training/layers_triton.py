@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import torch
 from torch import Tensor
 
-from prunekit.gpu.kernels import compiled, tl, triton
-from prunekit.gpu.tables import Table, addresses, bits, counts, fit
+from prunekit.gpu.kernels import compiled, launchable, tl
+from prunekit.gpu.kernels import entry as _entry
+from prunekit.gpu.tables import Table, addresses, bits, counts
 
 CHUNK = 4096
 """Elements that a program takes at a time."""
@@ -22,27 +24,42 @@ PROGRAMS = 4096
 WARPS = 8
 
 
-def takes(
-    weights: Sequence[Tensor],
-    sizes: Sequence[float] | None,
-    floats: Sequence[Sequence[Tensor]],
-    numbers: Sequence[Tensor] = (),
-) -> bool:
-    """Whether a kernel can work on these: Triton, one CUDA device, dtypes and orders in memory.
+@attrs.frozen(eq=False)
+class LayerKernels:
+    """Both kernels, each with the table that it keeps from step to step.
 
-    floats: kinds of tensors, one of each kind for each layer, of its weights' shape. numbers: one
-    tensor of one number for each layer. The rest is as for `write`.
+    Both return False, and have done nothing, where no kernel can work on what they are given.
     """
-    if triton is None or not weights or not weights[0].is_cuda:
-        return False
-    held = torch.float32 if sizes is None else torch.int8
-    every = [tensor for kind in (*floats, numbers) for tensor in kind]
-    return (
-        {weight.dtype for weight in weights} == {held}
-        and {tensor.dtype for tensor in every} <= {torch.float32}
-        and {number.get_device() for number in numbers} <= {weights[0].get_device()}
-        and fit(weights, *floats)
-    )
+
+    writing: Table = attrs.field(factory=Table)
+    multiplying: Table = attrs.field(factory=Table)
+
+    def write(
+        self,
+        weights: Sequence[Tensor],
+        sizes: Sequence[float] | None,
+        ranked: Sequence[Tensor],
+        thresholds: Sequence[float | Tensor],
+        outs: Sequence[Tensor],
+    ) -> bool:
+        """`write`, where the thresholds lie on the device too."""
+        there = [threshold for threshold in thresholds if isinstance(threshold, Tensor)]
+        if len(there) < len(outs) or not launchable(weights, sizes, [ranked, outs], there):
+            return False
+        write(self.writing, weights, sizes, ranked, there, outs)
+        return True
+
+    def multiply(
+        self,
+        weights: Sequence[Tensor],
+        sizes: Sequence[float] | None,
+        gradients: Sequence[Tensor],
+    ) -> bool:
+        """`multiply`, in place."""
+        if not launchable(weights, sizes, [gradients]):
+            return False
+        multiply(self.multiplying, weights, sizes, gradients)
+        return True
 
 
 def write(
@@ -89,10 +106,6 @@ def _grid(sizes: Sequence[int]) -> tuple[int, int]:
 # 2 bits of the size, then what the kernel says.
 
 
-def _entry_of(table, layers, row):  # type: ignore[no-untyped-def]
-    return tl.load(table + row * layers + tl.program_id(1))
-
-
 def _floats_of(table, layers, row):  # type: ignore[no-untyped-def]
     """The address of this layer's floats."""
     return _entry(table, layers, row).to(tl.pointer_type(tl.float32))
@@ -134,7 +147,6 @@ def _multiply_layers(table, layers, signs: tl.constexpr, chunk: tl.constexpr):  
         tl.store(gradients + place, gradient * weight, mask=inside)
 
 
-_entry = compiled(_entry_of, "layers")
 _floats = compiled(_floats_of, "layers")
 _weights = compiled(_weights_at, "layers")
 _write = compiled(_write_layers, "layers")

@@ -1,7 +1,7 @@
 """The training loop: one for masked weights and for learned scores, on any plain nn.Module.
 
-What differs is which tensors the optimizer owns, see masked.py and learned.py. Masked weights and
-their momentum are exactly zero after every step.
+What differs is which tensors the optimizer owns, see owner.py. Masked weights and their momentum
+are exactly zero after every step.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
 
 import attrs
 import torch
@@ -19,40 +18,24 @@ from torch.nn import functional as F
 from prunekit.draws.chance import fold
 from prunekit.errors import NumericalError, SpecError, StorageError
 from prunekit.gpu.recorded import Recording
-from prunekit.pruning.rounds import Pruning
 from prunekit.spec.settings import TrainSettings
-from prunekit.training.accuracy import (
-    IGNORED,
-    EpochBatches,
-    Pairs,
-    add_batch,
-    as_logits,
-    autocast,
-    no_tally,
+from prunekit.storage.checkpoints import flat, grouped
+from prunekit.training.accuracy import IGNORED, EpochBatches, Pairs, as_logits, autocast
+from prunekit.training.optimizing import (
+    learning_rate,
+    load_optimizer,
+    load_scaler,
+    make_optimizer,
+    optimizer_state,
+    scaler_state,
 )
-from prunekit.training.optimizing import lay_out, learning_rate, make_optimizer
+from prunekit.training.owner import Owner
+from prunekit.training.tally import EpochTally
 
 LOOK_EVERY = 100  # steps between looks at the loss: a look waits for the device
 
-
-class Owner(Protocol):
-    """What a training owns; see `masked.MaskedWeights` and `learned.LearnedScores`."""
-
-    def trained(self) -> list[nn.Parameter]: ...
-
-    def before_step(self, step: int) -> None: ...
-
-    def after_backward(self) -> None: ...
-
-    def settle(self) -> None: ...
-
-    def metrics(self) -> dict[str, Any]: ...
-
-    def finish(self, pruning: Pruning) -> None: ...
-
-    def state(self) -> dict[str, Tensor]: ...
-
-    def load_state(self, tensors: Mapping[str, Tensor]) -> None: ...
+CURES = "try a smaller train.lr, train.clip 1, some train.warmup, or train.amp none"
+LOOK_FIRST = "look for NaN in the inputs and the weights"  # where the first loss is bad already
 
 
 @attrs.define(eq=False)
@@ -72,8 +55,7 @@ class Training:
     phase: str
     device: torch.device
     step: int = 0
-    totals: Tensor = attrs.field(init=False)  # the tally of this epoch
-    bad_step: Tensor = attrs.field(init=False)  # first step with a non-finite loss, or -1
+    tally: EpochTally = attrs.field(init=False)
     optimizer: torch.optim.Optimizer = attrs.field(init=False)
     scaler: torch.amp.GradScaler = attrs.field(init=False)
     forward: Callable[[Tensor], Tensor] = attrs.field(init=False)
@@ -85,8 +67,7 @@ class Training:
         kind = self.device.type
         self.scaler = torch.amp.GradScaler(kind, enabled=self.options.amp == "fp16")
         self.forward = torch.compile(self.model) if self.options.compile else self.model
-        self.totals = no_tally(self.device)
-        self.bad_step = torch.full((), -1, dtype=torch.int64, device=self.device)
+        self.tally = EpochTally.of(self.device)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -109,7 +90,7 @@ class Training:
         epoch, offset = divmod(self.step, self.steps_per_epoch)
         pairs = self.batches.epoch(epoch, offset * self.options.accumulate)
         self.model.train()
-        with torch.random.fork_rng(devices=self._cuda_devices()):
+        with torch.random.fork_rng(devices=cuda_devices(self.device)):
             torch.manual_seed(fold(self.seed, "epoch", self.phase, epoch))  # a loader's shuffle
             steps = range(self.steps_per_epoch - offset)  # a loader may give more
             for _, group in zip(steps, _groups(pairs, self.options.accumulate)):
@@ -124,10 +105,9 @@ class Training:
                 f"the data end before their {len(self.batches)} batches; mend their len"
             )
         self.look()
-        loss, correct, counted = self.totals.tolist()
-        self.totals.zero_()
+        loss, accuracy = self.tally.take()
         self.owner.settle()
-        line = {"train.loss": loss / counted, "train.accuracy": correct / counted, "lr": lr}
+        line = {"train.loss": loss, "train.accuracy": accuracy, "lr": lr}
         return line | self.owner.metrics()
 
     def _one_step(self, group: list[tuple[Tensor, Tensor]]) -> float:
@@ -140,7 +120,7 @@ class Training:
         shares = shares_of([y for _, y in group])
         for (x, y), share in zip(group, shares):
             loss, logits = self._backward(x, y, share)
-            self._count(loss, logits, y)
+            self.tally.add(loss, logits, y, self.step)
         self.owner.after_backward()
         self.scaler.unscale_(self.optimizer)
         if self.options.clip:
@@ -171,59 +151,36 @@ class Training:
             loss = F.cross_entropy(logits, y, label_smoothing=self.options.label_smoothing)
         return self.scaler.scale(loss * share), loss, logits
 
-    def _count(self, loss: Tensor, logits: Tensor, y: Tensor) -> None:
-        """Keep the epoch's totals."""
-        add_batch(self.totals, logits, y, loss, mean=True)
-        bad = ~torch.isfinite(loss) & (self.bad_step < 0)
-        self.bad_step.masked_fill_(bad, self.step)
-
     def look(self) -> None:
         """Wait for the device and raise NumericalError if a loss was not finite."""
-        step = int(self.bad_step)
+        step = int(self.tally.bad_step)
         if step >= 0:
             lr = learning_rate(self.options, step / self.steps_per_epoch, self.epochs)
-            begun = "look for NaN in the inputs and the weights, or try"
             raise NumericalError(
                 f"the loss is not finite at step {step} ({self.phase}), learning rate {lr:.4g}; "
-                f"{'try' if step else begun} a smaller train.lr, train.clip 1, some train.warmup, "
-                "or train.amp none"
+                f"{CURES if step else f'{LOOK_FIRST}, or {CURES}'}"
             )
-
-    def _cuda_devices(self) -> list[int]:
-        return [self.device.index or 0] if self.device.type == "cuda" else []
 
     def state(self) -> dict[str, Tensor]:
         """Everything but the model that a resumed training needs, as tensors."""
-        numbered = self.optimizer.state_dict()["state"]
-        tensors = {
-            f"optimizer/{index}/{key}": torch.as_tensor(value)
-            for index, entry in numbered.items()
-            for key, value in entry.items()
-            if value is not None
+        named = {
+            "optimizer": optimizer_state(self.optimizer),
+            "scaler": scaler_state(self.scaler),
+            "owner": self.owner.state(),
         }
-        tensors |= {f"scaler/{key}": torch.tensor(v) for key, v in self.scaler.state_dict().items()}
-        tensors |= {f"owner/{key}": value for key, value in self.owner.state().items()}
-        return {**tensors, "totals": self.totals, "step": torch.tensor(self.step)}
+        return {**flat(named), "totals": self.tally.totals, "step": torch.tensor(self.step)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Take what `state` gave; StorageError when something is missing."""
+        named = grouped(tensors)
         try:
             self.step = int(tensors["step"])
-            self.totals.copy_(tensors["totals"])
-            self.owner.load_state({k[6:]: v for k, v in tensors.items() if k[:6] == "owner/"})
+            self.tally.totals.copy_(tensors["totals"])
+            self.owner.load_state(named.get("owner", {}))
         except KeyError as error:
             raise StorageError(f"the checkpoint lacks {error}; it is damaged") from None
-        numbered: dict[int, dict[str, Any]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer/"):
-                _, index, leaf = key.split("/")
-                numbered.setdefault(int(index), {})[leaf] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
-        lay_out(self.optimizer)
-        scaler = {k.partition("/")[2]: v.item() for k, v in tensors.items() if k[:7] == "scaler/"}
-        if scaler:
-            self.scaler.load_state_dict(scaler)
+        load_optimizer(self.optimizer, named.get("optimizer", {}))
+        load_scaler(self.scaler, named.get("scaler", {}))
 
 
 def move(model: nn.Module, device: torch.device, options: TrainSettings) -> None:
@@ -240,6 +197,11 @@ def check_device(device: torch.device, options: TrainSettings) -> None:
     """SpecError for a recorded graph where none can be."""
     if options.cuda_graph and device.type != "cuda":
         raise SpecError(f"train.cuda_graph needs a CUDA device, not {device}; leave it out")
+
+
+def cuda_devices(device: torch.device) -> list[int]:
+    """The number of a CUDA device, whose generator is saved; none of another."""
+    return [device.index or 0] if device.type == "cuda" else []
 
 
 def shares_of(labels: list[Tensor]) -> list[float | Tensor]:

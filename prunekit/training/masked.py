@@ -1,8 +1,6 @@
 """What a training owns where masks are fixed: the weights under them.
 
-The loop (training.py) is the same for this owner and that of learned scores (learned.py). Each says
-which tensors the optimizer trains, what to do before a step's forward pass and after its backward
-pass, and what to save.
+The other owner of the loop (loop.py) is that of learned scores, learned.py.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Which optimizer trains, and how its learning rate falls."""
+"""Which optimizer trains, how its learning rate falls, and its state as named tensors."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prunekit.spec.settings import TrainSettings
 
@@ -71,6 +72,38 @@ def lay_out(optimizer: torch.optim.Optimizer) -> None:
         for key, value in entry.items():
             if value.ndim and value.shape == parameter.shape:
                 entry[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers, as `INDEX/NAME`: of its parameter of that index."""
+    return {
+        f"{index}/{name}": torch.as_tensor(value)
+        for index, entry in optimizer.state_dict()["state"].items()
+        for name, value in entry.items()
+        if value is not None
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Remember what `optimizer_state` gave."""
+    entries: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition("/")
+        entries.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": entries, "param_groups": groups})
+    lay_out(optimizer)
+
+
+def scaler_state(scaler: torch.amp.GradScaler) -> dict[str, Tensor]:
+    """The numbers of the gradient scaler of fp16; {} where it is not enabled."""
+    return {name: torch.tensor(value) for name, value in scaler.state_dict().items()}
+
+
+def load_scaler(scaler: torch.amp.GradScaler, tensors: Mapping[str, Tensor]) -> None:
+    """Take what `scaler_state` gave."""
+    if tensors:
+        scaler.load_state_dict({name: value.item() for name, value in tensors.items()})
 
 
 def can_be_fused(parameter: nn.Parameter) -> bool:

@@ -6,7 +6,7 @@ the value that its layer's init draws from its word: the bits of the general pat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 import torch
@@ -17,10 +17,11 @@ from prunekit.draws.philox import Address
 from prunekit.draws.philox_triton import _blocks, _signed
 from prunekit.draws.quantiles import Sign, Uniform
 from prunekit.gpu.kernels import compiled, tl, triton
-from prunekit.gpu.tables import Table, addresses, bits, counts, fit
+from prunekit.gpu.kernels import entry as _entry
+from prunekit.gpu.tables import Table, addresses, bits, counts, laid_out_alike
 from prunekit.network.laws import InitLaw
 from prunekit.training.frozen import Frozen
-from prunekit.training.layers_triton import _entry
+from prunekit.training.kept import Kept
 
 Tensors = Mapping[str, Tensor]
 
@@ -31,7 +32,7 @@ MOST = 2**31 - 2**16
 
 
 @attrs.frozen(eq=False)
-class Redraws:
+class RedrawKernel:
     """What an event needs to know of the layers in advance.
 
     laws: by name. seed: that of the init's words. rows: what the kernel reads whatever the event,
@@ -45,7 +46,7 @@ class Redraws:
     table: Table = attrs.field(factory=Table)
 
     @classmethod
-    def of(cls, law: object, rates: Mapping[str, float]) -> Redraws | None:
+    def of(cls, law: object, rates: Mapping[str, float]) -> RedrawKernel | None:
         """For the layers of `rates`, the probability for a pruned weight of each.
 
         None without Triton, for a law that the kernel does not know, or without layers.
@@ -61,51 +62,41 @@ class Redraws:
         factors = bits([quantile.factor for quantile in laws.values()])
         return cls(laws, law.seed, [*coins, *zip(*map(stream_words, rates)), signs, factors])
 
-    def takes(
+    def redraw(
+        self, kept: Kept, frozen: Frozen, draws: Tensors, count: Tensor, seed: int, event: int
+    ) -> bool:
+        """`launch` by thresholds, or else by masks; False: it can be neither, nothing was done."""
+        for scores_or_masks, least in forms_of(kept):
+            if self.launchable(scores_or_masks, least, frozen.held, frozen.sizes, draws):
+                self.launch(scores_or_masks, least, frozen.held, draws, count, seed, event)
+                return True
+        return False
+
+    def launchable(
         self,
         kept: Tensors,
-        least: Mapping[str, float | Tensor] | None,
+        least: Tensors | None,
         weights: Tensors,
         sizes: Mapping[str, float] | None,
         draws: Tensors,
     ) -> bool:
-        """Whether the kernel can take what `launch` is given; sizes: those of signs, or None.
+        """Whether `launch` can be given these; sizes: those of signs, or None.
 
         All lie on one device, whichever, and each layer's in one order, see `order`.
         """
-        held = torch.float32 if sizes is None else torch.int8
-        bounds = [] if least is None else [least[name] for name in self.laws]
-        numbers = [bound for bound in bounds if isinstance(bound, Tensor)]
-        kinds = [[kind[name] for name in self.laws] for kind in (weights, kept, draws)]
+        numbers = [] if least is None else [least[name] for name in self.laws]
+        held, decided, drawn = ([kind[n] for n in self.laws] for kind in (weights, kept, draws))
+        weight_dtype = torch.float32 if sizes is None else torch.int8
+        kept_dtype = torch.bool if least is None else torch.float32
         return (
-            all(weight.dtype == held and weight.numel() <= MOST for weight in kinds[0])
-            and all(
-                given.dtype == (torch.bool if least is None else torch.float32)
-                for given in kinds[1]
-            )
-            and len(numbers) == len(bounds)
+            all(weight.dtype == weight_dtype and weight.numel() <= MOST for weight in held)
+            and all(tensor.dtype == kept_dtype for tensor in decided)
             and all(number.dtype == torch.float32 for number in numbers)
-            and {number.get_device() for number in numbers} <= {kinds[0][0].get_device()}
-            and fit(*kinds)
-            and all(order(weight) for weight in kinds[0])
+            and {number.get_device() for number in numbers} <= {held[0].get_device()}
+            and laid_out_alike(held, decided, drawn)
+            and all(order(weight) for weight in held)
             and (sizes is None or self.signs_of(sizes))
         )
-
-    def redraw(
-        self,
-        kept: Tensors,
-        least: Tensors | None,
-        frozen: Frozen,
-        draws: Tensors,
-        count: Tensor,
-        seed: int,
-        event: int,
-    ) -> bool:
-        """`launch` for what the kernel takes; False: nothing was done."""
-        if not self.takes(kept, least, frozen.held, frozen.sizes, draws):
-            return False
-        self.launch(kept, least, frozen.held, draws, count, seed, event)
-        return True
 
     def signs_of(self, sizes: Mapping[str, float]) -> bool:
         """Whether every law is that of a sign of this size."""
@@ -141,6 +132,14 @@ class Redraws:
         table = self.table.on(count.device, rows)
         with torch.cuda.device_of(count):
             _redraw[grid](table, count, len(held), *keys, scored, signs, PROGRAM)
+
+
+def forms_of(kept: Kept) -> Iterator[tuple[Tensors, Tensors | None]]:
+    """Scores with the least one kept, where there is a tensor of it for each layer; then masks."""
+    least = {n: t for n, t in (kept.thresholds or {}).items() if isinstance(t, Tensor)}
+    if least and len(least) == len(kept.ranked):
+        yield kept.ranked, least
+    yield kept.masks(), None
 
 
 def stream_words(name: str) -> list[int]:

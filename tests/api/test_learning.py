@@ -86,9 +86,12 @@ def test_scores_all_tied_are_all_kept_by_kth_and_counted_as_they_are() -> None:
     assert Masks(owner.network.masks).density == 1
     owner.before_step(0)
     assert owner.network.effective["first.weight"].count_nonzero() == 96
-    owner.sampler = prunekit.component("sampler", "topk")
+    owner = owner_of(Own(), 0.3, prunekit.component("sampler", "topk"))
+    with torch.no_grad():
+        for score in owner.scores.values():
+            score.fill_(0.25)
     owner.settle()
-    assert Masks(owner.network.masks).kept == owner.budget.kept
+    assert Masks(owner.network.masks).kept == owner.sampler.budget.kept
     assert owner.network.masks["first.weight"].view(-1)[:29].all()  # the first of equal scores
 
 
@@ -124,13 +127,13 @@ def test_an_event_redraws_pruned_weights_and_touches_nothing_else(init: str, rat
     moments = [entry["momentum_buffer"].clone() for entry in training.optimizer.state.values()]
     masks, x = dict(owner.network.masks), images(3, 2, 2).tensors[0]
     output = owner.network.model(x)
-    assert owner.redraws == 0
+    assert owner.redraws.total == 0
     owner.before_step(2)
     assert torch.equal(output, owner.network.model(x))
-    assert owner.event == 1
-    law = owner.law.numbered(1)
+    assert owner.redraws.events == 1
+    law = owner.redraws.law.numbered(1)
     for name, weight in owner.network.weights.items():
-        drawn = owner.draws[name] == 1
+        drawn = owner.redraws.draws[name] == 1
         assert torch.equal(owner.scores[name], scores[name])
         assert not (drawn & masks[name]).any()
         assert torch.equal(weight, torch.where(drawn, law(name, None), before[name]))
@@ -138,18 +141,20 @@ def test_an_event_redraws_pruned_weights_and_touches_nothing_else(init: str, rat
             assert torch.equal(drawn, ~masks[name] & bool(rate))
     for entry, moment in zip(training.optimizer.state.values(), moments):
         assert torch.equal(entry["momentum_buffer"], moment)
-    assert owner.redraws == sum(int((d == 1).sum()) for d in owner.draws.values())
+    assert owner.redraws.total == sum(int((d == 1).sum()) for d in owner.redraws.draws.values())
 
 
 @pytest.mark.parametrize(("period", "events"), [(1, 6), (2, 3), (4, 1), (6, 1), (7, 0)])
 def test_events_come_before_step_t_where_period_divides_t_plus_1(period: int, events: int) -> None:
     owner = owner_of(Own(), reinit=often(period))
     steps(owner, 6)
-    assert owner.event == events
-    assert bool(owner.redraws) == bool(events)
-    ever = sum(int((owner.draws[n] > 0)[mask].sum()) for n, mask in owner.network.masks.items())
+    assert owner.redraws.events == events
+    assert bool(owner.redraws.total) == bool(events)
+    ever = sum(
+        int((owner.redraws.draws[n] > 0)[mask].sum()) for n, mask in owner.network.masks.items()
+    )
     kept = Masks(owner.network.masks).kept
-    assert owner.metrics() == {"redraws": owner.redraws, "redrawn_share": ever / kept}
+    assert owner.metrics() == {"redraws": owner.redraws.total, "redrawn_share": ever / kept}
 
 
 @pytest.mark.parametrize("init", ["kaiming-uniform", "signed-constant", "hyperbolic"])
@@ -157,10 +162,10 @@ def test_in_the_end_every_weight_is_at_its_numbered_draw(init: str) -> None:
     owner = owner_of(Own(), reinit=often(2), init=init)
     steps(owner, 9)
     for name, weight in owner.network.weights.items():
-        expected = owner.law(name, None)
-        for event in range(1, owner.event + 1):
-            drawn = owner.draws[name] == event
-            expected = torch.where(drawn, owner.law.numbered(event)(name, None), expected)
+        expected = owner.redraws.law(name, None)
+        for event in range(1, owner.redraws.events + 1):
+            drawn = owner.redraws.draws[name] == event
+            expected = torch.where(drawn, owner.redraws.law.numbered(event)(name, None), expected)
         assert torch.equal(weight, expected), name
 
 
@@ -168,7 +173,7 @@ def test_redraws_work_with_a_sketch() -> None:
     sampler = prunekit.component("sampler", "sketch", signed="abs")
     owner = owner_of(Own(), sampler=sampler, reinit=often(2), init="signed-constant")
     steps(owner, 4)
-    assert owner.redraws > 0
+    assert owner.redraws.total > 0
 
 
 # -- what learning scores costs ---------------------------------------------------------------
@@ -182,7 +187,7 @@ def persistent_bytes(training: Training) -> int:
     held += [s.grad for s in owner.scores.values()] + list(network.effective.values())
     held += [p.grad for p in network.effective.values() if p.grad is not None]
     held += [entry["momentum_buffer"] for entry in training.optimizer.state.values()]
-    held += list(owner.draws.values())
+    held += list(owner.redraws.draws.values())
     once = {tensor.data_ptr(): tensor.nbytes for tensor in held}
     return sum(once.values())
 
@@ -206,7 +211,7 @@ def test_signs_give_the_bits_of_floats(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first.frozen.sizes
     steps(first, 5)
     second = owner_of(Own(), reinit=often(2), init="signed-constant")
-    second.freeze()
+    second.release()
     steps(second, 5)
     assert second.frozen.sizes is None
     for name, score in first.scores.items():
@@ -224,6 +229,6 @@ def test_a_reinitializer_with_a_law_of_its_own_turns_signs_into_floats() -> None
 
     owner = owner_of(Own(), reinit=Halves(), init="signed-constant")
     steps(owner, 2)
-    redrawn = owner.draws["head.weight"] == 1
+    redrawn = owner.redraws.draws["head.weight"] == 1
     assert redrawn.any()
     assert (owner.network.weights["head.weight"][redrawn] == 0.5).all()

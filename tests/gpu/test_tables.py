@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from prunekit.gpu.tables import Table, bits, fit
+from prunekit.gpu.tables import Table, bits, laid_out_alike
 
 CPU = torch.device("cpu")
 
@@ -24,17 +24,17 @@ def test_sizes_travel_as_their_bits() -> None:
 def test_tensors_fit_when_an_element_lies_at_one_place_in_each() -> None:
     rows = torch.zeros(2, 3, 4, 5)
     last = rows.contiguous(memory_format=torch.channels_last)
-    assert fit([rows, torch.zeros(3)], [rows.clone(), torch.zeros(3)])
-    assert fit([last], [last.clone()])
-    assert not fit([rows], [last])
-    assert not fit([rows[..., ::2]], [rows[..., ::2]])  # gaps
-    assert not fit([rows.transpose(0, 1)], [last.transpose(0, 1)])
-    assert fit([rows.transpose(0, 1)], [rows.transpose(0, 1)])
+    assert laid_out_alike([rows, torch.zeros(3)], [rows.clone(), torch.zeros(3)])
+    assert laid_out_alike([last], [last.clone()])
+    assert not laid_out_alike([rows], [last])
+    assert not laid_out_alike([rows[..., ::2]], [rows[..., ::2]])  # gaps
+    assert not laid_out_alike([rows.transpose(0, 1)], [last.transpose(0, 1)])
+    assert laid_out_alike([rows.transpose(0, 1)], [rows.transpose(0, 1)])
 
 
 def test_strides_of_dimensions_of_one_do_not_matter() -> None:
     pointwise = torch.zeros(8, 4, 1, 1)
     last = torch.empty_strided((8, 4, 1, 1), (4, 1, 4, 4))
-    assert fit([pointwise], [last])
+    assert laid_out_alike([pointwise], [last])
     turned = torch.zeros(4, 8, 1, 1).transpose(0, 1)
-    assert fit([turned], [torch.empty_strided((8, 4, 1, 1), (1, 8, 32, 32))])
+    assert laid_out_alike([turned], [torch.empty_strided((8, 4, 1, 1), (1, 8, 32, 32))])

@@ -107,6 +107,9 @@ def test_the_threshold_that_stays_on_a_device_is_that_of_the_cpu(dtype):
 def test_a_gpu_keeps_what_the_cpu_keeps():
     scores = {"w": torch.randn(200, 300, generator=generator(0, "scores"))}
     budget = Budget(30_000, "layer", density=0.5)
-    there = TopK("kth").thresholds({"w": scores["w"].cuda()}, budget, {})["w"]
+    there, here = (
+        TopK("kth").follow(scores, budget).thresholds(scores)["w"]
+        for scores in ({"w": scores["w"].cuda()}, scores)
+    )
     assert there.device.type == "cuda"
-    assert there.item() == TopK("kth").thresholds(scores, budget, {})["w"]
+    assert there.item() == here

@@ -1,4 +1,4 @@
-"""The warm k-th value is exact, whatever it remembers."""
+"""The remembered k-th value is exact, whatever it remembers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from prunekit import Nearby, kth_smallest_each
+from prunekit import KthMemory, Nearby, kth_smallest_each
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -48,8 +48,8 @@ def test_few_scores_and_other_shapes_are_taken_as_they_are() -> None:
 
 def test_layers_are_ranked_each_by_its_own() -> None:
     scores = {"a": torch.tensor([3.0, 1.0, 2.0]), "b": torch.arange(40_000.0)}
-    warm: dict[str, Nearby] = {}
+    memory = KthMemory()
     for k in (1, 2, 3):
-        found = kth_smallest_each(scores, {"a": k, "b": 1_000 * k}, warm)
+        found = kth_smallest_each(scores, {"a": k, "b": 1_000 * k}, memory)
         assert found == {"a": float(k), "b": 1_000 * k - 1}
-    assert warm["b"].value == 2_999
+    assert memory.nearby["b"].value == 2_999

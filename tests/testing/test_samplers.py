@@ -114,6 +114,25 @@ class InfiniteScale(Good):
 
 
 @attrs.frozen
+class FollowsLate(Good):
+    """Its thresholds are those of the first step, forever."""
+
+    def follow(self, scores, budget):
+        masks = Good.sample(self, scores, budget, None).masks
+        return Remembered(
+            {n: s[masks[n]].min() if masks[n].any() else 2.0 for n, s in scores.items()}
+        )
+
+
+@attrs.frozen
+class Remembered:
+    found: dict
+
+    def thresholds(self, scores):
+        return self.found
+
+
+@attrs.frozen
 class NormalisesScores(Good):
     def sample(self, scores, budget, rng):
         masks = Good.sample(self, scores, budget, rng).masks
@@ -148,6 +167,7 @@ BROKEN = [
     (LosesSmallScores(), "check_huge_ranges_do_not_change_the_count"),
     (NeedsNonNegativeScores(), "check_signed_scores_do_not_change_the_count"),
     (InfiniteScale(), "check_scale_fits_the_masks"),
+    (FollowsLate(), "check_thresholds_are_those_of_the_masks"),
     (NormalisesScores(), "check_scores_are_as_before"),
     (OwnChance(), "check_same_rng_gives_same_masks"),
     (DrawsFromTorch(), "check_global_generators_are_untouched"),

@@ -97,7 +97,7 @@ def test_a_redraw_of_the_same_size_turns_signs() -> None:
     weight, fresh = constant((3, 4)), constant((3, 4), seed=5)
     where = torch.tensor([0, 5, 11])
     for held in both(weight):
-        assert held.fits("w", where, fresh.view(-1)[where])
+        assert held.can_hold("w", where, fresh.view(-1)[where])
         assert held.put("w", where, fresh.view(-1)[where]) == 3
         expected = weight.clone()
         expected.view(-1)[where] = fresh.view(-1)[where]
@@ -109,6 +109,6 @@ def test_a_redraw_of_another_size_does_not_fit() -> None:
     bits = torch.zeros(3, 4, dtype=torch.bool)
     bits[1, 2] = True
     values = torch.full((3, 4), 0.4)
-    assert not signs.fits("w", bits, values)
+    assert not signs.can_hold("w", bits, values)
     values[1, 2] = -constant((3, 4)).abs()[1, 2]
-    assert signs.fits("w", bits, values)
+    assert signs.can_hold("w", bits, values)

@@ -12,7 +12,7 @@ from prunekit_plugins.topk import TopK
 from torch import Tensor
 
 import prunekit
-from prunekit import Budget, kth_smallest_each
+from prunekit import Budget, KthMemory, kth_smallest_each
 from prunekit.draws.chance import generator
 from prunekit.training.frozen import Frozen
 
@@ -66,9 +66,9 @@ def test_a_step_of_resnet18_on_a_gpu_has_the_bits_of_the_cpu(signs, layout):
         gradients = {name: gradient.clone() for name, gradient in gradients.items()}
         held = Frozen.of(given) if signs else Frozen(given)
         outs = {name: torch.empty_like(weight) for name, weight in given.items()}
-        budget, warm = Budget(5_582_176, "layer", density=0.5), {}
+        follower = TopK("kth").follow(ranked, Budget(5_582_176, "layer", density=0.5))
         for _ in range(2):
-            thresholds = TopK("kth").thresholds(ranked, budget, warm)
+            thresholds = follower.thresholds(ranked)
             held.write_all(ranked, thresholds, outs)
         held.multiply_all(gradients)
         found.append((thresholds, outs, gradients))
@@ -83,14 +83,14 @@ def test_a_step_of_resnet18_on_a_gpu_has_the_bits_of_the_cpu(signs, layout):
 @pytest.mark.gpu
 def test_no_step_waits_for_the_gpu():
     scores, weights = cuda(layers("scores")), cuda(layers("weights"))
-    held, warm, outs = Frozen(weights), {}, cuda(layers("outs"))
-    budget = Budget(5_582_176, "layer", density=0.5)
-    held.write_all(scores, TopK("kth").thresholds(scores, budget, warm), outs)  # compiles
+    held, outs = Frozen(weights), cuda(layers("outs"))
+    follower = TopK("kth").follow(scores, Budget(5_582_176, "layer", density=0.5))
+    held.write_all(scores, follower.thresholds(scores), outs)  # compiles
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch says that the mode does not see everything
             torch.cuda.set_sync_debug_mode("error")
-        held.write_all(scores, TopK("kth").thresholds(scores, budget, warm), outs)
+        held.write_all(scores, follower.thresholds(scores), outs)
         held.multiply_all(cuda_like(weights))
         prunekit.top_k(scores, 1_000_000)
     finally:
@@ -106,6 +106,6 @@ def cuda_like(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_scores_that_no_kernel_takes_have_the_same_thresholds(dtype):
     scores = {name: score.to(dtype) for name, score in layers("scores").items()}
     ranks = {name: score.numel() // 3 for name, score in scores.items()}
-    there = kth_smallest_each(cuda(scores), ranks, {})
-    here = kth_smallest_each(scores, ranks, {})
+    there = kth_smallest_each(cuda(scores), ranks, KthMemory())
+    here = kth_smallest_each(scores, ranks, KthMemory())
     assert {name: number.item() for name, number in there.items()} == here

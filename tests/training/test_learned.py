@@ -129,7 +129,7 @@ def test_twenty_steps_end_in_the_golden_scores_masks_and_weights(case, trajector
         reinit = Recorded(trajectories, key, case["iterand"]["k_per"])
     density = 1 - case["p"]
     budget = Budget(round(density * network.total), "layer", density=density)
-    owner = LearnedScores(
+    owner = LearnedScores.of(
         network, Given(scores, variant), prunekit.component("sampler", "topk", rule=rule),
         budget, reinit, law_of(model, prunekit.component("init", "default")), 0,
     )  # fmt: skip
@@ -212,7 +212,7 @@ def test_one_layer_forward_and_backward_equal_the_golden_operation(case, operati
     network, (variant, rule) = Network.of(layer), VARIANTS[case["variant"]]
     density = 1 - case["p"]
     budget = Budget(round(density * network.total), "layer", density=density)
-    owner = LearnedScores(
+    owner = LearnedScores.of(
         network, Given({"weight": given["score"]}, variant),
         prunekit.component("sampler", "topk", rule=rule), budget,
         prunekit.component("reinit", "none"), law_of(layer, None), 0,
@@ -254,7 +254,7 @@ def test_where_scores_rank_as_they_are_the_gradient_is_handed_over_without_a_cop
     network = Network.of(layer)
     weight = network.weights["weight"].clone()
     signs = torch.tensor([1.0, -1.0, 1.0]).expand(4, 3)
-    owner = LearnedScores(
+    owner = LearnedScores.of(
         network, Given({"weight": 0.5 * signs}, variant),
         prunekit.component("sampler", "topk", rule=rule), Budget(6, "layer", density=0.5),
         prunekit.component("reinit", "none"), law_of(layer, None), 0,

@@ -15,7 +15,8 @@ import prunekit
 from prunekit.draws.chance import words
 from prunekit.draws.quantiles import Sign, Uniform, sign_values, uniform_values
 from prunekit.network.laws import NoLaw, law_of
-from prunekit.training.redraw_triton import Redraws
+from prunekit.training.kept import Kept
+from prunekit.training.redraw_triton import RedrawKernel
 from tests import redraw_cases
 
 
@@ -40,14 +41,15 @@ def test_a_learner_on_a_gpu_redraws_as_one_on_the_cpu(init):
     here, there = (redraw_cases.learner(init, device) for device in ("cpu", "cuda"))
     for owner in (here, there):
         owner.before_step(0)
-        owner.network.masks = owner.masks("step", 1)
+        kept = owner.sampler.kept(owner.scores.ranked(), "step", 1)
         with torch.no_grad():
-            owner.redraw()
-    assert bool(there.at_once) == (init != "kaiming-normal")
-    assert there.event == here.event == 2
-    assert there.redraws == here.redraws > 0
-    for name, draws in here.draws.items():
-        assert torch.equal(there.draws[name].cpu(), draws)
+            by_masks = Kept(kept.ranked, drawn=kept.masks())
+            owner.redraws.redraw(by_masks, owner.network, owner.frozen)
+    assert bool(there.redraws.kernel) == (init != "kaiming-normal")
+    assert there.redraws.events == here.redraws.events == 2
+    assert there.redraws.total == here.redraws.total > 0
+    for name, draws in here.redraws.draws.items():
+        assert torch.equal(there.redraws.draws[name].cpu(), draws)
         assert torch.equal(there.network.weights[name].cpu(), here.network.weights[name])
 
 
@@ -56,18 +58,18 @@ def test_thresholds_on_another_device_go_the_general_path():
     event = redraw_cases.Event.of(nn.Linear(3, 5).cuda(), "uniform", 0.1, False, False)
     kept, least = event.kept(scored=True, device="cuda")
     given = kept, event.weights, event.sizes, redraw_cases.copied(event.draws, "cuda")
-    assert event.known().takes(given[0], least, *given[1:])
+    assert event.known().launchable(given[0], least, *given[1:])
     least["weight"] = least["weight"].cpu()
-    assert not event.known().takes(given[0], least, *given[1:])
+    assert not event.known().launchable(given[0], least, *given[1:])
 
 
 def test_without_triton_events_go_the_general_path():
     """As with the wheels of torch for Windows."""
     code = (
         "import sys, torch; sys.modules['triton'] = None\n"
-        "from tests.redraw_cases import Redraws, law_of, nn, prunekit\n"
+        "from tests.redraw_cases import RedrawKernel, law_of, nn, prunekit\n"
         "law = law_of(nn.Linear(3, 5), prunekit.component('init', 'uniform'))\n"
-        "assert Redraws.of(law, {'weight': 0.1}) is None\n"
+        "assert RedrawKernel.of(law, {'weight': 0.1}) is None\n"
     )
     there = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
     subprocess.run([sys.executable, "-c", code], env=there, check=True)
@@ -76,9 +78,9 @@ def test_without_triton_events_go_the_general_path():
 @pytest.mark.parametrize("init", ["kaiming-normal", "default"])
 def test_other_laws_are_not_for_the_kernel(init):
     model = nn.Linear(3, 5)
-    assert Redraws.of(law_of(model, prunekit.component("init", init)), {"weight": 0.1}) is None
-    assert Redraws.of(NoLaw(), {"weight": 0.1}) is None
-    assert Redraws.of(law_of(model, prunekit.component("init", "uniform")), {}) is None
+    assert RedrawKernel.of(law_of(model, prunekit.component("init", init)), {"weight": 0.1}) is None
+    assert RedrawKernel.of(NoLaw(), {"weight": 0.1}) is None
+    assert RedrawKernel.of(law_of(model, prunekit.component("init", "uniform")), {}) is None
 
 
 def test_tensors_that_do_not_fit_go_the_general_path():
