@@ -55,9 +55,7 @@ def dependencies() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [need for needs in project["optional-dependencies"].values() for need in needs]
     named = [re.match(r"[\w-]+", need)[0] for need in [*project["dependencies"], *extras]]
-    return {{"scikit-learn": "sklearn"}.get(name, name.replace("-", "_")) for name in named} | {
-        "PIL"  # comes with torchvision
-    }
+    return {name.replace("-", "_") for name in named} | {"PIL"}  # as pillow is imported
 
 
 def code_words(path: Path) -> str:

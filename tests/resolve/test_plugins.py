@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 import types
 from importlib.util import spec_from_file_location
@@ -15,6 +16,8 @@ from prunekit.resolve.plugins import Plugins, imported_class, source_hash
 from prunekit.resolve.sources import Source, builtin_sources, file_of, installed_sources
 from tests.packages import SCORER, install
 
+INSTALLED = installed_sources()
+
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
@@ -28,11 +31,16 @@ def site(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
+def of_the_test() -> list[Source]:
+    """The plugins that a test has installed, without those that were there before."""
+    return [source for source in installed_sources() if source not in INSTALLED]
+
+
 def message_of(code: str, site: Path, package: str) -> str:
     """What asking for the scorer of a package with this code says."""
     install(site, package, package, code)
     with pytest.raises(PluginError) as caught:
-        Plugins(installed_sources()).component("scorer", package)
+        Plugins(of_the_test()).component("scorer", package)
     return str(caught.value)
 
 
@@ -41,6 +49,21 @@ def test_a_third_party_s_scorer_is_found_by_its_entry_point(site):
     cls = Plugins().component("scorer", "sign")
     assert cls(power=3).power == 3
     assert Plugins().source("sign") == Source("sign", "acme_module", "acme", "1.0")
+
+
+def test_the_entry_points_are_scanned_once_until_a_package_comes_or_goes(site, monkeypatch):
+    install(site, "acme", "sign")
+    assert "sign" in Plugins().names()
+    with monkeypatch.context() as patched:
+        patched.delattr("importlib.metadata.entry_points")
+        assert "sign" in Plugins().names()
+    install(site, "other", "root")
+    assert {"sign", "root"} <= set(Plugins().names())
+    shutil.rmtree(site / "acme-1.0.dist-info")
+    assert "sign" not in Plugins().names()
+    monkeypatch.syspath_prepend(str(site / "empty"))
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(site)])
+    assert "root" not in Plugins().names()
 
 
 def test_built_ins_are_the_files_of_the_plugin_package():
@@ -100,7 +123,7 @@ def test_a_broken_plugin_is_one_line_that_names_its_package(kind, site):
 def test_a_broken_plugin_costs_the_others_nothing(site):
     install(site, "acme", "sign")
     install(site, "broken_one", "broken-one", "raise SystemExit(1)")
-    plugins = Plugins(installed_sources())
+    plugins = Plugins(of_the_test())
     assert list(plugins.components("scorer")) == ["sign"]
     assert len(plugins.problems()) == 1
     assert "broken_one 1.0" in plugins.problems()[0]
@@ -133,7 +156,7 @@ def test_a_package_seen_twice_on_the_path_is_one_plugin():
 def test_an_unknown_component_gets_the_nearest_name_and_imports_no_plugin(site):
     install(site, "acme", "sign")
     with pytest.raises(PluginError) as caught:
-        Plugins(installed_sources()).component("scorer", "sing")
+        Plugins(of_the_test()).component("scorer", "sing")
     assert str(caught.value) == (
         "no plugin offers 'sing' among scorers. Did you mean 'sign'? On offer: sign."
     )

@@ -1,4 +1,4 @@
-"""Every scorer with every sampler and every reinitializer runs to the end on a tiny net."""
+"""Every built-in scorer, sampler and reinitializer together runs to the end on a tiny net."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 from prunekit import Prune, Rounds, Spec, Train
 from prunekit.contracts import acts, learns
-from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.plugins import Plugins, builtin_sources
 from prunekit.runs.running import run
 
-PLUGINS = Plugins()
+PLUGINS = Plugins(builtin_sources())
 PRODUCT = list(
     itertools.product(
         *(sorted(PLUGINS.components(kind)) for kind in ("scorer", "sampler", "reinit"))
