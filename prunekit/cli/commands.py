@@ -17,6 +17,7 @@ from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure, unstructure
 from prunekit.spec.options import parse
 from prunekit.spec.sections import COMPONENTS, Spec, read_toml
+from prunekit.storage.runfiles import require_run
 
 if TYPE_CHECKING:
     from prunekit.storage.runfolder import RunFolder
@@ -184,7 +185,7 @@ def compare(given: argparse.Namespace) -> int:
 def evaluate(given: argparse.Namespace) -> int:
     from prunekit.reports import report
 
-    report.require_run(given.run)
+    require_run(given.run)
     from prunekit.runs import running
 
     measured = running.evaluate_run(given.run, device=given.device)
@@ -195,7 +196,7 @@ def evaluate(given: argparse.Namespace) -> int:
 def export(given: argparse.Namespace) -> int:
     from prunekit.reports import report
 
-    report.require_run(given.run)
+    require_run(given.run)
     from prunekit.runs import export as formats
 
     getattr(formats, EXPORTS[given.to])(given.run, given.out)
@@ -206,7 +207,7 @@ def export(given: argparse.Namespace) -> int:
 def save_ticket(given: argparse.Namespace) -> int:
     from prunekit.reports import report
 
-    report.require_run(given.run)
+    require_run(given.run)
     from prunekit import tickets
 
     out = given.out or str(Path(given.run) / "ticket.safetensors")

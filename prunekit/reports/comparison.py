@@ -21,6 +21,7 @@ from prunekit.reports.report import (
     widths_of,
 )
 from prunekit.spec.sections import COMPONENTS
+from prunekit.storage.runfiles import SPEC, holds_run
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,8 +65,8 @@ def names_of(folders: Sequence[str | Path]) -> list[str]:
 
 def read_group(folder: str | Path) -> list[Run]:
     """The run in a folder, or those of the seeds in it; SpecError where they differ in more."""
-    seeds = sorted(Path(folder).glob("seed-*/spec.toml"))
-    if not seeds or (Path(folder) / "spec.toml").is_file():
+    seeds = sorted(Path(folder).glob(f"seed-*/{SPEC}"))
+    if not seeds or holds_run(folder):
         return [read_run(folder)]
     runs = [read_run(spec.parent) for spec in seeds]
     for run in runs:

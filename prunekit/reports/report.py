@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from prunekit.errors import SpecError, StorageError
+from prunekit.errors import StorageError
 from prunekit.reports import papers
 from prunekit.spec.sections import read_toml
+from prunekit.storage.runfiles import LAYERS, METRICS, SPEC, SUMMARY, require_run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,25 +67,17 @@ class Run:
         return self.spec.get("published", {})
 
 
-def require_run(folder: str | Path) -> None:
-    """SpecError unless `folder` holds a run."""
-    if not (Path(folder) / "spec.toml").is_file():
-        inside = sorted(Path(folder).glob("*/spec.toml"))
-        such = f", such as {inside[0].parent}" if inside else ""
-        raise SpecError(f"{folder} holds no run (no spec.toml); give the folder of a run{such}")
-
-
 def read_run(folder: str | Path) -> Run:
     """Read a run folder; StorageError when a file in it is damaged."""
     require_run(folder)
     path = Path(folder)
-    lines = _text(path / "metrics.jsonl").splitlines()
+    lines = _text(path / METRICS).splitlines()
     return Run(
         path,
-        read_toml(path / "spec.toml"),
-        _json(_text(path / "summary.json") or "{}", path / "summary.json"),
-        _json(_text(path / "layers.json") or "[]", path / "layers.json"),
-        [_json(line, path / "metrics.jsonl") for line in lines],
+        read_toml(path / SPEC),
+        _json(_text(path / SUMMARY) or "{}", path / SUMMARY),
+        _json(_text(path / LAYERS) or "[]", path / LAYERS),
+        [_json(line, path / METRICS) for line in lines],
     )
 
 

@@ -17,7 +17,7 @@ import attrs
 from filelock import FileLock, Timeout
 
 from prunekit.errors import LockedError, SpecError, StorageError
-from prunekit.reports.report import require_run
+from prunekit.storage import runfiles
 from prunekit.storage.tensorfile import is_temporary, write_bytes
 
 LOCK, OWNER = ".lock", ".owner.json"
@@ -40,15 +40,15 @@ class RunFolder:
 
     path: Path
 
-    spec = _Entry("spec.toml")
-    components = _Entry("components.json")
-    metrics = _Entry("metrics.jsonl")
+    spec = _Entry(runfiles.SPEC)
+    components = _Entry(runfiles.COMPONENTS)
+    metrics = _Entry(runfiles.METRICS)
     masks = _Entry("masks.safetensors")
     model = _Entry("model.safetensors")
     scale = _Entry("scale.safetensors")
     draws = _Entry("draws.safetensors")
-    layers = _Entry("layers.json")
-    summary = _Entry("summary.json")
+    layers = _Entry(runfiles.LAYERS)
+    summary = _Entry(runfiles.SUMMARY)
     checkpoints = _Entry("checkpoints")
     plots = _Entry("plots")
 
@@ -58,10 +58,10 @@ class RunFolder:
         return hashlib.sha256(self.spec.read_bytes()).hexdigest()
 
     def holds_run(self) -> bool:
-        return self.spec.is_file()
+        return runfiles.holds_run(self.path)
 
     def require_run(self) -> None:
-        require_run(self.path)
+        runfiles.require_run(self.path)
 
     def require_finished(self) -> None:
         """SpecError unless the folder holds a run that has come to its end."""
