@@ -15,7 +15,8 @@ import torch
 
 from prunekit.errors import LockedError, SpecError, StorageError
 from prunekit.selection.masks import Masks
-from prunekit.storage.runfolder import RunFolder, foreign_masks
+from prunekit.selection.masks import foreign_masks
+from prunekit.storage.runfolder import RunFolder
 
 
 def names(path: Path) -> list[str]:
