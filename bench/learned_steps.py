@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import prunekit
+from prunekit import Budget, Network
 from prunekit.network.laws import apply_init, law_of
-from prunekit.network.model import Network
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loop import Training, move
 from prunekit.training.masked import MaskedWeights
@@ -84,7 +84,7 @@ def learned_scores(
         prunekit.component("reinit", reinit),
     )
     sampler = prunekit.component("sampler", "topk", rule="kth")
-    budget = prunekit.Budget(round(0.5 * network.total), "layer", density=0.5)
+    budget = Budget(round(0.5 * network.total), "layer", density=0.5)
     return LearnedScores.of(network, scorer, sampler, budget, redraws, law_of(net, law), 0)
 
 

@@ -15,7 +15,7 @@ import attrs
 from prunekit.errors import StorageError
 from prunekit.reports import papers
 from prunekit.spec.sections import read_toml
-from prunekit.storage.runfiles import LAYERS, METRICS, SPEC, SUMMARY, require_run
+from prunekit.storage.runfolder import RunFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,15 +69,14 @@ class Run:
 
 def read_run(folder: str | Path) -> Run:
     """Read a run folder; StorageError when a file in it is damaged."""
-    require_run(folder)
-    path = Path(folder)
-    lines = _text(path / METRICS).splitlines()
+    run = RunFolder(Path(folder))
+    run.require_run()
     return Run(
-        path,
-        read_toml(path / SPEC),
-        _json(_text(path / SUMMARY) or "{}", path / SUMMARY),
-        _json(_text(path / LAYERS) or "[]", path / LAYERS),
-        [_json(line, path / METRICS) for line in lines],
+        run.path,
+        read_toml(run.spec),
+        _json(_text(run.summary) or "{}", run.summary),
+        _json(_text(run.layers) or "[]", run.layers),
+        [_json(line, run.metrics) for line in _text(run.metrics).splitlines()],
     )
 
 

@@ -19,8 +19,9 @@ from prunekit.errors import SpecError
 from prunekit.runs.running import load
 from prunekit.selection.masks import Masks
 from prunekit.spec.sections import Spec
+from prunekit.storage.files import write_bytes
 from prunekit.storage.runfolder import RunFolder, refuse_kept
-from prunekit.storage.tensorfile import write_bytes, write_tensors
+from prunekit.storage.tensorfile import write_tensors
 
 
 @torch.no_grad()

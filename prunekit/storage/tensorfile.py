@@ -1,11 +1,9 @@
-"""Files that survive a kill: temp in the same folder, fsync, rename. Tensors as safetensors."""
+"""Named tensors and text as safetensors, with a checksum of both."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,9 +13,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from prunekit.errors import StorageError
+from prunekit.storage.files import write_bytes
 
 TEXT, DIGEST = "prunekit", "sha256"
-TEMPORARY = ".tmp-"
 UNREADABLE = (
     SafetensorError,
     OSError,
@@ -28,53 +26,6 @@ UNREADABLE = (
     OverflowError,
 )
 """What safetensors, json and torch raise for a file that is damaged or of another kind."""
-
-
-def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader sees the old file or the new, nothing between.
-
-    Raises StorageError (exit code 4) when the disk is full, or there is no folder to write to.
-    """
-    path = Path(path)
-    require_folder_of(path)
-    temporary = path.with_name(f".{path.name}{TEMPORARY}{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        need = f"{len(content):,} bytes"
-        raise StorageError(
-            f"cannot write {path} ({need}): {error.strerror}; free space or choose another folder"
-        ) from None
-
-
-def require_folder_of(path: str | Path) -> None:
-    """StorageError unless `path` can be a file's: asked before the work whose result it will be."""
-    if Path(path).is_dir():
-        raise StorageError(f"cannot write {path}: it is a folder; name a file")
-    if not Path(path).parent.is_dir():
-        raise StorageError(f"cannot write {path}: there is no folder {Path(path).parent}; make it")
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a file's name is that of a half-written file, which a kill leaves behind."""
-    return name.startswith(".") and TEMPORARY in name
-
-
-def sync_folder(folder: Path) -> None:
-    """fsync a folder, so that a rename in it survives power loss."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def write_tensors(
