@@ -21,8 +21,9 @@ from prunekit.spec.sections import Allocation
 class Sampled:
     """What a sampler returns.
 
-    masks: bool tensors, True = kept. scale: a factor per weight (read where kept) that is
-    multiplied into the weights once; None means 1. It is no part of the masks.
+    masks: bool of the scores' shapes, True = kept. scale: a factor for each weight, of the same
+    shapes (read where kept), that is multiplied into the weights once; None means 1. It is no part
+    of the masks.
     """
 
     masks: dict[str, Tensor]
@@ -37,7 +38,7 @@ class Budget:
     top of all scores (global), the same density in each (layer), or Erdos-Renyi-Kernel densities
     (erk; Evci et al., ICML 2020, arXiv 1911.11134). densities: "pattern=density" rules that fix
     some layers; the others share the rest. min_per_layer: a floor for every layer that has so
-    many. competing: bool tensors, True where a weight may be kept; None = everywhere.
+    many. competing: bool of the scores' shapes, True where a weight may be kept; None = all.
     last: whether this is the last round. density: the exact density asked for, read by rules that
     are defined on it; None = kept / total.
     """
@@ -66,7 +67,7 @@ class Budget:
         return self.allocation == "layer" and not self.densities and not self.min_per_layer
 
     def best(self, scores: Scores) -> dict[str, Tensor]:
-        """Masks of the largest scores within this budget, ties by index."""
+        """Masks (bool, of the scores' shapes) of the largest within this budget, ties by index."""
         if self.allocation == "global" and not self.densities:
             masks = top_k(scores, self.kept, self.competing)
             if not self.min_per_layer or self._has_floors(scores, masks):
