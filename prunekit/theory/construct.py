@@ -6,7 +6,7 @@ are made of are here too: `golden_ratio_decompose`, `hyperbolic_icdf`, and masks
 """
 
 from prunekit.theory.compact import Compact, Error
-from prunekit.theory.given import (
+from prunekit.theory.masks import (
     global_magnitude_masks,
     kernel_l1_mask,
     magnitude_mask,
