@@ -218,7 +218,8 @@ def refuse_trained(
             f"{changed:,} of {int(mask.sum()):,} kept weights of {layer.name} are not at their "
             "drawn values; a ticket needs frozen random weights: of a run that learned scores, "
             "with its spec.toml and draws.safetensors as it left them, or those that "
-            "prunekit.initialize drew with the init and seed of prunekit.learn; for others use `prunekit export`"
+            "prunekit.initialize drew with the init and seed of prunekit.learn; for others use "
+            "`prunekit export`"
         )
 
 
