@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import prunekit
+from prunekit import Budget, Network
 from prunekit.network.laws import apply_init, law_of
-from prunekit.network.model import Network
-from prunekit.selection.budget import Budget
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loop import Training, move
 from prunekit.training.masked import MaskedWeights

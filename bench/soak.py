@@ -176,7 +176,7 @@ def main() -> int:
 
 def import_all() -> None:
     """Import once what each forked process needs."""
-    for name in ("prunekit.runs.running", "sklearn.datasets", "matplotlib.backends.backend_agg"):
+    for name in ("prunekit.runs.running", "matplotlib.backends.backend_agg"):
         importlib.import_module(name)
     import torch
 

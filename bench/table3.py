@@ -32,7 +32,7 @@ from prunekit.reports.report import read_run
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import load_spec
 
-RECIPES = Path(__file__).parents[1] / "examples" / "iterand"
+RECIPES = Path(__file__).parents[1] / "examples" / "iterand" / "table3"
 SHARED = cache(Folder.load)
 FAST = {"amp": "bf16", "channels_last": True, "cuda_graph": True, "checkpoint_every": 352 * 50}
 HEAD = ("recipe", "paper", "here", "n", "difference", "minutes a run")
@@ -41,7 +41,7 @@ HEAD = ("recipe", "paper", "here", "n", "difference", "minutes a run")
 def recipes(names: list[str]) -> list[Path]:
     """Table 3's recipes: those asked for, the quick ones first."""
     wanted = names or [f"{net}-rho{rho}-" for net in ("conv6", "resnet18") for rho in ("0.5", "1")]
-    found = sorted(RECIPES.glob("table3-*.toml"))
+    found = sorted(RECIPES.glob("*.toml"))
     return [path for name in wanted for path in found if name in path.name]
 
 
@@ -71,7 +71,7 @@ def lines(runs: Path, chosen: list[Path], seeds: int) -> Iterator[str]:
     yield "| " + " | ".join(HEAD) + " |"
     yield "| --- " * len(HEAD) + "|"
     for recipe in chosen:
-        folders = [runs / f"{recipe.stem}-s{seed}" for seed in range(1, seeds + 1)]
+        folders = [runs / f"table3-{recipe.stem}-s{seed}" for seed in range(1, seeds + 1)]
         done = [read_run(folder) for folder in folders if (folder / "summary.json").is_file()]
         if not done:
             continue
@@ -81,7 +81,7 @@ def lines(runs: Path, chosen: list[Path], seeds: int) -> Iterator[str]:
         minutes = statistics.mean(run.summary["seconds"] for run in done) / 60
         published, std = 100 * paper["mean"], 100 * paper["std"]
         yield (
-            f"| {recipe.stem[7:]} | {published:.2f} ± {std:.2f} | {mean:.2f}{spread} "
+            f"| {recipe.stem} | {published:.2f} ± {std:.2f} | {mean:.2f}{spread} "
             f"| {len(done)} | {mean - published:+.2f} | {minutes:.1f} |"
         )
 
@@ -114,7 +114,7 @@ def main() -> None:
     order = [(1, recipe) for recipe in reversed(chosen)]
     order += product(range(2, given.seeds + 1), chosen)
     work = [
-        (given.folder, recipe, seed, given.runs / f"{recipe.stem}-s{seed}")
+        (given.folder, recipe, seed, given.runs / f"table3-{recipe.stem}-s{seed}")
         for seed, recipe in order
     ]
     context = multiprocessing.get_context("fork")

@@ -7,29 +7,29 @@ The tests compare all of it with what is committed.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import inspect
 import io
 import os
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
+sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "docs")]
 
-import attrs  # noqa: E402
+import picture  # noqa: E402
+import python_names  # noqa: E402
+import rooms  # noqa: E402
+from as_markdown import markdown, options_of, signature, table  # noqa: E402
+from rooms_svg import svg  # noqa: E402
 
-import prunekit  # noqa: E402
 from prunekit import contracts, errors, hookspecs  # noqa: E402
 from prunekit.cli import entry, listing  # noqa: E402
 from prunekit.network import laws  # noqa: E402
 from prunekit.resolve.plugins import KINDS, Plugins, builtin_sources  # noqa: E402
-from prunekit.spec.options import fields_of, spell, types_of  # noqa: E402
+from prunekit.spec.options import fields_of  # noqa: E402
 from prunekit.spec.sections import SECTIONS, Spec  # noqa: E402
 
 PLUGINS = Plugins(builtin_sources())
@@ -51,58 +51,6 @@ COMMANDS = (
     ("theory",), ("theory", "bound"), ("theory", "bound", "orseau_layer_width"),
     ("theory", "advise"), ("theory", "study"),
 )  # fmt: skip
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """A Markdown table; a bar inside a cell is escaped."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
-
-
-def markdown(docstring: str | None) -> str:
-    """A docstring as Markdown: indented formulas are code already, all else is plain text."""
-    lines = inspect.cleandoc(docstring or "").splitlines()
-    return "\n".join(line if line.startswith("    ") else marked_up(line) for line in lines)
-
-
-def marked_up(line: str) -> str:
-    """A line of text: `<` and `*` mean themselves outside code, addresses are links."""
-    parts = line.split("`")
-    parts[::2] = map(plain_text, parts[::2])
-    return re.sub(r"^Differs from the paper:", r"\n**Differs from the paper:**", "`".join(parts))
-
-
-def plain_text(text: str) -> str:
-    """Text that holds no code; a bullet at its beginning stays one."""
-    text = re.sub(r"(?<!^)\*(?=\S)", r"\\*", text.replace("<", "&lt;"))
-    return re.sub(r"https?://[^\s,;)]*[^\s,;:).]", r"<\g<0>>", text)
-
-
-def signature(function: Any, name: str = "") -> str:
-    """`name(arguments) -> result` as it is written in the source."""
-    node = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    assert isinstance(node, ast.FunctionDef)
-    result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    short = f"{name or node.name}({ast.unparse(node.args)}){result}"
-    if len(short) <= 88:
-        return short
-    return re.sub(r", (?=\w+: |\*)", ",\n    ", short)
-
-
-def options_of(cls: type, prefix: str) -> str:
-    """The options of a component or section as a table."""
-    annotations = types_of(cls)
-    rows = [
-        (
-            f"`{prefix}.{field.name}`" if prefix else f"`{field.name}`",
-            spell(annotations[field.name]) if annotations[field.name] is not Any else "a component",
-            f"`{listing.plain(listing.shown_default(field))}`",
-            field.metadata.get("help", ""),
-        )
-        for field in fields_of(cls)
-    ]
-    return table(("key", "type", "default", "meaning"), rows) if rows else "No options."
 
 
 def component_page(name: str) -> str:
@@ -201,33 +149,6 @@ def attribute_reference() -> str:
     return "\n".join(line for line in lines if line.startswith("|"))
 
 
-def python_reference() -> str:
-    """Every public name: signature and docstring."""
-    parts = []
-    for name in sorted(prunekit.__all__, key=str.lower):
-        thing = getattr(prunekit, name)
-        if inspect.isfunction(thing):
-            parts += [f"### `prunekit.{name}`", f"```text\n{signature(thing)}\n```"]
-            parts += [markdown(thing.__doc__)]
-        elif inspect.isclass(thing) and not attrs.has(thing):
-            parts += [f"### `prunekit.{name}`", markdown(thing.__doc__), methods_of(thing)]
-        elif inspect.isclass(thing):
-            parts += [f"### `prunekit.{name}`", markdown(thing.__doc__)]
-    return "\n\n".join(part for part in parts if part)
-
-
-def methods_of(cls: type) -> str:
-    """A list of a class's own public methods and properties, each with its first line."""
-    lines = []
-    for name, member in vars(cls).items():
-        member = getattr(member, "__func__", member)
-        if not name.startswith("_") and (
-            inspect.isfunction(member) or isinstance(member, property)
-        ):
-            lines.append(f"- `{name}`: {listing.summary(member)}")
-    return "\n".join(line.removesuffix(": ") for line in lines)
-
-
 def exit_codes() -> str:
     """Exit code, error and meaning, from the errors themselves."""
     kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind)]
@@ -245,22 +166,42 @@ def exit_codes() -> str:
     return table(("code", "error", "meaning"), [("0", "", "Done."), *rows, stopped])
 
 
+def digits() -> str:
+    """Test accuracy of three methods at each density, and the dense network's."""
+    head = ("weights kept", *picture.METHODS.values(), "n")
+    dense = picture.cell(picture.facts()["accuracy"]["dense"]["1.0"])
+    made = f"Dense: {dense} (n = {len(picture.SEEDS)}). Made on {picture.facts()['made']}."
+    return f"{table(head, picture.rows())}\n\n{made}"
+
+
+def digits_row() -> str:
+    """One of these rows, for the README."""
+    head = ("MLP on digits, test accuracy in %", *picture.METHODS.values(), "n")
+    ((density, *cells),) = picture.rows((0.01,))
+    return table(head, [(f"{density} of the weights kept", *cells)])
+
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
-    "plugins": lambda: component_table("docs/components/"),
     "components": lambda: component_table(""),
     "help": help_texts,
     "spec": spec_reference,
     "hooks": hook_reference,
     "attributes": attribute_reference,
-    "python": python_reference,
+    "python-use": lambda: python_names.reference(python_names.USE),
+    "python-method": lambda: python_names.reference(python_names.METHOD),
+    "python-dataset": lambda: python_names.reference(python_names.DATASET),
     "exit-codes": exit_codes,
+    "digits": digits,
+    "digits-row": digits_row,
+    "rooms": lambda: rooms.described(rooms.read()),
 }
 
 
 def pages() -> dict[Path, str]:
     """Path -> text of every page that is generated, whole or in part."""
     folder = ROOT / "docs" / "components"
-    found = {folder / f"{name}.md": component_page(name) for name in PLUGINS.names()}
+    found = {rooms.PICTURE: svg(rooms.read())}
+    found |= {folder / f"{name}.md": component_page(name) for name in PLUGINS.names()}
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         if path not in found and path.exists():
             found[path] = MARKED.sub(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         uniform_values,
     )
     from prunekit.errors import DataError, NumericalError, SpecError
+    from prunekit.network.absolute import AbsoluteNetwork
     from prunekit.network.laws import Law, Redraw
     from prunekit.network.layers import Layer
     from prunekit.network.model import Batch, Mode, Network, Scores
@@ -66,6 +67,7 @@ _HOMES = {
     "prunekit.selection.nearby": ("KthMemory", "Nearby", "kth_smallest_each"),
     "prunekit.network.laws": ("Law", "Redraw"),
     "prunekit.network.layers": ("Layer",),
+    "prunekit.network.absolute": ("AbsoluteNetwork",),
     "prunekit.network.model": ("Batch", "Mode", "Network", "Scores"),
     "prunekit.network.pathforms": ("PositivePaths",),
     "prunekit.data.torchvision_sets": ("published_data",),
@@ -93,7 +95,7 @@ _HOMES = {
 _PACKAGES = ("testing", "theory", "tickets")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "PrunekitError",
     "at_least",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny nets gain nothing from more; workers do
@@ -13,6 +15,8 @@ import torch
 
 from prunekit import tickets
 from tests.tickets.tinytickets import redrawn_run
+
+ROOT = Path(__file__).parents[1]
 
 hypothesis.settings.register_profile("prunekit", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("prunekit")
@@ -29,6 +33,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
+
+
+def outputs() -> set[Path]:
+    """What a command may have left where the tests are started: files, run folders; no caches."""
+    seen = {path for path in ROOT.iterdir() if not path.name.startswith((".", "__"))}
+    seen = {path for path in seen if path.suffix != ".egg-info" and path.name != "build"}
+    return seen | {*(ROOT / "runs").glob("*")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_checkout() -> Iterator[None]:
+    """A test that writes into the checkout is found when the session ends."""
+    before = outputs()
+    yield
+    assert sorted(map(str, outputs() - before)) == [], "a test left these in the checkout"
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib.util
+import inspect
 import re
 import shlex
 import subprocess
@@ -11,8 +12,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import attrs
 import pytest
 
+import prunekit
 from prunekit.cli import entry
 from prunekit.cli.flags import given_keys, joined, spec_table
 from prunekit.resolve.filling import resolve
@@ -131,6 +134,54 @@ def test_every_page_is_in_the_navigation():
     nav = (ROOT / "mkdocs.yml").read_text()
     pages = {str(path.relative_to(DOCS)) for path in DOCS.glob("*.md")} | {"components/index.md"}
     assert {page for page in pages if f"- {page}\n" not in nav} == set()
+
+
+def test_every_public_name_stands_on_one_page_of_the_reference(generate):
+    names = generate.python_names
+    pages = [name for page in (names.USE, names.METHOD, names.DATASET)
+             for inside in page.values() for name in inside]  # fmt: skip
+    assert sorted(pages) == sorted(prunekit.__all__)
+
+
+def test_every_field_of_a_public_class_stands_in_the_reference(generate):
+    for name in prunekit.__all__:
+        cls = getattr(prunekit, name)
+        if inspect.isclass(cls) and attrs.has(cls):
+            entry = generate.python_names.entry(name)
+            missing = [f.name for f in attrs.fields(cls) if f"| `{f.name}` |" not in entry]
+            assert [field for field in missing if not field.startswith("_")] == [], name
+
+
+def test_the_pictures_that_the_readme_shows_from_the_repository_are_there():
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    start = "https://raw.githubusercontent.com/prunekit/prunekit/main/"
+    assert shown
+    assert [url for url in shown if not (ROOT / url.removeprefix(start)).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("pyproject.toml", 'version = "{}"'),
+        ("CITATION.cff", "version: {}"),
+        ("README.md", "  version = {{{}}},"),
+    ],
+)
+def test_the_version_is_told_the_same_everywhere(name, line):
+    assert line.format(prunekit.__version__) in (ROOT / name).read_text("utf-8").splitlines()
+
+
+def test_the_last_release_of_the_changelog_is_this_version_and_has_its_date():
+    (version, date), *_ = re.findall(
+        r"^## \[(\d[\d.]*)\](.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert version == prunekit.__version__
+    assert date == f" - {re.search('date-released: (.*)', (ROOT / 'CITATION.cff').read_text())[1]}"
+
+
+def test_the_package_that_plugins_new_writes_asks_for_this_version():
+    template = (ROOT / "prunekit" / "cli" / "template" / "pyproject.toml.in").read_text("utf-8")
+    assert f'"prunekit>={prunekit.__version__.rpartition(".")[0]},' in template
 
 
 def test_the_readme_says_that_masks_make_nothing_faster():

@@ -55,9 +55,7 @@ def dependencies() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [need for needs in project["optional-dependencies"].values() for need in needs]
     named = [re.match(r"[\w-]+", need)[0] for need in [*project["dependencies"], *extras]]
-    return {{"scikit-learn": "sklearn"}.get(name, name.replace("-", "_")) for name in named} | {
-        "PIL"  # comes with torchvision
-    }
+    return {name.replace("-", "_") for name in named} | {"PIL"}  # as pillow is imported
 
 
 def code_words(path: Path) -> str:
@@ -142,6 +140,10 @@ def test_a_plugin_says_what_it_is_and_where_it_differs(path):
     assert docstring, "no docstring"
     if "arxiv.org" in docstring:
         assert "Differs from the paper:" in docstring
+
+
+def test_no_picture_lies_in_the_root_of_the_checkout():
+    assert [*ROOT.glob("*.png"), *ROOT.glob("*.svg")] == []
 
 
 @pytest.mark.parametrize("hook", HOOKS)

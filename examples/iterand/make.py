@@ -49,7 +49,7 @@ TEXT = (
 
 @attrs.frozen
 class Recipe:
-    """A file: its name, what its first lines say, and its spec."""
+    """A file: its table and name, what its first lines say, and its spec."""
 
     name: str
     says: tuple[str, ...]
@@ -131,7 +131,7 @@ def table_3() -> Iterator[Recipe]:
         for width, figure in zip(WIDTHS, figures, strict=True):
             parts = cifar10(network, width, how, PRUNED[network])
             parts["published"] = accuracy(figure, n=3)
-            name = f"table3-{network}-rho{width:g}-{init}-{how}"
+            name = f"table3/{network}-rho{width:g}-{init}-{how}"
             title = f"IteRand, Table 3: {network}, width factor {width:g}, {INITS[init]}, {how}"
             yield make(name, title, init, parts, notes(network, how))
 
@@ -158,7 +158,7 @@ def tables_4_and_9() -> Iterator[Recipe]:
             parts = imagenet(arch, how) | {"published": accuracy(figure)}
             wide = "-rho2" if arch.get("width") == 2 else ""
             title = f"IteRand, Table {number}: {network}{wide}, ImageNet, {INITS[init]}, {how}"
-            yield make(f"table{number}-{network}{wide}-{init}-{how}", title, init, parts)
+            yield make(f"table{number}/{network}{wide}-{init}-{how}", title, init, parts)
 
 
 def table_5() -> Iterator[Recipe]:
@@ -169,7 +169,7 @@ def table_5() -> Iterator[Recipe]:
         parts["published"] = {"metric": "seconds", "mean": seconds}
         init = "ku" if how == "sgd" else "sc"
         title = f"IteRand, Table 5: resnet18, {how}, training time"
-        yield make(f"table5-resnet18-{how}", title, init, parts, says)
+        yield make(f"table5/resnet18-{how}", title, init, parts, says)
 
 
 def table_6() -> Iterator[Recipe]:
@@ -179,7 +179,7 @@ def table_6() -> Iterator[Recipe]:
             for pruned in PRUNED_6:
                 parts = cifar10(network, 1.0, how, pruned)
                 title = f"IteRand, Table 6: {network}, {pruned:g} pruned, {how}"
-                name = f"table6-{network}-p{pruned:g}-{how}"
+                name = f"table6/{network}-p{pruned:g}-{how}"
                 yield make(name, title, "sc", parts, notes(network, how))
 
 
@@ -197,7 +197,7 @@ def table_7() -> Iterator[Recipe]:
             }
             title = f"IteRand, Table 7: {network}, {pruned:g} pruned, {how}"
             says = TABLES_IMP if how == "imp" else OPENLTH
-            yield make(f"table7-{network}-p{pruned:g}-{how}", title, init, parts, says)
+            yield make(f"table7/{network}-p{pruned:g}-{how}", title, init, parts, says)
 
 
 def imp(network: str, pruned: float) -> Table:
@@ -214,7 +214,7 @@ def table_8() -> Iterator[Recipe]:
         for width, figure in figures.items():
             parts = cifar10("resnet18", width, how, 0.6) | {"published": accuracy(figure)}
             title = f"IteRand, Table 8: resnet18, width factor {width:g}, {how}"
-            yield make(f"table8-resnet18-rho{width:g}-{how}", title, "ku", parts)
+            yield make(f"table8/resnet18-rho{width:g}-{how}", title, "ku", parts)
 
 
 def table_10() -> Iterator[Recipe]:
@@ -229,7 +229,7 @@ def table_10() -> Iterator[Recipe]:
             "train": {**train, "schedule": "cosine", "rate_per": "epoch"},
             "published": accuracy(figure, n=5),
         }
-        yield make(f"table10-{network}-{how}", f"IteRand, Table 10: {network}, IMDB, {how}",
+        yield make(f"table10/{network}-{how}", f"IteRand, Table 10: {network}, IMDB, {how}",
                    init, parts, TEXT)  # fmt: skip
 
 
@@ -241,12 +241,12 @@ def figures() -> Iterator[Recipe]:
             parts = cifar10(network, 1.0, "iterand", PRUNED[network], period=period)
             title = f"IteRand, appendix, Figure 1: {network}, period {period}"
             says = (guess, *notes(network, "iterand"))
-            yield make(f"figure1-{network}-kper{period}", title, "sc", parts, says)
+            yield make(f"figure1/{network}-kper{period}", title, "sc", parts, says)
     for period in PERIODS[:-1]:
         for rate in RATES:
             parts = cifar10("resnet18", 1.0, "iterand", 0.6, period=period, rate=rate)
             title = f"IteRand, appendix, Figure 2: resnet18, period {period}, rate {rate:g}"
-            yield make(f"figure2-resnet18-kper{period}-r{rate:g}", title, "sc", parts, (guess,))
+            yield make(f"figure2/resnet18-kper{period}-r{rate:g}", title, "sc", parts, (guess,))
 
 
 def sixty_four_pixels() -> Iterator[Recipe]:
@@ -256,13 +256,13 @@ def sixty_four_pixels() -> Iterator[Recipe]:
         parts = cifar10("resnet18", 1.0, how, 0.6)
         parts |= {"dataset": "tiny-imagenet", "data": {"augment": "flip-crop"}}
         title = f"IteRand on 64-pixel images: resnet18, Tiny ImageNet, {how}"
-        recipe = make(f"tiny-imagenet-resnet18-{how}", title, init, parts, says)
+        recipe = make(f"tiny-imagenet/resnet18-{how}", title, init, parts, says)
         del recipe.spec["published"]
         yield recipe
 
 
 def recipes() -> dict[str, str]:
-    """File name -> text of every recipe."""
+    """Path below this folder, a folder for each table -> text of every recipe."""
     tables = (table_3, tables_4_and_9, table_5, table_6, table_7, table_8, table_10)
     makers = (*tables, figures, sixty_four_pixels)
     return {f"{recipe.name}.toml": recipe.text() for maker in makers for recipe in maker()}
@@ -270,4 +270,5 @@ def recipes() -> dict[str, str]:
 
 if __name__ == "__main__":
     for name, text in recipes().items():
+        (FOLDER / name).parent.mkdir(exist_ok=True)
         (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")

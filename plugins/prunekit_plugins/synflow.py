@@ -14,30 +14,15 @@ Differs from the paper: as in its code, biases and batch norm (running statistic
 take part, all by absolute value. A batch that is given replaces the input of ones by its own
 absolute value. A pruned weight has a score too, |w| * dR/d(|w| m). A run keeps one weight in every
 layer (`prune.min_per_layer = 1` is suggested): as published, the 1x1 shortcuts of wide residual
-networks carry so little of R that all of them go, 100 rounds or not.
-
-Networks that the paper did not have are measured by the same absolute paths:
-
-* GELU, SiLU, ReLU6, Hardswish, Hardtanh, ELU, LeakyReLU, Mish, tanh and their kin become ReLU.
-* LayerNorm, GroupNorm, RMSNorm become |g| x + |b|: no centring, no scaling. LayerScale is a
-  parameter like any other. A denominator counts as a constant.
-* A gate, sigmoid(z), becomes z / stop(z): it is open (1) where anything reaches it, 0 elsewhere.
-* softmax(z) becomes relu(z) / stop(sum relu(z)), 0 where the sum is 0. Attention is then linear in
-  v, in q and in k, and its output stays of degree one in the input. Additive masks of -inf and
-  boolean masks remove their entries. stop() is constant for the gradient.
-* What directs the flow (gates, q and k) is credited with an eighth of it, so that its weights have
-  scores. Full credit would triple, at each attention block, the flow of all layers before it, and
-  SynFlow would prune the last blocks away.
-* Dropout is off.
+networks carry so little of R that all of them go, 100 rounds or not. Activations, norms, gates and
+attention that the paper did not have are measured by the same paths: `prunekit.PositivePaths`.
 """
 
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import attrs
 import torch
@@ -75,11 +60,16 @@ class SynFlow:
         """
         if self.dtype == "float64" and network.device.type == "mps":
             raise SpecError("mps has no float64; set scorer.dtype = float32, or score on the cpu")
-        key = f"synflow {self.dtype}"
-        if key not in network.memo:
-            network.memo[key] = AbsoluteNet.of(network, DTYPES[self.dtype])
         x = self._given(network, batches) if batches else self._drawn(network, rng)
-        return network.memo[key].flow(network, x)
+        key = f"synflow {self.dtype}"
+        net = network.memo.get(key) or prunekit.AbsoluteNetwork.of(network, DTYPES[self.dtype])
+        with prunekit.scoring_mode(network.model, "eval"):
+            R = net(x, network.masks).sum()  # 1^T prod_l |W_l| 1
+            S = net.products(R, saliency)
+        if key not in network.memo:  # the operations do not change from round to round
+            check_flow(S)
+        network.memo[key] = net
+        return S
 
     def _given(self, network: Network, batches: Sequence[Batch]) -> Tensor:
         if self.input == "chi":
@@ -98,145 +88,15 @@ class SynFlow:
         return normals.square_().sum(0).sqrt_().to(network.device)
 
 
-@attrs.define(eq=False)
-class AbsoluteNet:
-    """The network by absolute value; kept from round to round, only the mask changes.
-
-    state: what the model computes with, by name; the maskable ones are |w| m and have gradients.
-    magnitude: |w| before masking. masks: those of the last call. lent: memory of earlier scores.
-    """
-
-    state: dict[str, Tensor]
-    magnitude: dict[str, Tensor]
-    masks: dict[str, Tensor] = attrs.field(factory=dict)
-    lent: list[LentScores] = attrs.field(factory=list)
-    checked: bool = False
-
-    @classmethod
-    def of(cls, network: Network, dtype: torch.dtype) -> AbsoluteNet:
-        everything = {
-            **dict(network.model.named_parameters()),
-            **dict(network.model.named_buffers()),
-        }
-        state = {
-            name: tensor.detach().to(dtype).abs() if tensor.is_floating_point() else tensor.detach()
-            for name, tensor in everything.items()
-            if name not in network.weights
-        }
-        magnitude = {name: w.to(dtype, copy=True).abs_() for name, w in network.weights.items()}
-        leaves = {name: torch.empty_like(w, requires_grad=True) for name, w in magnitude.items()}
-        return cls({**state, **leaves}, magnitude)
-
-    def flow(self, network: Network, x: Tensor) -> Scores:
-        """Each maskable weight's share of R at the input x (batch, ...)."""
-        self._mask(network.masks)
-        scores = self._blank()
-        with prunekit.scoring_mode(network.model, "eval"):
-            used = self._backward(total(network, self.state, x), scores)
-        for name in scores.keys() - used:  # no path leads through it
-            scores[name].zero_()
-        if not self.checked:  # the operations do not change from round to round
-            check_flow(scores)
-        self.checked = True
-        return scores
-
-    def _backward(self, paths: Tensor, scores: Scores) -> set[str]:
-        """Fill `scores` with |w| dR/d(|w| m); returns the names that R depends on."""
-        used = set()
-
-        def arrive(leaf: Tensor, name: str) -> None:
-            assert leaf.grad is not None
-            torch.mul(leaf.grad, self.magnitude[name], out=scores[name])
-            leaf.grad = None  # at once: the next layer's gradient reuses the memory
-            used.add(name)
-
-        hooks = [
-            self.state[name].register_post_accumulate_grad_hook(partial(arrive, name=name))
-            for name in scores
-        ]
-        try:
-            if paths.requires_grad:
-                paths.backward()
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return used
-
-    @torch.no_grad()
-    def _mask(self, masks: Mapping[str, Tensor] | None) -> None:
-        for name, magnitude in self.magnitude.items():
-            leaf, before = self.state[name].detach(), self.masks.pop(name, None)
-            if masks is None:
-                leaf.copy_(magnitude)
-                continue
-            if before is None or not zero_pruned(leaf, before, masks[name]):
-                torch.mul(magnitude, masks[name], out=leaf)
-                before = masks[name].clone()
-            self.masks[name] = before
-
-    def _blank(self) -> Scores:
-        """Uninitialised tensors for the scores: memory that nobody holds any more, or new."""
-        if any(magnitude.device.type != "cpu" for magnitude in self.magnitude.values()):
-            return {name: torch.empty_like(m) for name, m in self.magnitude.items()}
-        for memory in self.lent:
-            if not memory.is_held():
-                return memory.lend()
-        self.lent.append(LentScores(self.magnitude))
-        return self.lent[-1].lend()
-
-
-def zero_pruned(leaf: Tensor, before: Tensor, now: Tensor) -> bool:
-    """Zero in `leaf` what `now` prunes and `before` did not, and bring `before` up to date.
-
-    False, with nothing done, where more than a few weights were pruned or any came back.
-    """
-    if leaf.device.type != "cpu" or not (leaf.is_contiguous() and now.is_contiguous()):
-        return False
-    flat = now.numpy().ravel()
-    changed = (flat ^ before.numpy().ravel()).nonzero()[0]
-    if len(changed) > len(flat) // 8 or flat[changed].any():
-        return False
-    for values in (leaf, before):
-        values.numpy().ravel()[changed] = 0
-    return True
-
-
-class LentScores:
-    """Memory for one set of scores on the CPU, lent again when no tensor shares it any more.
-
-    Fresh memory for 20 million scores costs half of what computing them does: its pages must be
-    mapped. A tensor's storage holds the array it was made from, so the array tells who is left.
-    """
-
-    def __init__(self, like: Mapping[str, Tensor]) -> None:
-        self._memory = {
-            name: torch.empty(t.shape, dtype=t.dtype).numpy() for name, t in like.items()
-        }
-        self._borrowed: list[weakref.ref[Any]] = []
-
-    def is_held(self) -> bool:
-        return any(borrowed() is not None for borrowed in self._borrowed)
-
-    def lend(self) -> Scores:
-        arrays = {name: memory.view() for name, memory in self._memory.items()}
-        self._borrowed = [weakref.ref(array) for array in arrays.values()]
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-
-def total(network: Network, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """R: the sum of the model's outputs at x, computed with the tensors `state` for its own."""
-    with torch.autocast(network.device.type, enabled=False), prunekit.PositivePaths():
-        y = torch.func.functional_call(network.model, dict(state), (x,))
-    if not isinstance(y, Tensor):
-        raise SpecError(f"the model must return logits (batch, classes): {type(y).__name__}")
-    return y.sum()
+def saliency(w: Tensor, gradient: Tensor, out: Tensor) -> None:
+    """S = |w| * dR/d|w|; w: the absolute values, gradient: dR/d|w|, all of the weight's shape."""
+    torch.mul(gradient, w, out=out)
 
 
 def check_flow(scores: Scores) -> None:
     """NumericalError naming the first layer with a negative or non-finite score."""
-    filled = {name: s for name, s in scores.items() if s.numel()}
-    bounds = torch.stack([torch.stack(torch.aminmax(s)) for s in filled.values()]).cpu()
-    for (name, s), (low, high) in zip(filled.items(), bounds.tolist()):
+    for name, s in scores.items():
+        low, high = map(float, torch.aminmax(s)) if s.numel() else (0.0, 0.0)
         if not math.isfinite(low + high):
             cure = "set scorer.dtype = float64" if s.dtype == torch.float32 else "scale them down"
             raise NumericalError(f"{name}: the paths overflow {s.dtype}; {cure}")

@@ -1,0 +1,1 @@
+"""Python's door: score, prune, learn, train."""

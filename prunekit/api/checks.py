@@ -31,7 +31,7 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
     Raises SpecError for an init that then could not act.
     """
     if not as_built(init):
-        other = next((n for n, layer in network.layers.items() if moved(layer, init, seed)), None)
+        other = next((n for n, layer in network.layers.items() if differs(layer, init, seed)), None)
         text = (
             f"init and seed {seed} draw other weights than {other} has; draw them by "
             "prunekit.initialize(model, init, seed=seed)"
@@ -49,7 +49,7 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
         )
 
 
-def moved(layer: Layer, init: WeightInit, seed: int) -> bool:
+def differs(layer: Layer, init: WeightInit, seed: int) -> bool:
     """Whether a layer's weights are others than the first that `init` draws."""
     return not torch.equal(layer.parameter, first_values(layer, init, seed).to(layer.parameter))
 

@@ -30,7 +30,7 @@ from prunekit.selection.masks import Masks
 from prunekit.selection.schedule import densities as densities_of
 from prunekit.spec.sections import Allocation, Prune, Schedule
 from prunekit.spec.settings import PruneSettings
-from prunekit.training.datacheck import logits_of
+from prunekit.training.datacheck import by_two, logits_of
 from prunekit.training.loaders import as_batches, shape_of
 
 
@@ -229,7 +229,7 @@ def usable_batches(
     network.input_shape = shape_of(pairs, input_shape)
     if pairs and reads(scorer) != "nothing":
         with torch.random.fork_rng([]), scoring_mode(network.model), torch.no_grad():
-            logits_of(network.model, pairs[0][0])
+            by_two(lambda x, _: logits_of(network.model, x), pairs[0][0], None)
     return pairs
 
 

@@ -66,12 +66,12 @@ def train(
     A model in DistributedDataParallel takes a DataLoader; its metrics are of the rank's examples.
     Raises SpecError for a mask that does not fit, NumericalError when the loss is not finite.
     """
-    settings, place = _prepared(model, device, epochs, options, (data, test))
-    bits = Masks(masks or {}).to(place)
+    settings, torch_device = _settled(model, device, epochs, options, (data, test))
+    bits = Masks(masks or {}).to(torch_device)
     check_alike(model, {"masks": bits.digest()})
     bits.apply(model)
-    owner = MaskedWeights.of(unwrapped(model), bits, place)
-    return _trained(model, owner, data, test, settings, seed, place)[0]
+    owner = MaskedWeights.of(unwrapped(model), bits, torch_device)
+    return _trained(model, owner, data, test, settings, seed, torch_device)[0]
 
 
 def learn(
@@ -106,13 +106,10 @@ def learn(
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
-    if not learns(scorer):
-        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
-    method = _method(
-        scorer, sampler, reinit, Prune(density, allocation, tuple(densities)), suggested
-    )
+    sharing = Prune(density, allocation, tuple(densities))
+    method = _method(scorer, sampler, reinit, sharing, suggested)
     refuse_no_learning(method, epochs)
-    settings, place = _prepared(model, device, epochs, options, (data, test))
+    settings, torch_device = _settled(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
     network = Network.of(inner, include, exclude)
     needed = awaited(model, network.effective)
@@ -122,7 +119,7 @@ def learn(
     with flags_restored(inner):
         owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):
-            history, batches = _trained(model, owner, data, test, settings, seed, place)
+            history, batches = _trained(model, owner, data, test, settings, seed, torch_device)
     if owner.redraws.period and not owner.redraws.events:
         warn_idle_reinit(owner.redraws.period)
     return _learned(model, owner, init, history, batches, data)
@@ -135,7 +132,9 @@ def _method(
     given: Prune,
     suggested: Mapping[str, Any],
 ) -> LearnedMethod:
-    """The method of a learning, with what `given` leaves open filled."""
+    """The method of a learning, with what `given` leaves open filled; it must learn."""
+    if not learns(scorer):
+        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
     refuse_idle_sharing(given, sampler)
     settings = PruneSettings.of(filled(given, "prune", suggested))
     rule = Rule(settings.allocation, settings.densities, settings.min_per_layer)
@@ -177,7 +176,7 @@ def flags_restored(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def _prepared(
+def _settled(
     model: nn.Module,
     device: str | None,
     epochs: int,
@@ -198,14 +197,14 @@ def _prepared(
             "batch_size cannot act: a DataLoader makes batches of its own; leave it out"
         )
     here = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    place = pick_device(device) if device is not None else here
+    torch_device = pick_device(device) if device is not None else here
     given = Train(epochs=epochs, **options)
     whole = filled(given, "train", {})
     refuse_idle_training(given, whole)
     settings = TrainSettings.of(whole)
-    check_wrapped(model, place, settings)
-    move(model, place, settings)
-    return settings, place
+    check_wrapped(model, torch_device, settings)
+    move(model, torch_device, settings)
+    return settings, torch_device
 
 
 def _trained(
@@ -215,7 +214,7 @@ def _trained(
     test: Any,
     settings: TrainSettings,
     seed: int,
-    place: torch.device,
+    torch_device: torch.device,
 ) -> tuple[History, Tried]:
     """Train all epochs; one line of metrics for each, and the batches.
 
@@ -227,24 +226,26 @@ def _trained(
             "a DistributedSampler"
         )
 
-    def tried(part: Any, split: str) -> Tried:
-        batches = epoch_batches(part, split, settings.batch_size, place, seed)
+    def checked(part: Any, split: str) -> Tried:
+        batches = epoch_batches(part, split, settings.batch_size, torch_device, seed)
         return Tried(batches, undistributed(model), settings.amp)
 
-    batches = tried(data, "train")
+    batches = checked(data, "train")
     check_some(batches)
     if test is None and isinstance(data, Data):
         test = data
-    tested = None if test is None else tried(test, "test")
+    tested = None if test is None else checked(test, "test")
     facts = {"seed": seed, "options": settings, "the number of batches": len(batches)}
     check_alike(model, facts)
     rank = rank_of(model)
     seed = fold(seed, "rank", rank) if rank else seed
-    training = Training(model, owner, batches, settings, settings.epochs, seed, "train", place)
+    training = Training(
+        model, owner, batches, settings, settings.epochs, seed, "train", torch_device
+    )
     history: History = []
     for line in train_epochs(training):
         if tested is not None:
-            result = evaluate(undistributed(model), tested, place, settings.amp)
+            result = evaluate(undistributed(model), tested, torch_device, settings.amp)
             line |= {f"test.{key}": value for key, value in result.items()}
         history.append({"epoch": training.epoch, **line})
     return history, batches

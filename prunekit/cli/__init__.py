@@ -1,0 +1,1 @@
+"""Text in; one spec, one folder or one table out."""

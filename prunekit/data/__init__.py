@@ -1,0 +1,1 @@
+"""Splits, batches, augmentation, image files."""

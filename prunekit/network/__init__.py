@@ -1,0 +1,1 @@
+"""What is a weight, and what the model does with it."""

@@ -8,6 +8,7 @@ skips every zero would do.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -56,8 +57,11 @@ def effective(flops: Flops, densities: Mapping[str, float]) -> int:
     return round(flops.dense - sum(removed))
 
 
-class _Counter(TorchDispatchMode):
-    """Adds up torch's own formulas, for the whole model and for each parameter."""
+class _Counts:
+    """Adds up torch's own formulas, for the whole model and for each parameter.
+
+    It is no dispatch mode itself: torch would wrap the method of one, and import its compiler.
+    """
 
     def __init__(self, owners: Mapping[int, str]) -> None:
         super().__init__()
@@ -88,6 +92,10 @@ class _Counter(TorchDispatchMode):
                 return
 
 
+class _Counter(_Counts, TorchDispatchMode):
+    """Counts what runs inside it."""
+
+
 def _memory(tensor: Tensor) -> int:
     """Where a tensor's values live: equal for a parameter and all views of it."""
     return tensor.untyped_storage().data_ptr()
@@ -95,14 +103,21 @@ def _memory(tensor: Tensor) -> int:
 
 @contextlib.contextmanager
 def _countable(model: nn.Module) -> Iterator[None]:
-    """Switch off the fused kernels that torch has no formula for."""
+    """Switch off the fused kernels that torch has no formula for, and compiled modules' graphs."""
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
     attention, recurrence = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
     torch.backends.mha.set_fastpath_enabled(False)
     torch.backends.mkldnn.enabled = recurrence and not recurrent  # type: ignore[assignment]
     try:
-        with sdpa_kernel(SDPBackend.MATH):
+        with sdpa_kernel(SDPBackend.MATH), _as_written():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(attention)
         torch.backends.mkldnn.enabled = recurrence
+
+
+def _as_written() -> contextlib.AbstractContextManager[Any]:
+    """Run compiled modules as they are written; where none can be, the compiler stays out."""
+    if "torch._dynamo" in sys.modules:
+        return torch.compiler.set_stance("force_eager")
+    return contextlib.nullcontext()

@@ -1,0 +1,1 @@
+"""Scores become masks, round by round."""

@@ -1,0 +1,1 @@
+"""Plugins found, the spec filled, nonsense refused."""

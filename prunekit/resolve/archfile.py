@@ -39,17 +39,17 @@ class FileArchitecture:
         path, _, name = self.source.rpartition(":")
         self.sha256()  # refuses what cannot be read
         try:
-            found = runpy.run_path(path).get(name)
+            build = runpy.run_path(path).get(name)
         except ImportError as error:
             raise SpecError(
                 f"cannot run {path} ({error}); an architecture is one file, for it is hashed: put "
                 "what it needs into it, or install that"
             ) from None
-        if not callable(found):
+        if not callable(build):
             raise SpecError(
                 f"{path} defines no function {name!r}; name the one that builds the net"
             )
-        return found(**self.arguments(found, input_shape, classes))
+        return build(**self.arguments(build, input_shape, classes))
 
     def arguments(
         self, function: Callable[..., Any], input_shape: tuple[int, ...], classes: int

@@ -52,8 +52,8 @@ def located(part: Any) -> Any:
             values[field.name] = located(value)
         elif field.metadata.get("path") and value and not value.startswith("~"):
             values[field.name] = os.path.abspath(value)
-    moved = {name: value for name, value in values.items() if value is not getattr(part, name)}
-    return attrs.evolve(part, **moved) if moved else part
+    changed = {name: value for name, value in values.items() if value is not getattr(part, name)}
+    return attrs.evolve(part, **changed) if changed else part
 
 
 def _without_idle(given: Spec, whole: Spec) -> Spec:

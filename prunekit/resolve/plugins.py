@@ -79,11 +79,11 @@ class Plugins:
 
     def source(self, name: str) -> Source:
         """The source of plugin `name`; PluginError when there is none or more than one."""
-        found = self._sources.get(name)
-        if not found:
+        sources = self._sources.get(name)
+        if not sources:
             near = did_you_mean(name, self.names()) or " `prunekit plugins` lists them."
             raise PluginError(f"no plugin is named {name!r}.{near}")
-        return _only(found)
+        return _only(sources)
 
     def load(self, name: str) -> ModuleType:
         """Import plugin `name` and check its hooks; PluginError with one line when it is broken."""
@@ -132,13 +132,13 @@ class Plugins:
 
     def components(self, kind: str) -> dict[str, type]:
         """Every component of `kind`; imports all plugins and leaves out the broken ones."""
-        found: dict[str, type] = {}
+        classes: dict[str, type] = {}
         for name in self.names():
             try:
-                found.update(self.offers(name, kind))
+                classes.update(self.offers(name, kind))
             except PluginError:
                 continue
-        return found
+        return classes
 
     def problems(self) -> list[str]:
         """One line for each plugin that cannot be used; imports all plugins."""
@@ -191,15 +191,15 @@ class Plugins:
         return lines
 
 
-def _only(found: Sequence[Source]) -> Source:
+def _only(sources: Sequence[Source]) -> Source:
     """The one source of a name; PluginError where there are more."""
-    if len(found) > 1:
-        first, second = found[:2]
+    if len(sources) > 1:
+        first, second = sources[:2]
         raise PluginError(
             f"two plugins are named {first.name!r}: {first} and {second}. "
             "Uninstall one, or rename its entry point."
         )
-    return found[0]
+    return sources[0]
 
 
 def _imported(source: Source) -> ModuleType:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import pkgutil
+import sys
+from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 import attrs
 
 from prunekit.errors import PluginError
+
+PathState = tuple[tuple[str, int, int], ...]
 
 
 @attrs.frozen
@@ -46,6 +51,11 @@ def _builtin_folder() -> Path:
 
 
 def _version(package: str) -> str:
+    return _version_on(package, _path_now())
+
+
+@lru_cache(maxsize=1)
+def _version_on(package: str, path: PathState) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -53,12 +63,33 @@ def _version(package: str) -> str:
 
 
 def installed_sources() -> list[Source]:
-    """Third parties' sources: the entry points of group "prunekit"; imports none of them."""
-    return [
+    """Third parties' sources: the entry points of group "prunekit"; imports none of them.
+
+    They are read again when `sys.path` or a folder on it has changed.
+    """
+    return list(_installed_on(_path_now()))
+
+
+@lru_cache(maxsize=1)
+def _installed_on(path: PathState) -> tuple[Source, ...]:
+    return tuple(
         Source(entry.name, entry.module, entry.dist.name, entry.dist.version)
         for entry in importlib.metadata.entry_points(group="prunekit")
         if entry.dist is not None
-    ]
+    )
+
+
+def _path_now() -> PathState:
+    """The places of `sys.path`, each with its inode and the time (ns) of its last change."""
+    return tuple((place, *_state(place)) for place in sys.path)
+
+
+def _state(place: str) -> tuple[int, int]:
+    try:
+        found = os.stat(place or os.curdir)
+    except OSError:
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns
 
 
 def file_of(module: str) -> Path | None:

@@ -1,0 +1,1 @@
+"""A spec in, a run folder out; exact resume."""

@@ -48,8 +48,8 @@ def kth_smallest_each(
 
         if Select.launchable(values):
             memory.select = memory.select or Select()
-            found = memory.select.kth_smallest(values, [ranks[name] for name in scores])
-            return dict(zip(scores, found))
+            kth = memory.select.kth_smallest(values, [ranks[name] for name in scores])
+            return dict(zip(scores, kth))
     return {
         name: memory.nearby.setdefault(name, Nearby()).kth_smallest(score, ranks[name])
         if score.is_cpu
@@ -80,8 +80,8 @@ class Nearby:
         flat = values.detach().cpu().contiguous().reshape(-1).numpy()
         if flat.size < SMALL:
             return float(np.partition(flat, k - 1)[k - 1])
-        found = self._within_reach(flat, k)
-        return self._everywhere(flat, k) if found is None else found
+        kth = self._within_reach(flat, k)
+        return self._everywhere(flat, k) if kth is None else kth
 
     def _within_reach(self, flat: np.ndarray, k: int) -> float | None:
         """The k-th smallest if it lies in (value - reach, value + reach], else None."""
@@ -99,19 +99,19 @@ class Nearby:
             above &= block <= high
             pieces.append(block.compress(above))  # half the time of block[above]
         inside = np.concatenate(pieces)
-        place = k - 1 - below
-        if not 0 <= place < inside.size:
+        rank = k - 1 - below
+        if not 0 <= rank < inside.size:
             return None
-        found = float(np.partition(inside, place)[place])
+        kth = float(np.partition(inside, rank)[rank])
         growth = np.clip(AIM * flat.size / inside.size, 0.5, 2.0)
-        self.reach = max(float(growth) * self.reach, 2 * abs(found - self.value))
-        self.value = found
-        return found
+        self.reach = max(float(growth) * self.reach, 2 * abs(kth - self.value))
+        self.value = kth
+        return kth
 
     def _everywhere(self, flat: np.ndarray, k: int) -> float:
         """The k-th smallest by partitioning everything; its neighbours give the reach."""
         side = max(int(AIM / 2 * flat.size), 1)
         places = np.clip([k - 1 - side, k - 1, k - 1 + side], 0, flat.size - 1)
-        low, found, high = (float(v) for v in np.partition(flat, places)[places])
-        self.value, self.reach = found, max(found - low, high - found)
-        return found
+        low, kth, high = (float(v) for v in np.partition(flat, places)[places])
+        self.value, self.reach = kth, max(kth - low, high - kth)
+        return kth

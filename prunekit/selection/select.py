@@ -21,9 +21,10 @@ from prunekit.selection import select_device
 
 BLOCK = 1 << 16
 """Scores in a block: 512 KiB of float64."""
-SAMPLE = 1 << 16
-FEW = 1 << 17
+FEW = 1 << 15
 """Up to so many competing scores, all of them are partitioned."""
+SAMPLE = 1 << 16
+"""Of n scores at most so many are sampled, and n^(2/3): about as many lie in the bracket."""
 SIGMAS = (4.0, 16.0, math.inf)
 """Half-widths of the brackets tried, in standard deviations of the sampled rank."""
 
@@ -41,18 +42,34 @@ def top_k(
     """
     if scores and all(score.is_cuda for score in scores.values()):
         return _on_device(scores, kept, competing)
+    return top_k_and_cut(scores, kept, competing)[0]
+
+
+def top_k_and_cut(
+    scores: Mapping[str, Tensor], kept: int, competing: Mapping[str, Tensor] | None = None
+) -> tuple[dict[str, Tensor], float]:
+    """As `top_k`, on the CPU, and a value: of those that compete all above are kept, none below."""
     masks = np.empty(sum(score.numel() for score in scores.values()), dtype=bool)
     parts = list(_parts(scores, competing, masks))
     available = sum(part.available for part in parts)
     _check(kept, available)
-    for sigmas in SIGMAS:
-        low, high = _bracket(parts, kept, available, sigmas)
-        if _keep(parts, kept, low, high):
-            break
+    few = available <= FEW
+    cut = _keep_of_few(parts, kept) if few else _keep_of_many(parts, kept, available)
     return {
         name: torch.from_numpy(part.mask).reshape(score.shape).to(score.device)
         for (name, score), part in zip(scores.items(), parts)
-    }
+    }, cut
+
+
+def count_above(
+    scores: Mapping[str, Tensor], value: float, competing: Mapping[str, Tensor] | None = None
+) -> int:
+    """How many scores > value compete."""
+    masks = np.empty(sum(score.numel() for score in scores.values()), dtype=bool)
+    for part in _parts(scores, competing, masks):
+        for block in part.blocks():
+            _above(block, value)
+    return _true(masks)
 
 
 def _on_device(
@@ -145,16 +162,45 @@ def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.contiguous().reshape(-1).numpy()
 
 
+def _keep_of_few(parts: list[_Part], kept: int) -> float:
+    """Write the masks of the `kept` largest, return the cut: all that compete are partitioned."""
+    rivals = [
+        part.scores if part.competing is None else part.scores[part.competing] for part in parts
+    ]
+    values = np.concatenate(rivals) if rivals else np.empty(0)
+    chosen, cut = _first_largest(values, kept)
+    start = 0
+    for part, rival in zip(parts, rivals):
+        won = chosen[start : start + rival.size]
+        if part.competing is None:
+            part.mask[:] = won
+        else:
+            part.mask[:] = False
+            part.mask[part.competing] = won
+        start += rival.size
+    return cut
+
+
+def _keep_of_many(parts: list[_Part], kept: int, available: int) -> float:
+    """Write the masks of the `kept` largest, return the cut; a bracket that misses is widened."""
+    cut = None
+    for sigmas in SIGMAS:
+        low, high = _bracket(parts, kept, available, sigmas)
+        cut = _keep(parts, kept, low, high)
+        if cut is not None:
+            break
+    return math.nan if cut is None else cut
+
+
 def _bracket(parts: list[_Part], kept: int, available: int, sigmas: float) -> tuple[float, float]:
     """Two values that very likely enclose the kept-th largest competing score."""
-    if available <= FEW or math.isinf(sigmas):
+    if math.isinf(sigmas):
         return -math.inf, math.inf
     total = sum(part.scores.size for part in parts)
     rng = np.random.default_rng(0)  # it decides the time taken, never the result
+    rate = min(SAMPLE, total ** (2 / 3)) / total
     drawn = [
-        part.sample(math.ceil(SAMPLE * part.scores.size / total), rng)
-        for part in parts
-        if part.scores.size
+        part.sample(math.ceil(rate * part.scores.size), rng) for part in parts if part.scores.size
     ]
     sample = np.sort(np.concatenate(drawn))
     share = 1 - kept / available
@@ -167,21 +213,21 @@ def _bracket(parts: list[_Part], kept: int, available: int, sigmas: float) -> tu
     )
 
 
-def _keep(parts: list[_Part], kept: int, low: float, high: float) -> bool:
-    """Write the masks of the `kept` largest; False when [low, high] does not enclose the k-th."""
+def _keep(parts: list[_Part], kept: int, low: float, high: float) -> float | None:
+    """Write the masks of the `kept` largest, return the cut; None where [low, high] misses it."""
     above, candidates = _split(parts, low, high)
     between = sum(places.size for _, places, _ in candidates)
     if kept <= above:
         return _keep_from(parts, kept, high)
     if kept > above + between:
         return _keep_from(parts, kept, low)
-    chosen = _first_largest(np.concatenate([found for *_, found in candidates]), kept - above)
+    chosen, cut = _first_largest(np.concatenate([found for *_, found in candidates]), kept - above)
     start = 0
     for mask, places, _ in candidates:
         lost = ~chosen[start : start + places.size]
         mask[places[lost]] = False
         start += places.size
-    return True
+    return cut
 
 
 # A block's mask, the places in it of scores between low and high, and these scores.
@@ -215,8 +261,8 @@ def _above(block: _Part, value: float) -> None:
         np.logical_and(block.mask, block.competing, out=block.mask)
 
 
-def _keep_from(parts: list[_Part], kept: int, value: float) -> bool:
-    """Write masks of all scores > value and the first that equal it; False when that is wrong."""
+def _keep_from(parts: list[_Part], kept: int, value: float) -> float | None:
+    """Write masks of all scores > value and the first that equal it; None when it is no cut."""
     for part in parts:
         _above(part, value)
     missing = kept - sum(_true(part.mask) for part in parts)
@@ -229,14 +275,16 @@ def _keep_from(parts: list[_Part], kept: int, value: float) -> bool:
         places = np.flatnonzero(ties)[:missing]
         block.mask[places] = True
         missing -= places.size
-    return missing == 0
+    return value if missing == 0 else None
 
 
-def _first_largest(values: np.ndarray, count: int) -> np.ndarray:
-    """Bool array of the `count` largest of a flat array, 0 < count <= size; first among equals."""
+def _first_largest(values: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+    """Bool array of the `count` largest of a flat array, first among equals; the least of them."""
+    if not count:
+        return np.zeros(values.size, dtype=bool), math.inf
     rank = values.size - count
     threshold = np.partition(values, rank)[rank]
     chosen = values > threshold
     ties = np.flatnonzero(values == threshold)
     chosen[ties[: count - _true(chosen)]] = True
-    return chosen
+    return chosen, float(threshold)

@@ -1,0 +1,1 @@
+"""Typed options, and the sections of a spec."""

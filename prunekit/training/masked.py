@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from prunekit.pruning.rounds import Pruning
 
+BLOCK = 1 << 18
+"""Gradients cleared at once: their masks of 32 bits stay in the cache."""
+
 
 @attrs.define(eq=False)
 class MaskedWeights:
@@ -43,7 +46,7 @@ class MaskedWeights:
         for parameter, pruned in self.pruned:
             if parameter.grad is not None:
                 parameter.grad = parameter.grad.to_dense()  # of an embedding it may be sparse
-                parameter.grad.masked_fill_(pruned, 0)
+                clear(parameter.grad, pruned)
 
     def settle(self) -> None:
         """Nothing: the model is as it is evaluated."""
@@ -59,3 +62,19 @@ class MaskedWeights:
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Nothing beyond the model."""
+
+
+def clear(gradient: Tensor, pruned: Tensor) -> None:
+    """Set `gradient`, of any shape, to +0 where `pruned`, bool of that shape; NaN and inf too.
+
+    Float32 in row-major order on a CPU is masked as bits: a fill branches at every element, which
+    takes six times as long.
+    """
+    plain = gradient.dtype == torch.float32 and gradient.device.type == "cpu"
+    if not (plain and gradient.is_contiguous() and pruned.is_contiguous()):
+        gradient.masked_fill_(pruned, 0)
+    elif gradient.numel() <= BLOCK:
+        gradient.view(torch.int32).bitwise_and_(pruned.view(torch.int8) - 1)
+    else:
+        for part, lost in zip(gradient.view(-1).split(BLOCK), pruned.view(-1).split(BLOCK)):
+            part.view(torch.int32).bitwise_and_(lost.view(torch.int8) - 1)

@@ -80,6 +80,15 @@ def test_a_folder_of_seeds_is_one_row_of_a_comparison(runs, tmp_path, capsys):
     assert plot.is_file()
 
 
+def test_a_comparison_writes_nothing_unless_it_is_told_where(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(runs.rglob("*"))
+    assert main(["compare", str(runs / "seed-5"), str(runs / "seed-6")]) == 0
+    assert [*tmp_path.iterdir()] == []
+    assert sorted(runs.rglob("*")) == before
+    assert "plot:" not in capsys.readouterr().out
+
+
 def test_runs_of_one_name_are_told_apart_by_their_folders(runs, tmp_path, capsys):
     shutil.copytree(runs, tmp_path / "other")
     folders = [str(runs / "seed-5"), str(tmp_path / "other" / "seed-5")]

@@ -211,7 +211,9 @@ def test_runs_are_compared_in_a_table_and_a_plot(runs, capsys, tmp_path):
     folders = [str(runs / "seed-5"), str(runs / "seed-6")]
     assert main(["compare", *folders, "--out", str(plot)]) == 0
     assert plot.is_file()
-    assert "seed-6" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "seed-6" in out
+    assert f"plot: {plot}" in out.splitlines()
 
 
 def test_a_folder_of_several_runs_names_one_of_them(runs, capsys):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -28,6 +31,26 @@ def test_the_total_is_that_of_torch() -> None:
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 2, 5, 5))
     assert flops(model, 2, 5, 5).dense == counter.get_total_flops()
+
+
+def test_counting_imports_no_compiler() -> None:
+    code = (
+        "import sys\nfrom torch import nn\nfrom prunekit.network.flops import count_flops\n"
+        "from prunekit.network.model import maskable_layers\nmodel = nn.Linear(3, 2)\n"
+        "assert count_flops(model, (3,), maskable_layers(model)).dense == 12\n"
+        "assert not {'torch._dynamo', 'torch._inductor', 'sympy'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_compiled_model_is_counted_as_it_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    compiled = torch.compile(model, backend="eager")
+    compiled(torch.zeros(1, 6))
+    found, plain = flops(compiled, 6), flops(model, 6)
+    assert found.dense == plain.dense == 2 * (30 + 20 + 12)
+    assert list(found.per_layer.values()) == list(plain.per_layer.values())
+    assert capfd.readouterr().err == ""
 
 
 class Attention(nn.Module):

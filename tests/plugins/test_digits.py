@@ -1,9 +1,12 @@
-"""The digits that come with scikit-learn."""
+"""The digits that are shipped with prunekit."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+
 import torch
-from prunekit_plugins.digits import Digits, a_fifth_of_each, prunekit_datasets
+from prunekit_plugins.digits import FILE, Digits, a_fifth_of_each, prunekit_datasets, read_digits
 
 import prunekit
 
@@ -24,6 +27,29 @@ def test_there_are_1797_digits_and_a_fifth_of_each_is_held_out():
     values = data.train.images.double() / 255
     torch.testing.assert_close(values.mean().item(), data.mean[0], atol=1e-6, rtol=0)
     torch.testing.assert_close(values.std().item(), data.std[0], atol=1e-4, rtol=0)
+
+
+def test_the_file_holds_the_rows_of_optdigits_tes():
+    text = gzip.decompress(FILE.read_bytes())
+    assert sha256(text) == "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
+    values, labels = read_digits()
+    rows = torch.cat([values.flatten(1).long(), labels[:, None]], dim=1).tolist()
+    assert "".join(f"{','.join(map(str, row))}\n" for row in rows).encode() == text
+
+
+def test_the_tensors_are_those_that_were_made_from_scikit_learns_copy():
+    data = Digits().load()
+    tensors = [data.train.images, data.train.labels, data.test.images, data.test.labels]
+    assert [sha256(tensor.numpy().tobytes()) for tensor in tensors] == [
+        "8b3dab394f03a7fe1a7c5afe63803165e4570216d9578518baa5632ff68802ad",
+        "1509438c697e467c7e9d74d60c900d0a86c2892f577d8802032307365caa8191",
+        "1e0ab0a837504d5995854451a3459183174703fd6a42c2cd7a329834a5d0572b",
+        "42d53775f0563591ba559014b5f8db96a0e23aa0ec2fad0bd958822dcc1db3be",
+    ]
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def test_everybody_gets_the_same_split():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 import types
 from importlib.util import spec_from_file_location
@@ -48,6 +49,21 @@ def test_a_third_party_s_scorer_is_found_by_its_entry_point(site):
     cls = Plugins().component("scorer", "sign")
     assert cls(power=3).power == 3
     assert Plugins().source("sign") == Source("sign", "acme_module", "acme", "1.0")
+
+
+def test_the_entry_points_are_scanned_once_until_a_package_comes_or_goes(site, monkeypatch):
+    install(site, "acme", "sign")
+    assert "sign" in Plugins().names()
+    with monkeypatch.context() as patched:
+        patched.delattr("importlib.metadata.entry_points")
+        assert "sign" in Plugins().names()
+    install(site, "other", "root")
+    assert {"sign", "root"} <= set(Plugins().names())
+    shutil.rmtree(site / "acme-1.0.dist-info")
+    assert "sign" not in Plugins().names()
+    monkeypatch.syspath_prepend(str(site / "empty"))
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(site)])
+    assert "root" not in Plugins().names()
 
 
 def test_built_ins_are_the_files_of_the_plugin_package():

@@ -21,27 +21,27 @@ from prunekit.runs.running import run
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "iterand"
 GOLDEN = ROOT / "tests" / "golden"
-FILES = sorted(FOLDER.glob("*.toml"))
+FILES = sorted(FOLDER.rglob("*.toml"))
 PLUGINS = Plugins(builtin_sources())
 INITS = {"SC": "signed-constant", "KU": "kaiming-uniform"}
 MODELS = {"WideResNet-50-2": "wide_resnet50_2"}
 METHODS = {"IteRand": "iterand", "edge-popup": "edge-popup", "SGD": "sgd"}
 SHAPES = {"cifar10": ((3, 32, 32), 10), "imagenet": ((3, 224, 224), 1000)}
 SIZES = {  # a recipe -> its network in param_counts.json
-    "table3-conv6-rho0.25-sc-iterand": "Conv6 rho=0.25",
-    "table3-conv6-rho2-ku-sgd": "Conv6 rho=2.0",
-    "table3-resnet18-rho0.5-ku-edge-popup": "ResNet18 CIFAR-10 rho=0.5",
-    "table3-resnet34-rho1-sc-iterand": "ResNet34 CIFAR-10 rho=1.0",
-    "table8-resnet18-rho0.65-edge-popup": "ResNet18 CIFAR-10 rho=0.65",
-    "table8-resnet18-rho1.3-edge-popup": "ResNet18 CIFAR-10 rho=1.3",
-    "table4-resnet18-ku-sgd": "ResNet18 ImageNet rho=1.0",
-    "table4-resnet34-sc-iterand": "ResNet34 ImageNet rho=1.0",
-    "table4-resnet50-sc-edge-popup": "ResNet50 ImageNet rho=1.0",
-    "table4-resnet101-sc-iterand": "ResNet101 ImageNet rho=1.0",
-    "table9-resnet50-rho2-sc-iterand": "ResNet50 ImageNet rho=2.0",
-    "table9-wide_resnet50_2-sc-edge-popup": "WideResNet-50-2 ImageNet",
-    "table7-vgg11-p0.9-iterand": "OpenLTH cifar_vgg_11",
-    "table7-resnet20-p0.9-imp": "OpenLTH cifar_resnet_20",
+    "table3/conv6-rho0.25-sc-iterand": "Conv6 rho=0.25",
+    "table3/conv6-rho2-ku-sgd": "Conv6 rho=2.0",
+    "table3/resnet18-rho0.5-ku-edge-popup": "ResNet18 CIFAR-10 rho=0.5",
+    "table3/resnet34-rho1-sc-iterand": "ResNet34 CIFAR-10 rho=1.0",
+    "table8/resnet18-rho0.65-edge-popup": "ResNet18 CIFAR-10 rho=0.65",
+    "table8/resnet18-rho1.3-edge-popup": "ResNet18 CIFAR-10 rho=1.3",
+    "table4/resnet18-ku-sgd": "ResNet18 ImageNet rho=1.0",
+    "table4/resnet34-sc-iterand": "ResNet34 ImageNet rho=1.0",
+    "table4/resnet50-sc-edge-popup": "ResNet50 ImageNet rho=1.0",
+    "table4/resnet101-sc-iterand": "ResNet101 ImageNet rho=1.0",
+    "table9/resnet50-rho2-sc-iterand": "ResNet50 ImageNet rho=2.0",
+    "table9/wide_resnet50_2-sc-edge-popup": "WideResNet-50-2 ImageNet",
+    "table7/vgg11-p0.9-iterand": "OpenLTH cifar_vgg_11",
+    "table7/resnet20-p0.9-imp": "OpenLTH cifar_resnet_20",
 }
 
 
@@ -92,10 +92,11 @@ def generated(monkeypatch):
 
 
 def test_the_recipes_are_what_make_py_writes(generated):
-    assert {path.name: path.read_text("utf-8") for path in FILES} == generated
+    written = {path.relative_to(FOLDER).as_posix(): path.read_text("utf-8") for path in FILES}
+    assert written == generated
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_recipe_is_a_spec_that_survives_its_own_resolution(path):
     spec = resolve(structure(read(path), PLUGINS), PLUGINS).spec
     again = structure(tomllib.loads(to_toml(spec, PLUGINS)), PLUGINS)
@@ -123,11 +124,11 @@ def test_every_published_figure_has_a_recipe_and_no_other_figure_is_claimed():
 
 
 @pytest.mark.parametrize(
-    ("start", "count"),
-    [("table6-", 2 * 2 * 7), ("figure1-", 2 * 5), ("figure2-", 4 * 4), ("tiny-imagenet-", 3)],
+    ("folder", "count"),
+    [("table6", 2 * 2 * 7), ("figure1", 2 * 5), ("figure2", 4 * 4), ("tiny-imagenet", 3)],
 )
-def test_the_sweeps_without_numbers_are_complete_and_claim_none(start, count):
-    specs = [read(path) for path in FILES if path.name.startswith(start)]
+def test_the_sweeps_without_numbers_are_complete_and_claim_none(folder, count):
+    specs = [read(path) for path in FILES if path.parent.name == folder]
     assert len(specs) == count
     assert not any("mean" in spec.get("published", {}) for spec in specs)
     knobs = {json.dumps([spec["arch"], spec["prune"], spec.get("reinit")]) for spec in specs}
@@ -146,7 +147,7 @@ def test_a_network_has_as_many_maskable_weights_as_published(name):
 
 
 def test_the_layer_that_imp_leaves_whole_is_the_last_of_vgg11():
-    spec = read(FOLDER / "table7-vgg11-p0.9-imp.toml")
+    spec = read(FOLDER / "table7/vgg11-p0.9-imp.toml")
     with torch.device("meta"):
         model = structure({"arch": spec["arch"]}, PLUGINS).arch.build((3, 32, 32), 10)
     *others, last = maskable_layers(model)
@@ -157,9 +158,9 @@ def test_the_layer_that_imp_leaves_whole_is_the_last_of_vgg11():
 @pytest.mark.parametrize(
     "name",
     [
-        "table3-conv6-rho0.25-sc-iterand",
-        "table3-conv6-rho0.25-ku-sgd",
-        "table7-resnet20-p0.9-imp",
+        "table3/conv6-rho0.25-sc-iterand",
+        "table3/conv6-rho0.25-ku-sgd",
+        "table7/resnet20-p0.9-imp",
     ],
 )
 def test_a_recipe_runs_to_its_end_on_small_data(name, tmp_path):
@@ -179,5 +180,5 @@ def test_a_recipe_runs_to_its_end_on_small_data(name, tmp_path):
 
 
 def test_a_recipe_keeps_its_figure_whatever_the_seed():
-    spec = structure(read(FOLDER / "table3-conv6-rho0.25-sc-iterand.toml"), PLUGINS)
+    spec = structure(read(FOLDER / "table3/conv6-rho0.25-sc-iterand.toml"), PLUGINS)
     assert attrs.evolve(spec, seed=3).published == spec.published

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from prunekit.errors import SpecError
 from prunekit.selection import select
-from prunekit.selection.select import kth_smallest, top_k, top_k_each
+from prunekit.selection.select import (
+    count_above,
+    kth_smallest,
+    top_k,
+    top_k_and_cut,
+    top_k_each,
+)
 
 TYPICAL = [0.0, -0.0, 1.0, -1.0, 5e-324, 1e-300, 1e300, -1e300, math.inf, -math.inf]
 FLOATS = st.sampled_from(TYPICAL) | st.floats(allow_nan=False)
@@ -138,6 +144,21 @@ def test_the_bracket_changes_no_bit_of_the_answer(kind, density, rivals):
     expected[order[:kept]] = True
     masks = top_k(scores, kept, competing)
     assert np.array_equal(torch.cat(list(masks.values())).numpy(), expected)
+
+
+@pytest.mark.parametrize("size", [9, 1 + select.FEW])
+@pytest.mark.parametrize("values", [3, 10**6])
+def test_a_cut_parts_the_kept_from_the_lost(size, values):
+    rng = np.random.default_rng(2)
+    scores = {"a": torch.from_numpy(rng.integers(0, values, size).astype(np.float64))}
+    competing = {"a": torch.from_numpy(rng.random(size) < 0.7)}
+    for kept in (0, 1, size // 3, int(competing["a"].sum())):
+        masks, cut = top_k_and_cut(scores, kept, competing)
+        chosen, rivals = scores["a"][masks["a"]], scores["a"][competing["a"] & ~masks["a"]]
+        assert bool((chosen >= cut).all())
+        assert bool((rivals <= cut).all())
+        above = int((scores["a"][competing["a"]] > cut).sum())
+        assert count_above(scores, cut, competing) == above <= kept
 
 
 def test_a_bracket_that_misses_is_noticed():

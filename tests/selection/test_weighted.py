@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from prunekit.draws.chance import generator
 from prunekit.errors import NumericalError, SpecError
+from prunekit.selection import weighted
 from prunekit.selection.weighted import draw_with_replacement, draw_without_replacement
 
 WEIGHTS = [0.5, 1.0, 1.5, 2.0, 4.0, 6.0]
@@ -111,6 +113,40 @@ def test_a_draw_keeps_the_asked_number_and_no_zero_before_a_positive(values, riv
     assert int(mask.sum()) == kept
     assert not (mask & ~compete).any()
     assert int((mask & (every > 0)).sum()) == min(kept, int(((every > 0) & compete).sum()))
+
+
+def by_logarithms(score: torch.Tensor, kept: int, rng: torch.Generator) -> list[bool]:
+    """The draw from positive scores as its formula says: log(s) - log(E) sorted, all at once."""
+    seed = int(torch.randint(2**63 - 1, (), generator=rng))
+    stream = np.random.Generator(np.random.SFC64(seed))
+    arrivals = np.log(stream.standard_exponential(score.numel()))
+    keys = np.log(score.double().numpy()) - arrivals + 2000.0
+    first = set(np.argsort(-keys, kind="stable")[:kept].tolist())
+    return [place in first for place in range(score.numel())]
+
+
+TINY, HUGE = 5e-324, 1e308
+SPANS = {
+    "one": torch.ones(50_000),
+    "near": torch.rand(50_000, generator=generator(6)) + 0.1,
+    "wide": torch.tensor([TINY, HUGE, 1e-300, 1.0, 1e300] * 8, dtype=torch.float64),
+    "huge": torch.full((40,), HUGE, dtype=torch.float64),
+    "tiny": torch.tensor([TINY] * 40, dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("span", SPANS)
+@pytest.mark.parametrize("doubt", [weighted.DOUBT, 1.0])
+def test_quotients_draw_what_logarithms_draw(span, doubt, monkeypatch):
+    monkeypatch.setattr(weighted, "DOUBT", doubt)  # at 1 the logarithms decide
+    score, count = SPANS[span], SPANS[span].numel()
+    for seed, kept in enumerate((1, 7, count // 3, count - 1, count)):
+        expected = by_logarithms(score, kept, generator(seed))
+        assert (
+            draw_without_replacement({"a": score}, kept, generator(seed))["a"].tolist() == expected
+        )
+        each = draw_without_replacement({"a": score}, {"a": kept}, generator(seed))
+        assert each["a"].tolist() == expected
 
 
 def test_with_replacement_every_draw_is_counted_and_zeros_never_come_up():

@@ -99,3 +99,55 @@ def test_ignored_labels_and_outputs_of_eval_mode_are_let_pass() -> None:
             return super().forward(x) if self.training else {"boxes": x}
 
     check_fit(Detector(4, 2), FLAT, LABELS)
+
+
+class OfSize(nn.Linear):
+    """Takes batches of one size; None = of any. It notes how large each one was."""
+
+    def __init__(self, size: int | None) -> None:
+        super().__init__(4, 2)
+        self.size, self.sizes = size, list[int]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sizes.append(len(x))
+        if self.size not in (None, len(x)):
+            raise KeyError(f"a batch of {len(x)}")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(None, [2]), (8, [2, 8])])
+def test_two_examples_are_looked_at_and_all_where_a_model_insists(size: Any, sizes: Any) -> None:
+    model = OfSize(size)
+    assert check_fit(model, FLAT, LABELS) == 2
+    assert model.sizes == sizes
+    model.sizes.clear()
+    prunekit.prune(model, "snip", density=0.5, batches=[(FLAT, LABELS)])
+    assert model.sizes == [*sizes, 8]
+
+
+def test_an_example_that_does_not_fit_is_found_wherever_it_stands() -> None:
+    late = LABELS.clone()
+    late[5] = 2
+    with pytest.raises(SpecError, match=r"lie in \[0, 2\), the model's classes: 0 to 2"):
+        check_fit(nn.Linear(4, 2), FLAT, late)
+    model = nn.Sequential(nn.Embedding(3, 2), nn.Flatten(), nn.Linear(8, 2))
+    for wrong in (-1, 3):
+        tokens = torch.ones(8, 4, dtype=torch.int64)
+        tokens[5, 2] = wrong
+        with pytest.raises(SpecError, match=r"does not take inputs \(8, 4\) int64 \(index out of"):
+            check_fit(model, tokens, LABELS)
+        with pytest.raises(SpecError, match=r"does not take inputs \(8, 4\) int64 \(index out of"):
+            prunekit.prune(model, "snip", density=0.5, batches=[(tokens, LABELS)])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (FLAT, LABELS[:7], r"labels \(7,\) int64 do not fit logits \(8, 2\)"),
+        (FLAT, torch.tensor(1), r"labels \(\) int64 do not fit logits \(8, 2\)"),
+        (FLAT[:, None], LABELS, r"for two or more classes: \(8, 1, 2\)"),
+    ],
+)
+def test_refusals_speak_of_the_whole_batch(x: Tensor, y: Tensor, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        check_fit(nn.Linear(4, 2), x, y)

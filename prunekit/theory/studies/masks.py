@@ -9,6 +9,7 @@ import numpy as np
 
 from prunekit.errors import SpecError
 from prunekit.reports.plots import figure
+from prunekit.resolve.plugins import Plugins
 from prunekit.theory.studies.catalogue import Outcome, Progress, Row, no_progress
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -122,11 +123,10 @@ def _layer(X: Any, W: Any) -> tuple[Floats, Floats]:
     if (X is None) != (W is None):
         raise SpecError("give X and W, or none of them")
     if X is None:
-        from sklearn.datasets import load_digits
-
         from prunekit.theory.studies.tickets import small_ticket
 
-        X = load_digits().data[:200].T / 16
+        values, _ = Plugins().load("digits").read_digits()
+        X = values[:200].double().flatten(1).numpy().T / 16
         W = next(iter(small_ticket().initial.values()))
     inputs, weights = np.asarray(X, dtype=np.float64), np.asarray(W, dtype=np.float64)
     if inputs.ndim != 2 or weights.ndim != 2 or inputs.shape[0] != weights.shape[1]:

@@ -2,7 +2,7 @@
 
 Each study takes `run`, the folder of a finished run, or `weights` and `masks` (parameter name ->
 tensor). With neither, a small network is pruned by iterative magnitude pruning on the digits that
-come with scikit-learn, in a few seconds; the paper's own runs are recipes in `examples/`.
+come along, in a few seconds; the paper's own runs are recipes in `examples/`.
 """
 
 from __future__ import annotations
