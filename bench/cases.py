@@ -201,12 +201,16 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "synflow-vgg19": lambda: synflow("vgg19"),
     "synflow-resnet20": lambda: synflow("resnet20"),
     "snip": lambda: scorer("snip", straightforward_snip),
+    "snip-vgg16": lambda: scorer("snip", straightforward_snip, "vgg16"),
     "grasp": lambda: scorer("grasp", straightforward_grasp),
     "dense-step": lambda: step("resnet20", 1.0, "plain torch"),
     "masked-step": lambda: step("resnet20", 0.1, "torch.nn.utils.prune"),
     "draw-weights": drawn_weights,
     "redraw": redraw,
     "convolution-norm": convolution_norm,
+    "dry-run": lambda: Case(
+        command("-m", "prunekit", "run", "--dry-run"), command("-c", "import torch"), "import torch"
+    ),
     "help": lambda: Case(
         command("-m", "prunekit", "--help"), command("-c", "import argparse"), "bare python"
     ),

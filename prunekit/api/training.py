@@ -106,11 +106,8 @@ def learn(
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
-    if not learns(scorer):
-        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
-    method = _method(
-        scorer, sampler, reinit, Prune(density, allocation, tuple(densities)), suggested
-    )
+    sharing = Prune(density, allocation, tuple(densities))
+    method = _method(scorer, sampler, reinit, sharing, suggested)
     refuse_no_learning(method, epochs)
     settings, torch_device = _settled(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
@@ -135,7 +132,9 @@ def _method(
     given: Prune,
     suggested: Mapping[str, Any],
 ) -> LearnedMethod:
-    """The method of a learning, with what `given` leaves open filled."""
+    """The method of a learning, with what `given` leaves open filled; it must learn."""
+    if not learns(scorer):
+        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
     refuse_idle_sharing(given, sampler)
     settings = PruneSettings.of(filled(given, "prune", suggested))
     rule = Rule(settings.allocation, settings.densities, settings.min_per_layer)

@@ -6,7 +6,7 @@ import argparse
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
@@ -17,9 +17,7 @@ from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure, unstructure
 from prunekit.spec.options import parse
 from prunekit.spec.sections import COMPONENTS, Spec, read_toml
-
-if TYPE_CHECKING:
-    from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.runfolder import RunFolder
 
 EXPORTS: Mapping[str, str] = {
     "state-dict": "to_state_dict",
@@ -80,7 +78,6 @@ def dry_run(spec: Spec, seeds: int, out: str | None, available: Plugins) -> int:
     """Print the plan; refuse what the run would refuse before its work."""
     from prunekit.reports import report
     from prunekit.runs import planning
-    from prunekit.storage.runfolder import RunFolder
 
     for folder in seed_folders(spec, seeds, out, available).values():
         if folder is not None and seeds == 1:
@@ -96,7 +93,6 @@ def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> in
     """
     from prunekit.reports import report
     from prunekit.runs import running
-    from prunekit.storage.runfolder import RunFolder
 
     results = []
     for seed, folder in seed_folders(spec, seeds, out, available).items():
@@ -114,8 +110,6 @@ def seed_folders(
     spec: Spec, seeds: int, out: str | None, available: Plugins
 ) -> dict[int, str | None]:
     """The run folder of each seed; what stands in one may refuse all before the first run."""
-    from prunekit.storage.runfolder import RunFolder
-
     wanted = range(spec.seed, spec.seed + seeds)
     if out is None or seeds == 1:
         return dict.fromkeys(wanted, out)
@@ -184,7 +178,7 @@ def compare(given: argparse.Namespace) -> int:
 def evaluate(given: argparse.Namespace) -> int:
     from prunekit.reports import report
 
-    report.require_run(given.run)
+    RunFolder(Path(given.run)).require_run()
     from prunekit.runs import running
 
     measured = running.evaluate_run(given.run, device=given.device)
@@ -195,7 +189,7 @@ def evaluate(given: argparse.Namespace) -> int:
 def export(given: argparse.Namespace) -> int:
     from prunekit.reports import report
 
-    report.require_run(given.run)
+    RunFolder(Path(given.run)).require_run()
     from prunekit.runs import export as formats
 
     getattr(formats, EXPORTS[given.to])(given.run, given.out)
@@ -206,7 +200,7 @@ def export(given: argparse.Namespace) -> int:
 def save_ticket(given: argparse.Namespace) -> int:
     from prunekit.reports import report
 
-    report.require_run(given.run)
+    RunFolder(Path(given.run)).require_run()
     from prunekit import tickets
 
     out = given.out or str(Path(given.run) / "ticket.safetensors")

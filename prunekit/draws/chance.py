@@ -47,6 +47,12 @@ def generator(seed: int, *stream: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(fold(seed, *stream))
 
 
+def seed_from(rng: torch.Generator | None) -> int:
+    """A seed in [0, 2^62) from a generator of any device; from torch's own where it is None."""
+    device = "cpu" if rng is None else rng.device
+    return int(torch.randint(2**62, (), generator=rng, device=device))
+
+
 def words(
     seed: int,
     stream: str,

@@ -21,6 +21,7 @@ from prunekit.reports.report import (
     widths_of,
 )
 from prunekit.spec.sections import COMPONENTS
+from prunekit.storage.runfolder import RunFolder, refuse_kept
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,10 +34,6 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
     plot: the PNG to draw; None = nothing is written.
     """
     if plot is not None:
-        from prunekit.storage.runfolder import (
-            refuse_kept,  # comes with torch, as writing the plot does
-        )
-
         refuse_kept(plot)
     groups = dict(zip(names_of(folders), map(read_group, folders)))
     out = console()
@@ -64,10 +61,10 @@ def names_of(folders: Sequence[str | Path]) -> list[str]:
 
 def read_group(folder: str | Path) -> list[Run]:
     """The run in a folder, or those of the seeds in it; SpecError where they differ in more."""
-    seeds = sorted(Path(folder).glob("seed-*/spec.toml"))
-    if not seeds or (Path(folder) / "spec.toml").is_file():
+    seeds = [path for path in sorted(Path(folder).glob("seed-*")) if RunFolder(path).holds_run()]
+    if not seeds or RunFolder(Path(folder)).holds_run():
         return [read_run(folder)]
-    runs = [read_run(spec.parent) for spec in seeds]
+    runs = [read_run(seed) for seed in seeds]
     for run in runs:
         if run.spec | {"seed": 0} != runs[0].spec | {"seed": 0}:
             raise SpecError(f"{folder} holds runs of several specs; give them one by one")

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunekit.storage.files import write_bytes
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -25,8 +27,6 @@ def figure(width: float, height: float) -> Figure:
 
 def save(made: Figure, path: str | Path) -> None:
     """Write the PNG atomically; StorageError when the folder cannot be written."""
-    from prunekit.storage.tensorfile import write_bytes
-
     image = io.BytesIO()
     made.savefig(image, format="png", dpi=120)
     write_bytes(path, image.getvalue())

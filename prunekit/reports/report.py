@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from prunekit.errors import SpecError, StorageError
+from prunekit.errors import StorageError
 from prunekit.reports import papers
 from prunekit.spec.sections import read_toml
+from prunekit.storage.runfolder import RunFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,25 +67,16 @@ class Run:
         return self.spec.get("published", {})
 
 
-def require_run(folder: str | Path) -> None:
-    """SpecError unless `folder` holds a run."""
-    if not (Path(folder) / "spec.toml").is_file():
-        inside = sorted(Path(folder).glob("*/spec.toml"))
-        such = f", such as {inside[0].parent}" if inside else ""
-        raise SpecError(f"{folder} holds no run (no spec.toml); give the folder of a run{such}")
-
-
 def read_run(folder: str | Path) -> Run:
     """Read a run folder; StorageError when a file in it is damaged."""
-    require_run(folder)
-    path = Path(folder)
-    lines = _text(path / "metrics.jsonl").splitlines()
+    run = RunFolder(Path(folder))
+    run.require_run()
     return Run(
-        path,
-        read_toml(path / "spec.toml"),
-        _json(_text(path / "summary.json") or "{}", path / "summary.json"),
-        _json(_text(path / "layers.json") or "[]", path / "layers.json"),
-        [_json(line, path / "metrics.jsonl") for line in lines],
+        run.path,
+        read_toml(run.spec),
+        _json(_text(run.summary) or "{}", run.summary),
+        _json(_text(run.layers) or "[]", run.layers),
+        [_json(line, run.metrics) for line in _text(run.metrics).splitlines()],
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,8 +19,9 @@ from prunekit.errors import SpecError
 from prunekit.runs.running import load
 from prunekit.selection.masks import Masks
 from prunekit.spec.sections import Spec
-from prunekit.storage.runfolder import refuse_kept
-from prunekit.storage.tensorfile import write_bytes, write_tensors
+from prunekit.storage.files import write_bytes
+from prunekit.storage.runfolder import RunFolder, refuse_kept
+from prunekit.storage.tensorfile import write_tensors
 
 
 @torch.no_grad()
@@ -76,7 +76,7 @@ def to_onnx(folder: str | Path, out: str | Path) -> None:
     require_onnx()
     model, masks, spec = loaded(folder, out)
     refuse_tokens(spec.arch)
-    shape = json.loads((Path(folder) / "summary.json").read_text())["input_shape"]
+    shape = RunFolder(Path(folder)).read_summary()["input_shape"]
     write_bytes(out, onnx_bytes(bake(model, masks).eval(), torch.zeros(2, *shape)))
 
 

@@ -32,8 +32,9 @@ from prunekit.runs.state import State
 from prunekit.runs.summary import finish, layer_rows
 from prunekit.selection.masks import Masks
 from prunekit.spec.sections import Spec
+from prunekit.storage.files import write_bytes
 from prunekit.storage.runfolder import RunFolder
-from prunekit.storage.tensorfile import read_tensors, write_bytes
+from prunekit.storage.tensorfile import read_tensors
 from prunekit.training.loop import check_device, move
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
@@ -12,7 +11,8 @@ from torch import Tensor
 
 from prunekit.errors import SpecError
 from prunekit.network.model import Scores
-from prunekit.selection.allocation import WEIGHTS, apportion, fixed_layers, share
+from prunekit.selection.allocation import WEIGHTS, share
+from prunekit.selection.demands import Demands
 from prunekit.selection.select import top_k, top_k_each
 from prunekit.spec.sections import Allocation
 
@@ -78,105 +78,24 @@ class Budget:
 
         Raises SpecError where rules, floors and total contradict each other.
         """
-        room = self._room(scores)
-        fixed, rest, floors = self.settled(scores, room)
+        demands = self.demands(scores)
+        fixed, rest, floors = demands.settled()
         free = {name: scores[name] for name in floors}
-        shared = self._shared(free, rest, floors, room) if free else {}
+        shared = self._shared(free, rest, floors, demands.room) if free else {}
         return {name: {**fixed, **shared}[name] for name in scores}
 
-    def settled(
-        self, scores: Scores, room: Mapping[str, int]
-    ) -> tuple[dict[str, int], int, dict[str, int]]:
-        """What rules fix by layer, what is left for the others, and the floors of those.
-
-        room: how many compete in each layer. Raises what `counts` raises.
-        """
-        fixed = self._fixed(scores, room)
-        self._check_fixed(fixed, room)
-        rest = self.kept - sum(fixed.values())
-        floors = {name: min(self.min_per_layer, room[name]) for name in scores if name not in fixed}
-        self._check_rest(rest, floors, {name: room[name] for name in floors})
-        return fixed, rest, floors
+    def demands(self, scores: Mapping[str, Tensor]) -> Demands:
+        """What this budget asks of the layers of `scores`."""
+        sizes = {name: score.numel() for name, score in scores.items()}
+        room, rivals = sizes, self.competing
+        if rivals is not None:
+            room = _count({name: rivals[name] for name in scores})
+        return Demands(self.kept, self.densities, self.min_per_layer, self.last, sizes, room)
 
     def _has_floors(self, scores: Scores, masks: Mapping[str, Tensor]) -> bool:
         """Whether every layer keeps `min_per_layer`, or all that competes in it."""
-        room = self._room(scores)
-        return all(
-            int(torch.count_nonzero(masks[name])) >= min(self.min_per_layer, room[name])
-            for name in scores
-        )
-
-    def _room(self, scores: Scores) -> dict[str, int]:
-        """How many weights compete in each layer."""
-        if self.competing is None:
-            return {name: score.numel() for name, score in scores.items()}
-        return {name: int(torch.count_nonzero(self.competing[name])) for name in scores}
-
-    def _fixed(self, scores: Scores, room: Mapping[str, int]) -> dict[str, int]:
-        """How many are kept in each layer that a rule fixes."""
-        sizes = {name: score.numel() for name, score in scores.items()}
-        densities = fixed_layers(self.densities, list(sizes))
-        quotas = [density * sizes[name] for name, density in densities.items()]
-        if densities and not self.last:
-            return self._on_the_way(dict(zip(densities, quotas)), room)
-        total = round(sum(quotas))
-        if densities and len(densities) == len(scores):
-            if abs(sum(quotas) - self.kept) >= 1:
-                raise SpecError(
-                    f"prune.densities fix all layers at {total:,} weights and {self.kept:,} are "
-                    "to be kept; leave one layer without a rule"
-                )
-            total = self.kept
-        return dict(zip(densities, apportion(quotas, total)))
-
-    def _on_the_way(self, quotas: Mapping[str, float], room: Mapping[str, int]) -> dict[str, int]:
-        """Before the last round: the rules rounded up, more where the other layers are too small.
-
-        Rounded up, no layer falls below what the last round keeps in it.
-        """
-        free = [count for name, count in room.items() if name not in quotas]
-        caps = [room[name] for name in quotas]
-        floors = [min(self.min_per_layer, cap) for cap in caps]
-        counts = [min(math.ceil(quota), cap) for quota, cap in zip(quotas.values(), caps)]
-        most = self.kept - sum(min(self.min_per_layer, count) for count in free)
-        most = max(most, sum(counts) - len(counts))  # less by rounding only: rules may contradict
-        total = min(max(sum(counts), self.kept - sum(free)), most)
-        if total != sum(counts):
-            total = min(max(total, sum(floors)), sum(caps))
-            counts = share(total, list(quotas.values()), floors, caps)
-        return dict(zip(quotas, counts))
-
-    def _check_fixed(self, fixed: Mapping[str, int], room: Mapping[str, int]) -> None:
-        for name, count in fixed.items():
-            if count > room[name]:
-                raise SpecError(
-                    f"prune.densities ask for {count:,} weights of {name} and {room[name]:,} "
-                    "compete; lower its density"
-                )
-            if count < min(self.min_per_layer, room[name]):
-                raise SpecError(
-                    f"prune.densities keep {count:,} weights of {name}, prune.min_per_layer asks "
-                    f"for {self.min_per_layer:,}; change one of them"
-                )
-
-    def _check_rest(self, rest: int, floors: Mapping[str, int], room: Mapping[str, int]) -> None:
-        """The layers without a rule must be able to hold the rest."""
-        least, most = sum(floors.values()), sum(room.values())
-        if rest > most:
-            raise SpecError(
-                f"{rest:,} weights are to be kept in the layers without a rule and {most:,} "
-                "compete there; lower the density or raise prune.densities"
-            )
-        if rest < 0:
-            raise SpecError(
-                f"prune.densities keep {-rest:,} weights more than the whole density; lower them "
-                "or raise prune.density"
-            )
-        if rest < least:
-            raise SpecError(
-                f"prune.min_per_layer needs {least:,} weights and {rest:,} are left; lower it or "
-                "raise prune.density"
-            )
+        floor = self.demands(scores).floor
+        return all(int(torch.count_nonzero(masks[name])) >= floor(name) for name in scores)
 
     def _shared(
         self, free: Scores, rest: int, floors: Mapping[str, int], room: Mapping[str, int]
@@ -223,8 +142,8 @@ class Rule:
 
     def check(self, density: float, weights: Mapping[str, Tensor]) -> None:
         """SpecError where rules, floors and density contradict each other in these layers."""
-        room = {name: weight.numel() for name, weight in weights.items()}
-        self.budget(density, sum(room.values())).settled(dict(weights), room)
+        total = sum(weight.numel() for weight in weights.values())
+        self.budget(density, total).demands(weights).settled()
 
 
 def _count(masks: Mapping[str, Tensor]) -> dict[str, int]:

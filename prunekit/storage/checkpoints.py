@@ -16,13 +16,8 @@ from typing import Any
 from torch import Tensor
 
 from prunekit.errors import SpecError, StorageError
-from prunekit.storage.tensorfile import (
-    DIGEST,
-    read_tensors,
-    sync_folder,
-    write_bytes,
-    write_tensors,
-)
+from prunekit.storage.files import sync_folder, write_bytes
+from prunekit.storage.tensorfile import DIGEST, read_tensors, write_tensors
 
 KEEP = 2
 STATE = "state.safetensors"

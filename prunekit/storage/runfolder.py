@@ -1,4 +1,4 @@
-"""The run folder: who may write in it, and what stands where."""
+"""The run folder: what stands where in it, and who may begin in it. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ import hashlib
 import json
 import os
 import shutil
-import socket
-import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import attrs
-from filelock import FileLock, Timeout
 
-from prunekit.errors import LockedError, SpecError, StorageError
-from prunekit.reports.report import require_run
-from prunekit.storage.tensorfile import is_temporary, write_bytes
-
-LOCK, OWNER = ".lock", ".owner.json"
-ORPHAN_SECONDS = 15.0  # loader processes look for their parent every 5 s
+from prunekit.errors import SpecError, StorageError
+from prunekit.storage.files import append_line, is_temporary, size_of, write_bytes
+from prunekit.storage.lock import LOCK, OWNER, FolderLock
 
 
 @attrs.frozen
@@ -61,7 +56,12 @@ class RunFolder:
         return self.spec.is_file()
 
     def require_run(self) -> None:
-        require_run(self.path)
+        """SpecError unless the folder holds a run; it names one that is below."""
+        if not self.holds_run():
+            name = self.spec.name
+            inside = sorted(self.path.glob(f"*/{name}"))
+            such = f", such as {inside[0].parent}" if inside else ""
+            raise SpecError(f"{self.path} holds no run (no {name}); give the folder of a run{such}")
 
     def require_finished(self) -> None:
         """SpecError unless the folder holds a run that has come to its end."""
@@ -97,7 +97,7 @@ class RunFolder:
         Raises LockedError when another process is at work in it, SpecError when it is not empty,
         StorageError when it cannot be written.
         """
-        if not (self.path / LOCK).exists():  # nobody works in it: refuse before touching it
+        if not FolderLock(self.path).exists():  # nobody works in it: refuse before touching it
             self.require_empty()
         new = self.create()
         with self.locked():
@@ -131,57 +131,9 @@ class RunFolder:
             for path in new:
                 path.rmdir()
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder's lock; LockedError names who holds it. A dead owner's lock is free."""
-        lock = FileLock(self.path / LOCK)
-        try:
-            self._acquire(lock)
-        except Timeout:
-            raise LockedError(
-                f"{self.path} is in use by {self._owner()}; wait for it, or choose another --out"
-            ) from None
-        except OSError as error:
-            raise StorageError(f"cannot lock {self.path}: {error.strerror}") from None
-        try:
-            owner = {"pid": os.getpid(), "host": socket.gethostname()}
-            write_bytes(self.path / OWNER, json.dumps(owner).encode())
-            self._sweep()
-            yield
-        finally:
-            (self.path / OWNER).unlink(missing_ok=True)
-            lock.release()
-
-    def _acquire(self, lock: FileLock) -> None:
-        """Take the lock; loader processes of a dead owner may hold it for some seconds more."""
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            if not _is_dead(self._read_owner()):
-                raise
-            lock.acquire(timeout=ORPHAN_SECONDS)
-
-    def _sweep(self) -> None:
-        """Remove files that a killed owner left half-written."""
-        for entry in self.path.iterdir():
-            if is_temporary(entry.name):
-                entry.unlink(missing_ok=True)
-
-    def _owner(self) -> str:
-        """Who holds the lock, in words; an owner that came just now is still to sign."""
-        for _ in range(20):
-            owner = self._read_owner()
-            if owner:
-                return f"pid {owner['pid']} on {owner['host']}"
-            time.sleep(0.05)
-        return "another process"
-
-    def _read_owner(self) -> dict[str, Any]:
-        try:
-            owner = json.loads((self.path / OWNER).read_bytes())
-            return {"pid": int(owner["pid"]), "host": str(owner["host"])}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the folder's lock; LockedError names who holds it."""
+        return FolderLock(self.path).held()
 
     def write_json(self, path: Path, content: Any) -> None:
         write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
@@ -202,20 +154,10 @@ class RunFolder:
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one JSON line; on a full disk the file keeps whole lines only."""
-        text = (json.dumps(line) + "\n").encode()
-        size = self.metrics_bytes()
-        try:
-            with open(self.metrics, "ab") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.truncate(self.metrics, size)
-            raise StorageError(f"cannot write {self.metrics}: {error.strerror}") from None
+        append_line(self.metrics, line)
 
     def metrics_bytes(self) -> int:
-        return self.metrics.stat().st_size if self.metrics.exists() else 0
+        return size_of(self.metrics)
 
     def cut_metrics(self, size: int) -> None:
         """Drop the lines written after a checkpoint of `size` bytes of metrics.
@@ -235,19 +177,6 @@ class RunFolder:
         if not self.metrics.exists():
             return []
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
-
-
-def _is_dead(owner: Mapping[str, Any]) -> bool:
-    """Whether the owner of a lock was a process of this host that is no more."""
-    if owner.get("host") != socket.gethostname() or os.name != "posix":
-        return False
-    try:
-        os.kill(owner["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def refuse_kept(out: str | Path) -> None:

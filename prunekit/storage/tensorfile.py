@@ -1,14 +1,12 @@
-"""Files that survive a kill: temp in the same folder, fsync, rename. Tensors as safetensors."""
+"""Named tensors and text as safetensors, with a checksum of both."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
-import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from prunekit.errors import StorageError
+from prunekit.storage.files import write_parts
 
 TEXT, DIGEST = "prunekit", "sha256"
-TEMPORARY = ".tmp-"
 UNREADABLE = (
     SafetensorError,
     OSError,
@@ -51,59 +49,6 @@ KINDS: Mapping[torch.dtype, str] = {
     torch.uint64: "U64",
 }
 """Names of dtypes in safetensors; the last come first in a file, so that all lie aligned."""
-
-
-def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader sees the old file or the new, nothing between.
-
-    Raises StorageError (exit code 4) when the disk is full, or there is no folder to write to.
-    """
-    write_parts(path, [content], len(content))
-
-
-def write_parts(path: str | Path, parts: Iterable[bytes | memoryview], size: int) -> None:
-    """As `write_bytes`, for a content of `size` bytes that comes in parts."""
-    path = Path(path)
-    require_folder_of(path)
-    temporary = path.with_name(f".{path.name}{TEMPORARY}{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        need = f"{size:,} bytes"
-        raise StorageError(
-            f"cannot write {path} ({need}): {error.strerror}; free space or choose another folder"
-        ) from None
-
-
-def require_folder_of(path: str | Path) -> None:
-    """StorageError unless `path` can be a file's: asked before the work whose result it will be."""
-    if Path(path).is_dir():
-        raise StorageError(f"cannot write {path}: it is a folder; name a file")
-    if not Path(path).parent.is_dir():
-        raise StorageError(f"cannot write {path}: there is no folder {Path(path).parent}; make it")
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a file's name is that of a half-written file, which a kill leaves behind."""
-    return name.startswith(".") and TEMPORARY in name
-
-
-def sync_folder(folder: Path) -> None:
-    """fsync a folder, so that a rename in it survives power loss."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def write_tensors(

@@ -104,12 +104,8 @@ def latala_constant(
     share = kept_share(drawn, d * d, replacement, what)
     exact = 2 * K * math.sqrt(share) + K * (FOURTH[dist] * share) ** 0.25
     estimated = sum(math.sqrt(second.sum(axis).max()) for axis in (0, 1)) + fourth.sum() ** 0.25
-    return {
-        "mean_norm": mean,
-        "C": mean / float(estimated),
-        "C_exact_moments": mean / exact,
-        "share": share,
-    }
+    values = {"mean_norm": mean, "C": mean / float(estimated)}
+    return {**values, "C_exact_moments": mean / exact, "share": share}
 
 
 FOURTH = {"uniform": 9 / 5, "normal": 3.0}

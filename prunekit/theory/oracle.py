@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunekit.draws.chance import seed_from
 from prunekit.errors import SpecError
 from prunekit.theory import batch, recycle
 from prunekit.theory.compact import Domain, Error, compacted, error_of, radius
@@ -160,20 +161,29 @@ def oracle_prune(
     if not 0 < share <= 1 or (share < 1 and method != "batch"):
         raise refuse("share", share, "lie in (0, 1], and be 1 for the method recycle")
     design = Design.of(Target.of(weights), w_max, eps, delta, domain)
-    sizes = [max(1, int(share * size)) for size in design.sizes[WIDTHS[method]]]
-    if max(sizes) > MOST:
-        raise SpecError(f"the theorem asks for {max(sizes)} neurons; at most {MOST} have numbers")
+    sizes = _sizes(design, method, share)
     m = None if method == "batch" else recycle.pool(design.kprime, design.sizes["n_star"], delta)
-    device = "cpu" if generator is None else generator.device
-    seed = int(torch.randint(2**62, (), generator=generator, device=device))
+    seed = seed_from(generator)
     matrices = design.target.matrices
     layers = [RandomLayer.of(design.law, seed, number) for number in range(len(matrices))]
     demands = [Demands.of(matrix, branches == "both" or not i) for i, matrix in enumerate(matrices)]
-    found = [
-        batch.search(layer, wanted, size) if m is None else recycle.search(layer, wanted, m)
-        for layer, wanted, size in zip(layers, demands, sizes)
-    ]
+    found = [_searched(*parts, m) for parts in zip(layers, demands, sizes)]
     return _pruned(design, found, layers, sizes, m)
+
+
+def _sizes(design: Design, method: Method, share: float) -> list[int]:
+    """M_i, a `share` of what the method's theorem asks; SpecError where counters do not reach."""
+    sizes = [max(1, int(share * size)) for size in design.sizes[WIDTHS[method]]]
+    if max(sizes) > MOST:
+        raise SpecError(f"the theorem asks for {max(sizes)} neurons; at most {MOST} have numbers")
+    return sizes
+
+
+def _searched(layer: RandomLayer, demands: Demands, size: int, m: int | None) -> Searched:
+    """The neurons that are kept in one layer: in a batch, or by Algorithm 1 with pools of m."""
+    if m is None:
+        return batch.search(layer, demands, size)
+    return recycle.search(layer, demands, m)
 
 
 def largest_activation(target: Target, domain: Domain) -> float:

@@ -1,4 +1,4 @@
-"""How close a pruned random network stays: the three theorems of paper B.
+"""How close a pruned random network stays: paper B, theorems 1 and 2.
 
 Qian & Klabjan, "A Probabilistic Approach to Neural Network Pruning", ICML 2021,
 https://arxiv.org/abs/2105.10065. Letters: l layers of width d, x in the unit ball, layer k maps
@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from prunekit.errors import SpecError
 from prunekit.theory.domain import (
     array,
     at_least,
@@ -43,15 +42,6 @@ def qk_alpha_limit(d_k: int, d_km1: int, form: Repaired = "corrected") -> float:
     cells = math.log(d_k) + math.log(d_km1)
     parts = (math.log(d + 1) + sign * math.log(math.log(d)) for d in (d_k, d_km1))
     return 1 - max(parts) / cells
-
-
-def qk_alpha_limit_conv(d: int) -> float:
-    """Largest alpha for convolutions with d channels: 2 - (ln(d+1) + ln ln d)/ln d (B, Theorem 3).
-
-    d: channels, >= 3
-    """
-    whole(3, d=d)
-    return 2 - (math.log(d + 1) + math.log(math.log(d))) / math.log(d)
 
 
 def qk_theorem1(
@@ -155,14 +145,9 @@ def qk_theorem2(
     whole(3, l=l)
     positive(L_prod=L_prod, K1=K1, K2=K2, eps=eps, C_latala=C_latala)
     probability(delta=delta, alpha=alpha)
-    N, deltas = array("N", N, 1).tolist(), array("deltas", deltas, 1).tolist()
-    same_length(N=N, deltas=deltas, layers=range(l))
-    at_least(1, **{f"N[{i}]": bound for i, bound in enumerate(N)})
-    at_least(0, **{f"deltas[{i}]": share for i, share in enumerate(deltas)})
+    N, deltas = norms_of_layers(l, N, deltas)
     below = sum((l - i) * share for i, share in enumerate(deltas[:-1], start=1))
-    delta0 = delta - (deltas[-1] + below)
-    if delta0 <= 0:
-        raise refuse("delta", delta, f"be > {deltas[-1] + below:.6g}, what the deltas use up")
+    delta0 = left_over(delta, deltas[-1] + below)
     c2 = C_latala * (2 * math.sqrt(3 * K1) + K2**0.25)
     C2 = held("C2", doublings(l) * L_prod * math.prod(N), l)
     C1, C3, C4 = max(1 / bound for bound in N[1:-1]), 3 * (l - 2), 3 * c2 * (l - 2)
@@ -172,98 +157,34 @@ def qk_theorem2(
     if d is None:
         return values
     whole(1, d=d)
-    gap = d ** (-alpha / 4)
-    p_mask = masks_hold(d, l)
+    p_mask, gap = masks_hold(d, l), d ** (-alpha / 4)
     p_weights = (1 - deltas[-1]) * (1 - (l - 2) * c2 * gap - below)
     warn_of(p_mask * p_weights, doublings(l) * gap)
-    return {
-        **values,
-        "p_mask": p_mask,
-        "p_weights": p_weights,
-        "p0": p_mask * p_weights,
-        "error_bound": C2 * gap,
-        "precond": gap <= min(N[1:-1]),
-    }
+    values |= {"p_mask": p_mask, "p_weights": p_weights, "p0": p_mask * p_weights}
+    return {**values, "error_bound": C2 * gap, "precond": gap <= min(N[1:-1])}
+
+
+def norms_of_layers(
+    l: int,  # noqa: E741
+    N: Sequence[float],
+    deltas: Sequence[float],
+) -> tuple[list[float], list[float]]:
+    """N and deltas as lists; SpecError unless both have l entries, those of N >= 1, others >= 0."""
+    norms: list[float] = array("N", N, 1).tolist()
+    shares: list[float] = array("deltas", deltas, 1).tolist()
+    same_length(N=norms, deltas=shares, layers=range(l))
+    at_least(1, **{f"N[{i}]": bound for i, bound in enumerate(norms)})
+    at_least(0, **{f"deltas[{i}]": share for i, share in enumerate(shares)})
+    return norms, shares
+
+
+def left_over(delta: float, used: float) -> float:
+    """delta0, what the deltas of the layers leave of delta; SpecError where it is nothing."""
+    if delta - used <= 0:
+        raise refuse("delta", delta, f"be > {used:.6g}, what the deltas use up")
+    return delta - used
 
 
 def masks_hold(d: int, l: int) -> float:  # noqa: E741
     """Probability that no row or column of a random mask is hit too often: (1 - d^-1/3)^2(l-2)."""
     return float((1 - d ** (-1 / 3)) ** (2 * (l - 2)))
-
-
-def qk_theorem3(
-    l: int,  # noqa: E741
-    L: float,
-    d: int,
-    d0: int,
-    dl: int,
-    p: int,
-    p0: int,
-    q: int,
-    alpha: float,
-    beta1: float,
-    beta2: float,
-    C1: float,
-    C2: float,
-    C_latala: float = 1.0,
-    t: float | None = None,
-) -> dict[str, Any]:
-    """Probability and error for convolutions, circular padding, pruned at random (B, Theorem 3).
-
-    Printed: |W_l| <= p^-beta1 with probability 1 - C5/p^(1-beta1). No such C5 exists (B6), here
-    C5 = C3; E_Wl_corrected bounds E|W_l| instead. With t, |W_l| <= t takes its place, in
-    pbar_corrected, prob_corrected and error_bound_corrected.
-    l: layers, >= 3
-    L: Lipschitz constant of each activation
-    d: channels of the inner layers
-    d0: channels of the input
-    dl: channels of the output
-    p: rows and columns of the maps
-    p0: rows and columns of the input
-    q: rows and columns of the kernels, <= p
-    alpha: what is pruned, in (0, qk_alpha_limit_conv(d)]
-    beta1: norms are bounded by p^-beta1, > 0
-    beta2: changes are bounded by d^-beta2, in (0, alpha/4)
-    C1: variance of a weight times p^2 d
-    C2: fourth moment of a weight times p^4 d^2
-    C_latala: constant of Lemma 4
-    t: bound on |W_l| instead of p^-beta1
-    """
-    whole(3, l=l, d=d)
-    whole(1, d0=d0, dl=dl, p=p, p0=p0, q=q)
-    positive(L=L, alpha=alpha, beta1=beta1, beta2=beta2, C1=C1, C2=C2, C_latala=C_latala)
-    within_limits(d, p, q, alpha, beta2)
-    C3 = C_latala * (math.sqrt(C1) * 2 + C2**0.25)
-    C4 = C_latala * (2 * math.sqrt(3 * C1) + C2**0.25)
-    a, b, edge = p**-beta1, d**-beta2, p ** (1 - beta1)
-    inner = 1 - (l - 2) * C4 * q * q / p * d ** (beta2 - alpha / 4)
-    inner -= (l * l - l - 2) / 2 * C3 * q * q / edge
-    p_mask, grown = masks_hold(d, l), power(L * (a + b), l - 2)[0] - power(L * a, l - 2)[0]
-    last = C_latala * last_layer_mean(C1, C2, dl / d, p)
-    scale, pbar = held("error_bound", L * a * p0 * grown, l), inner - C3 / edge
-    warn_of(p_mask * pbar, power((a + b) / a, l - 2)[0] - 1)
-    values = {"C3": C3, "C4": C4, "pbar": pbar, "p_mask": p_mask, "prob": p_mask * pbar}
-    values |= {"error_bound": a * scale * math.sqrt(d), "error_bound_d0": a * scale * d0**0.5}
-    values["E_Wl_corrected"] = last
-    if t is None:
-        return values
-    positive(t=t)
-    fixed = {"pbar_corrected": inner - last / t, "prob_corrected": p_mask * (inner - last / t)}
-    return {**values, **fixed, "error_bound_corrected": t * scale * math.sqrt(d0)}
-
-
-def within_limits(d: int, p: int, q: int, alpha: float, beta2: float) -> None:
-    """SpecError unless Theorem 3 speaks of these exponents and sizes."""
-    limit = qk_alpha_limit_conv(d)
-    if alpha > limit:
-        raise refuse("alpha", alpha, f"lie in (0, {limit:.6g}] for {d} channels")
-    if beta2 >= alpha / 4:
-        raise refuse("beta2", beta2, f"be < alpha/4 = {alpha / 4:.6g}")
-    if p < q:
-        raise SpecError(f"p must be >= q: p {p}, q {q}")
-
-
-def last_layer_mean(C1: float, C2: float, ratio: float, p: int) -> float:
-    """Latala's bound on E|W_l| without its constant (B6); ratio: outputs over channels."""
-    rows = math.sqrt(C1) * (1 + math.sqrt(ratio) / p)
-    return float(rows + (C2 * ratio) ** 0.25 / math.sqrt(p))

@@ -1,7 +1,7 @@
 """Pruning a network that is given: all of paper B (Qian & Klabjan).
 
-The formulas are in `qian_klabjan`, `random_matrices`, `occupancy` and `convolution`, the masks in
-`given`; this is where all are found.
+The formulas are in `qian_klabjan`, `qian_klabjan_conv`, `random_matrices`, `occupancy` and
+`convolution`, the masks in `given`; this is where all are found.
 """
 
 from prunekit.theory.convolution import conv_operator_matrix, conv_operator_norm
@@ -20,11 +20,10 @@ from prunekit.theory.occupancy import (
 )
 from prunekit.theory.qian_klabjan import (
     qk_alpha_limit,
-    qk_alpha_limit_conv,
     qk_theorem1,
     qk_theorem2,
-    qk_theorem3,
 )
+from prunekit.theory.qian_klabjan_conv import qk_alpha_limit_conv, qk_theorem3
 from prunekit.theory.random_matrices import (
     latala_constant_floor,
     latala_rhs,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from prunekit.draws.chance import words_at
+from prunekit.draws.chance import seed_from, words_at
 from prunekit.errors import SpecError
 from prunekit.theory.compact import Domain, Error, compacted, error_of
 from prunekit.theory.domain import Floats, one_of, positive, probability, refuse, whole
@@ -133,20 +133,11 @@ def iterand_construct(
     whole(1, R=R)
     one_of(Domain, domain=domain)
     target = _target(W)
-    device = "cpu" if generator is None else generator.device
-    seed = int(torch.randint(2**62, (), generator=generator, device=device))
-    depth = len(target.matrices)
-    lemma: Lemma = "A6" if depth == 1 else "A1"
-    region: Region = "cube" if depth > 1 and domain == "unit_cube" else "ball"
-    inputs = target.widths[0]
-    shapes = [matrix.shape for matrix in target.matrices]
-    corrected, printed = (
-        [iterand_width(lemma, eps, delta, R, n, m, depth, form, region, inputs) for m, n in shapes]
-        for form in FORMS
-    )
-    widths = corrected if width is None else [_width(width, n) for _, n in shapes]
-    scale = 1.0 if depth == 1 else layers_scale(depth, eps, region, inputs)
-    eta = [eps / (scale * n * math.sqrt(m)) for m, n in shapes]
+    seed = seed_from(generator)
+    region: Region = "cube" if len(target.matrices) > 1 and domain == "unit_cube" else "ball"
+    corrected, printed = (_needed(target, eps, delta, R, region, form) for form in FORMS)
+    widths = corrected if width is None else [_width(width, n) for n in target.widths[:-1]]
+    eta = _accuracies(target, eps, region)
     layers = [RedrawnLayer(seed, number, R, size) for number, size in enumerate(widths)]
     found = [_layer(*given) for given in zip(layers, target.matrices, eta)]
     made = [(plus, minus) for _, plus, minus in found]
@@ -175,6 +166,26 @@ def _target(W: Any) -> Target:
         if len(target.matrices) > 1 and norm > 1 + 1e-6:
             raise SpecError(f"W[{place}] has Frobenius norm {norm:.6g}; Theorem A.1 needs <= 1")
     return target
+
+
+def _needed(
+    target: Target, eps: float, delta: float, R: int, region: Region, form: Repaired
+) -> list[int]:
+    """Hidden neurons for each layer: by Lemma A.6 for one layer, by Theorem A.1 for several."""
+    depth, inputs = len(target.matrices), target.widths[0]
+    lemma: Lemma = "A6" if depth == 1 else "A1"
+    return [
+        iterand_width(lemma, eps, delta, R, d_in, d_out, depth, form, region, inputs)
+        for d_out, d_in in (matrix.shape for matrix in target.matrices)
+    ]
+
+
+def _accuracies(target: Target, eps: float, region: Region) -> list[float]:
+    """eta of each layer: how near its weights must come."""
+    depth, inputs = len(target.matrices), target.widths[0]
+    scale = 1.0 if depth == 1 else layers_scale(depth, eps, region, inputs)
+    shapes = (matrix.shape for matrix in target.matrices)
+    return [eps / (scale * d_in * math.sqrt(d_out)) for d_out, d_in in shapes]
 
 
 def _width(width: int, d_in: int) -> int:

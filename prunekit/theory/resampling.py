@@ -76,16 +76,11 @@ def iterand_width(
         raise refuse("R", R, "be 1 in Lemma A3, which redraws nothing; A4 does")
     if domain == "cube" and lemma != "A1":
         raise refuse("domain", domain, f"be ball for {lemma}; only A1 speaks of a cube")
-    scale, parts = {
-        "A1": (layers_scale(depth, eps, domain, input_dim), depth * d_in * d_out),
-        "A3": (1.0, 1),
-        "A4": (1.0, 1),
-        "A5": (1.0, d_out),
-        "A6": (1.0, d_in * d_out),
-    }[lemma]
+    layers = depth if lemma == "A1" else 1
     inputs = d_in if lemma in ("A1", "A6") else 1
     outputs = 1 if lemma in ("A3", "A4") else d_out
-    eta, theta = eps / (scale * inputs * math.sqrt(outputs)), delta / parts
+    scale = layers_scale(depth, eps, domain, input_dim) if lemma == "A1" else 1.0
+    eta, theta = eps / (scale * inputs * math.sqrt(outputs)), delta / (layers * inputs * outputs)
     failure = math.log(2 / theta)
     if form == "printed":
         half = ceil_ratio([16, failure], [eta, eta, R, R])

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
 from prunekit.resolve.plugins import Plugins
+from prunekit.storage.files import require_folder_of, write_bytes
 from prunekit.storage.runfolder import refuse_kept
-from prunekit.storage.tensorfile import read_tensors, require_folder_of, write_bytes, write_tensors
+from prunekit.storage.tensorfile import read_tensors, write_tensors
 from prunekit.tickets.building import installed
 from prunekit.tickets.described import info
 from prunekit.tickets.loading import load

@@ -22,8 +22,9 @@ from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_table, load_spec
 from prunekit.selection.masks import Masks
+from prunekit.storage.files import require_folder_of
 from prunekit.storage.runfolder import RunFolder, refuse_kept
-from prunekit.storage.tensorfile import read_tensors, require_folder_of
+from prunekit.storage.tensorfile import read_tensors
 from prunekit.tickets import file
 from prunekit.tickets.building import bare, plain_defaults
 from prunekit.tickets.coding import rans

@@ -15,7 +15,8 @@ from torch import nn
 
 import prunekit
 from prunekit.errors import SpecError, StorageError
-from prunekit.selection.masks import LayerCount, Masks, pack, unpack
+from prunekit.selection.masks import LayerCount, Masks, foreign_masks, pack, unpack
+from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import write_tensors
 
 HALF = torch.tensor([[True, False], [False, True], [True, False]])
@@ -189,3 +190,21 @@ def test_equal_masks_have_equal_digests() -> None:
 def test_masks_move_between_devices() -> None:
     moved = tiny_masks().to("cpu")
     assert moved.digest() == tiny_masks().digest()
+
+
+def test_foreign_masks_come_in_the_order_of_the_weights(tmp_path: Path) -> None:
+    masks = {"a": torch.tensor([True]), "b": torch.tensor([False, True])}
+    Masks(masks).save(RunFolder(tmp_path).masks)
+    weights = {"b": torch.ones(2), "a": torch.ones(1)}
+    for source in (tmp_path, tmp_path / "masks.safetensors"):
+        taken = foreign_masks(str(source), weights)
+        assert [(name, mask.tolist()) for name, mask in taken.items()] == [
+            ("b", [False, True]),
+            ("a", [True]),
+        ]
+    with pytest.raises(SpecError, match=r"has shape \(1,\) for a of shape \(3,\)"):
+        foreign_masks(str(tmp_path), {"a": torch.ones(3)})
+    with pytest.raises(SpecError, match=r"has no mask for c of shape \(3,\)"):
+        foreign_masks(str(tmp_path), {"c": torch.ones(3)})
+    with pytest.raises(StorageError, match="cannot read"):
+        foreign_masks(str(tmp_path / "nothing"), weights)

@@ -1,30 +1,17 @@
-"""The run folder: one process at a time, nothing left by a refused start, whole lines only."""
+"""The run folder: nothing left by a refused start, whole lines only."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from prunekit.errors import LockedError, SpecError, StorageError
-from prunekit.selection.masks import Masks
-from prunekit.storage.runfolder import RunFolder, foreign_masks
+from prunekit.storage.runfolder import RunFolder
 
 
 def names(path: Path) -> list[str]:
     return sorted(entry.name for entry in path.iterdir())
-
-
-def lock(folder: RunFolder) -> None:
-    with folder.locked():
-        pass
 
 
 def claim(folder: RunFolder, *files: str) -> None:
@@ -34,47 +21,6 @@ def claim(folder: RunFolder, *files: str) -> None:
             (folder.path / file).parent.mkdir(parents=True, exist_ok=True)
             (folder.path / file).touch()
         raise ZeroDivisionError
-
-
-def test_a_held_folder_names_pid_and_host(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    text = f"{tmp_path} is in use by pid {os.getpid()} on {socket.gethostname()}; wait for it"
-    with folder.locked(), pytest.raises(LockedError, match=text) as error:
-        lock(folder)
-    assert error.value.exit_code == 5
-    with folder.locked():  # free again
-        assert names(tmp_path) == [".lock", ".owner.json"]
-    assert names(tmp_path) == [".lock"]
-
-
-HOLDER = """
-import os, sys, time
-from prunekit.storage.runfolder import RunFolder
-from pathlib import Path
-with RunFolder(Path(sys.argv[1])).locked():
-    if os.fork() == 0:  # like a loader process, which holds what its parent held
-        time.sleep(float(sys.argv[2]))
-        os._exit(0)
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("orphan_seconds", [0.0, 1.5])
-def test_the_lock_of_a_killed_owner_is_taken_over(tmp_path: Path, orphan_seconds: float) -> None:
-    command = [sys.executable, "-c", HOLDER, str(tmp_path), str(orphan_seconds)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as owner:
-        assert owner.stdout is not None
-        assert owner.stdout.readline() == b"held\n"
-        with pytest.raises(LockedError, match=f"pid {owner.pid} on"):
-            lock(RunFolder(tmp_path))
-        owner.kill()
-        owner.wait()
-        (tmp_path / f".spec.toml.tmp-{owner.pid}").write_bytes(b"half")
-        with RunFolder(tmp_path).locked():
-            assert json.loads((tmp_path / ".owner.json").read_text())["pid"] == os.getpid()
-            assert names(tmp_path) == [".lock", ".owner.json"]
 
 
 def test_a_folder_that_holds_something_is_not_claimed(tmp_path: Path) -> None:
@@ -155,24 +101,6 @@ def test_metrics_are_whole_lines_that_can_be_cut(tmp_path: Path) -> None:
     assert folder.lines() == []
 
 
-def test_foreign_masks_come_in_the_order_of_the_weights(tmp_path: Path) -> None:
-    masks = {"a": torch.tensor([True]), "b": torch.tensor([False, True])}
-    Masks(masks).save(RunFolder(tmp_path).masks)
-    weights = {"b": torch.ones(2), "a": torch.ones(1)}
-    for source in (tmp_path, tmp_path / "masks.safetensors"):
-        taken = foreign_masks(str(source), weights)
-        assert [(name, mask.tolist()) for name, mask in taken.items()] == [
-            ("b", [False, True]),
-            ("a", [True]),
-        ]
-    with pytest.raises(SpecError, match=r"has shape \(1,\) for a of shape \(3,\)"):
-        foreign_masks(str(tmp_path), {"a": torch.ones(3)})
-    with pytest.raises(SpecError, match=r"has no mask for c of shape \(3,\)"):
-        foreign_masks(str(tmp_path), {"c": torch.ones(3)})
-    with pytest.raises(StorageError, match="cannot read"):
-        foreign_masks(str(tmp_path / "nothing"), weights)
-
-
 def test_a_damaged_summary_is_one_line(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.write_json(folder.summary, {"density": 0.5})
@@ -180,9 +108,3 @@ def test_a_damaged_summary_is_one_line(tmp_path: Path) -> None:
     folder.summary.write_text('{"density": 0.')
     with pytest.raises(StorageError, match="cannot read"):
         folder.read_summary()
-
-
-def test_an_owner_who_signs_late_is_waited_for(tmp_path: Path) -> None:
-    started = time.monotonic()
-    assert RunFolder(tmp_path)._owner() == "another process"
-    assert time.monotonic() > started

@@ -9,7 +9,7 @@ import pytest
 
 from prunekit.theory import VacuousBound, kernel_l1_mask, malach_layer_width
 from prunekit.theory.occupancy import binomial_tail
-from prunekit.theory.qian_klabjan import last_layer_mean
+from prunekit.theory.qian_klabjan_conv import last_layer_mean
 from prunekit.theory.random_matrices import last_layer_norm
 from prunekit.theory.random_networks import (
     balls_in_bins,
