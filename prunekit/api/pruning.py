@@ -28,6 +28,7 @@ from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Rule
 from prunekit.selection.masks import Masks
 from prunekit.selection.schedule import densities as densities_of
+from prunekit.selection.schedule import named
 from prunekit.spec.sections import Allocation, Prune, Schedule
 from prunekit.spec.settings import PruneSettings
 from prunekit.training.datacheck import by_two, logits_of
@@ -196,6 +197,7 @@ def densities_of_rounds(
         shares = densities_of(min(max(int(kept), 1) / total, 1.0), rounds, schedule)
         counts = [*(round(share * total) for share in shares[:-1]), int(kept)]
     elif isinstance(kept, Sequence):
+        named(schedule)  # refuses an unknown one, which counts do not need
         counts = [*kept]
     else:
         raise SpecError(f"kept must be an int, or one int for each round: {kept!r}")

@@ -1,4 +1,7 @@
-"""Checkpoints: one folder each, its manifest written last; the newest that verifies counts."""
+"""Checkpoints: one folder each, its manifest written last; the newest that verifies counts.
+
+The manifest holds the size of the state's file and the checksum that is in it.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ from torch import Tensor
 
 from prunekit.errors import SpecError, StorageError
 from prunekit.storage.files import sync_folder, write_bytes
-from prunekit.storage.tensorfile import read_tensors, write_tensors
+from prunekit.storage.tensorfile import DIGEST, read_tensors, write_tensors
 
 KEEP = 2
+STATE = "state.safetensors"
 
 
 def save_checkpoint(
@@ -30,8 +34,9 @@ def save_checkpoint(
     target = folder / f"{number:06d}"
     try:
         target.mkdir(parents=True)
-        write_tensors(target / "state.safetensors", tensors)
-        written = _facts(target / "state.safetensors")
+        state = target / STATE
+        content = write_tensors(state, tensors)
+        written = {"bytes": state.stat().st_size, "content": content}
         manifest = {"spec": spec_hash, "state": written, "position": dict(position)}
         manifest["sha256"] = _digest(manifest)
         write_bytes(target / "manifest.json", json.dumps(manifest).encode())
@@ -56,17 +61,14 @@ def load_checkpoint(
     """
     for path in reversed(_numbered(folder)):
         manifest = _manifest(path)
-        if manifest is None:
+        tensors = None if manifest is None else _state(path / STATE, manifest["state"])
+        if manifest is None or tensors is None:
             continue
         if manifest["spec"] != spec_hash:
             raise SpecError(
                 f"{path} is a checkpoint of another spec; spec.toml was changed after the start: "
                 "put it back, or start a new run"
             )
-        try:
-            tensors, _ = read_tensors(path / "state.safetensors")
-        except StorageError:
-            continue
         return tensors, manifest["position"]
     return None
 
@@ -93,24 +95,32 @@ def grouped(tensors: Mapping[str, Tensor], mark: str = "/") -> dict[str, dict[st
 
 
 def _manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest, if it is whole and its state file has the recorded size and sha256."""
+    """The manifest, if it is whole."""
     try:
         manifest: dict[str, Any] = json.loads((path / "manifest.json").read_bytes())
-        if manifest.pop("sha256") != _digest(manifest):
-            return None
-        return manifest if manifest["state"] == _facts(path / "state.safetensors") else None
+        return manifest if manifest.pop("sha256") == _digest(manifest) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _state(path: Path, recorded: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """The tensors of a state's file, if they are those of which the manifest has a record."""
+    try:
+        if path.stat().st_size != recorded["bytes"]:
+            return None
+        tensors, text = read_tensors(path)
+        if "content" in recorded:
+            return tensors if text[DIGEST] == recorded["content"] else None
+        with open(path, "rb") as file:  # prunekit 0.1.0 recorded the sha256 of the file
+            whole = hashlib.file_digest(file, "sha256").hexdigest()
+        return tensors if whole == recorded["sha256"] else None
+    except (OSError, StorageError):
         return None
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
     """sha256 of a manifest's content, as JSON with sorted keys."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _numbered(folder: Path) -> list[Path]:

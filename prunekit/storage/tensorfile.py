@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from prunekit.errors import StorageError
-from prunekit.storage.files import write_bytes
+from prunekit.storage.files import write_parts
 
 TEXT, DIGEST = "prunekit", "sha256"
 UNREADABLE = (
@@ -28,26 +30,64 @@ UNREADABLE = (
 """What safetensors, json and torch raise for a file that is damaged or of another kind."""
 
 
+KINDS: Mapping[torch.dtype, str] = {
+    torch.bool: "BOOL",
+    torch.uint8: "U8",
+    torch.int8: "I8",
+    torch.float8_e5m2: "F8_E5M2",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.int16: "I16",
+    torch.uint16: "U16",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int32: "I32",
+    torch.uint32: "U32",
+    torch.float32: "F32",
+    torch.complex64: "C64",
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.uint64: "U64",
+}
+"""Names of dtypes in safetensors; the last come first in a file, so that all lie aligned."""
+
+
 def write_tensors(
     path: str | Path, tensors: Mapping[str, Tensor], meta: Mapping[str, str] | None = None
-) -> None:
-    """Write named tensors and text as safetensors with a checksum of both, atomically."""
+) -> str:
+    """Write named tensors and text as safetensors with a checksum of both, atomically; return it.
+
+    Nothing is copied but what lies on a GPU or out of order. Raises StorageError for a dtype that
+    the format does not know, and where `write_bytes` does.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = dict(meta or {})
     text[DIGEST] = digest(plain, text)
-    one_key = {TEXT: json.dumps(text, sort_keys=True)}  # safetensors writes keys in any order
-    write_bytes(path, save(_unshared(plain), metadata=one_key))
+    strange = {str(tensor.dtype) for tensor in plain.values()} - {str(kind) for kind in KINDS}
+    if strange:
+        raise StorageError(f"cannot write {path}: safetensors knows no {min(strange)}; convert it")
+    order = sorted(plain, key=lambda name: (-list(KINDS).index(plain[name].dtype), name))
+    header = _header({name: plain[name] for name in order}, json.dumps(text, sort_keys=True))
+    size = len(header) + sum(tensor.nbytes for tensor in plain.values())
+    write_parts(path, itertools.chain([header], (_bytes(plain[name]) for name in order)), size)
+    return text[DIGEST]
 
 
-def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """safetensors refuses two names for one memory: copy the second."""
-    seen: set[int] = set()
-    apart = {}
+def _header(tensors: Mapping[str, Tensor], text: str) -> bytes:
+    """Length and JSON with which a safetensors file of these tensors, in this order, begins."""
+    entries: dict[str, Any] = {"__metadata__": {TEXT: text}}  # one key: readers keep no order
+    start = 0
     for name, tensor in tensors.items():
-        memory = tensor.untyped_storage().data_ptr()
-        apart[name] = tensor.clone() if memory in seen else tensor
-        seen.add(memory)
-    return apart
+        span = [start, start := start + tensor.nbytes]
+        entries[name] = {
+            "dtype": KINDS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": span
+        }  # fmt: skip
+    content = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    content += b" " * (-len(content) % 8)
+    return struct.pack("<Q", len(content)) + content
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, str]) -> str:
@@ -56,7 +96,7 @@ def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, str]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         whole.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        whole.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        whole.update(_bytes(tensor))
     return whole.hexdigest()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,33 @@ def test_a_damaged_one_gives_way_to_the_older(tmp_path: Path, file: str) -> None
     assert loaded(tmp_path) == 1
     (tmp_path / "000001" / file).write_bytes(b"")
     assert loaded(tmp_path) is None
+
+
+def as_of_before(path: Path, sha256: str) -> None:
+    """Give a checkpoint the manifest of prunekit 0.1.0, whose record is the sha256 of the file."""
+    manifest = json.loads((path / "manifest.json").read_bytes())
+    del manifest["sha256"], manifest["state"]["content"]
+    manifest["state"]["sha256"] = sha256
+    seal = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    (path / "manifest.json").write_text(json.dumps({**manifest, "sha256": seal}))
+
+
+def test_one_written_by_prunekit_0_1_0_counts_if_its_file_is_the_recorded(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    whole = (tmp_path / "000001" / "state.safetensors").read_bytes()
+    as_of_before(tmp_path / "000001", hashlib.sha256(whole).hexdigest())
+    assert loaded(tmp_path) == 1
+    save(tmp_path, 2)
+    as_of_before(tmp_path / "000002", hashlib.sha256(b"another").hexdigest())
+    assert loaded(tmp_path) == 1
+
+
+def test_a_state_of_another_checkpoint_is_not_taken(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    state = tmp_path / "000002" / "state.safetensors"
+    state.write_bytes((tmp_path / "000001" / "state.safetensors").read_bytes())
+    assert loaded(tmp_path) == 1
 
 
 def test_one_of_another_spec_is_refused(tmp_path: Path) -> None:

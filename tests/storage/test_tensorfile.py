@@ -19,7 +19,7 @@ from torch import Tensor
 
 from prunekit.errors import StorageError
 from prunekit.selection.masks import Masks
-from prunekit.storage.tensorfile import read_tensors, write_tensors
+from prunekit.storage.tensorfile import KINDS, read_tensors, write_tensors
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
 shapes = st.lists(st.integers(0, 3), max_size=3)
@@ -53,6 +53,37 @@ def test_equal_tensors_and_text_give_equal_bytes(tmp_path: Path) -> None:
         text = {"kind": "k", "shapes": "[]", "else": "x"}
         write_tensors(tmp_path / str(number), {"b": torch.ones(2), "a": torch.zeros(3)}, text)
     assert len({(tmp_path / str(number)).read_bytes() for number in range(4)}) == 1
+
+
+@pytest.mark.parametrize("dtype", KINDS, ids=str)
+def test_safetensors_reads_every_dtype_that_is_written(dtype: torch.dtype, tmp_path: Path) -> None:
+    given = {
+        'odd "name" \n é': torch.tensor([0, 1, 1]).to(dtype),
+        "none": torch.zeros(2, 0).to(dtype),
+        "one": torch.ones(1).double(),
+        "bits": torch.tensor([True]),
+    }
+    write_tensors(tmp_path / "t", given)
+    tensors = safetensors.torch.load_file(tmp_path / "t")
+    assert tensors.keys() == given.keys()
+    for name, tensor in tensors.items():
+        assert (tensor.dtype, tensor.shape) == (given[name].dtype, given[name].shape)
+        assert tensor.view(torch.uint8).tolist() == given[name].view(torch.uint8).tolist()
+
+
+def test_the_bytes_are_those_of_safetensors(tmp_path: Path) -> None:
+    given = {
+        f"{dtype}/{number}": torch.ones(number).to(dtype) for dtype in DTYPES for number in (3, 1)
+    }
+    text = {"kind": "é", "sha256": write_tensors(tmp_path / "t", given, {"kind": "é"})}
+    metadata = {"prunekit": json.dumps(text, sort_keys=True)}
+    assert (tmp_path / "t").read_bytes() == safetensors.torch.save(given, metadata)
+
+
+def test_a_dtype_that_safetensors_lacks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"safetensors knows no torch.complex128; convert it"):
+        write_tensors(tmp_path / "t", {"a": torch.ones(1, dtype=torch.complex128)})
+    assert not any(tmp_path.iterdir())
 
 
 def test_tied_and_strided_tensors_are_written_whole(tmp_path: Path) -> None:
