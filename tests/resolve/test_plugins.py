@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
 import types
 from importlib.util import spec_from_file_location
@@ -13,7 +12,7 @@ import pytest
 import prunekit
 from prunekit.errors import PluginError
 from prunekit.resolve.plugins import Plugins, imported_class, source_hash
-from prunekit.resolve.sources import Source, builtin_sources, file_of, installed_sources
+from prunekit.resolve.sources import Source, file_of, installed_sources
 from tests.packages import SCORER, install
 
 INSTALLED = installed_sources()
@@ -49,27 +48,6 @@ def test_a_third_party_s_scorer_is_found_by_its_entry_point(site):
     cls = Plugins().component("scorer", "sign")
     assert cls(power=3).power == 3
     assert Plugins().source("sign") == Source("sign", "acme_module", "acme", "1.0")
-
-
-def test_the_entry_points_are_scanned_once_until_a_package_comes_or_goes(site, monkeypatch):
-    install(site, "acme", "sign")
-    assert "sign" in Plugins().names()
-    with monkeypatch.context() as patched:
-        patched.delattr("importlib.metadata.entry_points")
-        assert "sign" in Plugins().names()
-    install(site, "other", "root")
-    assert {"sign", "root"} <= set(Plugins().names())
-    shutil.rmtree(site / "acme-1.0.dist-info")
-    assert "sign" not in Plugins().names()
-    monkeypatch.syspath_prepend(str(site / "empty"))
-    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(site)])
-    assert "root" not in Plugins().names()
-
-
-def test_built_ins_are_the_files_of_the_plugin_package():
-    sources = {source.name: source for source in builtin_sources()}
-    assert sources["iter-snip"].module == "prunekit_plugins.iter_snip"
-    assert sources["iter-snip"].package == "prunekit"
 
 
 def test_listing_names_and_clashes_imports_no_plugin(site):
