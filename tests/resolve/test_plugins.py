@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
 import types
 from pathlib import Path
@@ -48,21 +47,6 @@ def test_a_third_party_s_scorer_is_found_by_its_entry_point(site):
     cls = Plugins().component("scorer", "sign")
     assert cls(power=3).power == 3
     assert Plugins().source("sign") == Source("sign", "acme_module", "acme", "1.0")
-
-
-def test_the_entry_points_are_scanned_once_until_a_package_comes_or_goes(site, monkeypatch):
-    install(site, "acme", "sign")
-    assert "sign" in Plugins().names()
-    with monkeypatch.context() as patched:
-        patched.delattr("importlib.metadata.entry_points")
-        assert "sign" in Plugins().names()
-    install(site, "other", "root")
-    assert {"sign", "root"} <= set(Plugins().names())
-    shutil.rmtree(site / "acme-1.0.dist-info")
-    assert "sign" not in Plugins().names()
-    monkeypatch.syspath_prepend(str(site / "empty"))
-    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(site)])
-    assert "root" not in Plugins().names()
 
 
 def test_listing_names_and_clashes_imports_no_plugin(site):

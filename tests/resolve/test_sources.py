@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from importlib.util import spec_from_file_location
 
+from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.sources import builtin_sources, file_of
+from tests.packages import install
 
 
 def test_built_ins_are_the_files_of_the_plugin_package():
@@ -45,3 +48,19 @@ def test_a_module_is_found_where_only_a_finder_of_its_own_knows_it(tmp_path, mon
     assert file_of("far_parcel.inner") == folder / "inner.py"
     assert file_of("far_parcel") == folder / "__init__.py"
     assert file_of("far_parcel.missing") is None
+
+
+def test_the_entry_points_are_scanned_once_until_a_package_comes_or_goes(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    install(tmp_path, "acme", "sign")
+    assert "sign" in Plugins().names()
+    with monkeypatch.context() as patched:
+        patched.delattr("importlib.metadata.entry_points")
+        assert "sign" in Plugins().names()
+    install(tmp_path, "other", "root")
+    assert {"sign", "root"} <= set(Plugins().names())
+    shutil.rmtree(tmp_path / "acme-1.0.dist-info")
+    assert "sign" not in Plugins().names()
+    monkeypatch.syspath_prepend(str(tmp_path / "empty"))
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(tmp_path)])
+    assert "root" not in Plugins().names()
