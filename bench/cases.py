@@ -29,11 +29,17 @@ Call = Callable[[], object]
 
 @attrs.frozen
 class Case:
-    """`ours` and `theirs` prepare (unmeasured) and return a call (measured)."""
+    """`ours` and `theirs` prepare (unmeasured) and return a call (measured).
+
+    turns: where not 0, both sides take so many turns in one process, after one that does not
+    count; weights: by which the times are shown too.
+    """
 
     ours: Callable[[], Call]
     theirs: Callable[[], Call]
     beside: str
+    turns: int = 0
+    weights: int = 0
 
 
 def network(model: str) -> nn.Module:
