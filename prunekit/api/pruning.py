@@ -137,8 +137,7 @@ def prune(
     shares = densities_of_rounds(network.total, density, kept, rounds, schedule)
     if acts(reinit) and rounds == 1:
         raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
-    rule = Rule(settings.allocation, settings.densities, settings.min_per_layer)
-    method = Method(measuring(scorer), sampler, reinit, rule)
+    method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
     return pruned(network, rounds_of(method, shares, schedule), usable, init, seed)
 
 

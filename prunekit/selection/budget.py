@@ -15,6 +15,7 @@ from prunekit.selection.allocation import WEIGHTS, share
 from prunekit.selection.demands import Demands
 from prunekit.selection.select import top_k, top_k_each
 from prunekit.spec.sections import Allocation
+from prunekit.spec.settings import PruneSettings
 
 
 @attrs.frozen(eq=False)
@@ -140,6 +141,11 @@ class Rule:
     allocation: Allocation
     densities: tuple[str, ...]
     min_per_layer: int
+
+    @classmethod
+    def of(cls, settings: PruneSettings) -> Rule:
+        """The rule of a section of which nothing is left open."""
+        return cls(settings.allocation, settings.densities, settings.min_per_layer)
 
     def budget(
         self,
