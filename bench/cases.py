@@ -16,10 +16,10 @@ from straightforward_synflow import straightforward_synflow
 from torch import Tensor, nn
 
 import prunekit
-from prunekit.data.splits import Batches
 from prunekit.draws.chance import fill
 from prunekit.network.laws import law_of
 from prunekit.network.model import put
+from prunekit.training.loaders import epoch_batches
 from prunekit.training.loop import Training
 from prunekit.training.masked import MaskedWeights
 
@@ -29,11 +29,17 @@ Call = Callable[[], object]
 
 @attrs.frozen
 class Case:
-    """`ours` and `theirs` prepare (unmeasured) and return a call (measured)."""
+    """`ours` and `theirs` prepare (unmeasured) and return a call (measured).
+
+    turns: where not 0, both sides take so many turns in one process, after one that does not
+    count; weights: by which the times are shown too.
+    """
 
     ours: Callable[[], Call]
     theirs: Callable[[], Call]
     beside: str
+    turns: int = 0
+    weights: int = 0
 
 
 def network(model: str) -> nn.Module:
@@ -91,7 +97,8 @@ def our_steps(model: str, density: float) -> Call:
         epochs=1, batch_size=BATCH, lr=0.01, momentum=0.9, nesterov=False, weight_decay=1e-4,
         schedule="constant",
     )  # fmt: skip
-    batches, cpu = Batches(split, data, BATCH), torch.device("cpu")
+    cpu = torch.device("cpu")
+    batches = epoch_batches(data, "train", BATCH, cpu, seed=0)
     owner = MaskedWeights.of(net, given, cpu)
     training = Training(net, owner, batches, options, 1, 0, "bench", cpu)
     return lambda: training.run_epoch(lambda: None)

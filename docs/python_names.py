@@ -39,7 +39,7 @@ METHOD: Names = {
         *("PositivePaths", "AbsoluteNetwork"),
     ),
     "Which weights": (
-        *("top_k", "top_k_each", "kth_smallest", "kth_smallest_each", "Nearby"),
+        *("top_k", "top_k_each", "kth_smallest", "kth_smallest_each", "KthMemory", "Nearby"),
         *("draw_without_replacement", "draw_with_replacement"),
     ),
     "Chance": ("generator", "uniform_scores", "bernoulli_positions"),

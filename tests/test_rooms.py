@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 import xml.etree.ElementTree as ElementTree
 from itertools import combinations
@@ -92,6 +93,16 @@ def test_the_picture_and_the_numbers_in_the_docs_are_those_of_this_checkout():
     read = rooms.read()
     assert rooms.PICTURE.read_text("utf-8") == rooms_svg.svg(read), "run `python docs/rooms.py`"
     assert rooms.in_words(read) in (ROOT / "docs" / "architecture.md").read_text("utf-8")
+
+
+def test_every_file_that_the_docs_name_stands_in_its_room():
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    (block,) = (part for part in text.split("```") if part.startswith("text\nspec/"))
+    for line in block.removeprefix("text\n").splitlines():
+        first, *others = re.findall(r"[\w/]+\.py", line)
+        folder = (ROOT / "prunekit" / first).parent
+        assert (ROOT / "prunekit" / first).is_file(), first
+        assert [name for name in others if not (folder / name).is_file()] == [], first
 
 
 def test_the_house_has_few_rooms_and_every_arrow_leads_down():

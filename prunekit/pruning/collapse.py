@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from prunekit.network.model import Network
 from prunekit.pruning.scoring import scoring_mode, sum_gradients
 
-EXAMPLES = 64
+EXAMPLES, AT_ONCE = 64, 16
 
 
 def dead_kept(
@@ -25,9 +25,12 @@ def dead_kept(
         return {}
     x = torch.randn(EXAMPLES, *network.input_shape, generator=rng) if tokens is None else tokens
     with scoring_mode(network.model, "eval"):
-        logits = network.model(x[:EXAMPLES].to(network.device))
-        v = torch.randn(logits.shape, generator=rng).to(network.device)
-        gradients = sum_gradients([(logits * v).sum()], network.effective)
+        outputs = (network.model(part.to(network.device)) for part in x[:EXAMPLES].split(AT_ONCE))
+        losses = (
+            (logits * torch.randn(logits.shape, generator=rng).to(logits.device)).sum()
+            for logits in outputs
+        )
+        gradients = sum_gradients(losses, network.effective)
     return {
         name: int((mask & (gradients[name] == 0)).sum())
         for name, mask in network.masks.items()

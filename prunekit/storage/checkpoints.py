@@ -61,7 +61,7 @@ def load_checkpoint(
     """
     for path in reversed(_numbered(folder)):
         manifest = _manifest(path)
-        tensors = None if manifest is None else _state(path / STATE, manifest["state"])
+        tensors = None if manifest is None else _state(path / STATE, manifest)
         if manifest is None or tensors is None:
             continue
         if manifest["spec"] != spec_hash:
@@ -103,9 +103,10 @@ def _manifest(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _state(path: Path, recorded: Mapping[str, Any]) -> dict[str, Tensor] | None:
+def _state(path: Path, manifest: Mapping[str, Any]) -> dict[str, Tensor] | None:
     """The tensors of a state's file, if they are those of which the manifest has a record."""
     try:
+        recorded = manifest["state"]
         if path.stat().st_size != recorded["bytes"]:
             return None
         tensors, text = read_tensors(path)
@@ -114,7 +115,7 @@ def _state(path: Path, recorded: Mapping[str, Any]) -> dict[str, Tensor] | None:
         with open(path, "rb") as file:  # prunekit 0.1.0 recorded the sha256 of the file
             whole = hashlib.file_digest(file, "sha256").hexdigest()
         return tensors if whole == recorded["sha256"] else None
-    except (OSError, StorageError):
+    except (OSError, StorageError, KeyError, TypeError):
         return None
 
 
