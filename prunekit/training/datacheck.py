@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @attrs.define(eq=False)
-class Tried:
+class CheckedBatches:
     """Batches, the first of which is tried on `model` before it is handed out.
 
     amp: the autocast of the training. input_shape: of an input in it, () for what is no tensor;
