@@ -29,7 +29,7 @@ class CheckedBatches:
     batches: EpochBatches
     model: nn.Module
     amp: str
-    fits: bool = False
+    checked: bool = False
     input_shape: tuple[int, ...] = ()
     classes: int = 0
 
@@ -38,10 +38,10 @@ class CheckedBatches:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         for x, y in self.batches.epoch(epoch, start):
-            if not self.fits:
+            if not self.checked:
                 self.classes = check_fit(self.model, x, y, self.amp)
                 self.input_shape = tuple(x.shape[1:]) if isinstance(x, Tensor) else ()
-                self.fits = True
+                self.checked = True
             yield x, y
 
 
