@@ -16,10 +16,10 @@ from straightforward_synflow import straightforward_synflow
 from torch import Tensor, nn
 
 import prunekit
-from prunekit.data.splits import Batches
 from prunekit.draws.chance import fill
 from prunekit.network.laws import law_of
 from prunekit.network.model import put
+from prunekit.training.loaders import epoch_batches
 from prunekit.training.loop import Training
 from prunekit.training.masked import MaskedWeights
 
@@ -97,7 +97,8 @@ def our_steps(model: str, density: float) -> Call:
         epochs=1, batch_size=BATCH, lr=0.01, momentum=0.9, nesterov=False, weight_decay=1e-4,
         schedule="constant",
     )  # fmt: skip
-    batches, cpu = Batches(split, data, BATCH), torch.device("cpu")
+    cpu = torch.device("cpu")
+    batches = epoch_batches(data, "train", BATCH, cpu, seed=0)
     owner = MaskedWeights.of(net, given, cpu)
     training = Training(net, owner, batches, options, 1, 0, "bench", cpu)
     return lambda: training.run_epoch(lambda: None)

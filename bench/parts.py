@@ -14,8 +14,7 @@ from learned_steps import CPU, Noise, training
 from torch import Tensor, nn
 
 import prunekit
-from prunekit.selection.select import top_k_each
-from prunekit.selection.weighted import draw_without_replacement
+from prunekit import draw_without_replacement, top_k_each
 from prunekit.storage.checkpoints import save_checkpoint
 from prunekit.training.masked import MaskedWeights
 

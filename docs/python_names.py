@@ -36,10 +36,10 @@ METHOD: Names = {
     "What it returns": ("Sampled", "Redraw"),
     "Losses and gradients": (
         *("scoring_mode", "batch_losses", "loss_gradient", "sum_gradients", "split_batches"),
-        "PositivePaths",
+        *("PositivePaths", "AbsoluteNetwork"),
     ),
     "Which weights": (
-        *("top_k", "top_k_each", "kth_smallest", "kth_smallest_each", "Nearby"),
+        *("top_k", "top_k_each", "kth_smallest", "kth_smallest_each", "KthMemory", "Nearby"),
         *("draw_without_replacement", "draw_with_replacement"),
     ),
     "Chance": ("generator", "uniform_scores", "bernoulli_positions"),

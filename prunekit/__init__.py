@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from prunekit.network.laws import Law, Redraw
     from prunekit.network.layers import Layer
     from prunekit.network.model import Batch, Mode, Network, Scores
-    from prunekit.network.pathforms import PositivePaths
+    from prunekit.network.paths import PositivePaths
     from prunekit.pruning.scoring import (
         batch_losses,
         loss_gradient,
@@ -69,7 +69,7 @@ _HOMES = {
     "prunekit.network.layers": ("Layer",),
     "prunekit.network.absolute": ("AbsoluteNetwork",),
     "prunekit.network.model": ("Batch", "Mode", "Network", "Scores"),
-    "prunekit.network.pathforms": ("PositivePaths",),
+    "prunekit.network.paths": ("PositivePaths",),
     "prunekit.data.torchvision_sets": ("published_data",),
     "prunekit.draws.quantiles": (
         "Sign",

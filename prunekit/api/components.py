@@ -7,7 +7,6 @@ from typing import Any
 from prunekit.contracts import suggests
 from prunekit.errors import SpecError
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.rules import PERIOD
 from prunekit.resolve.structure import component_from, components_from
 from prunekit.resolve.suggestions import filled
 from prunekit.spec.sections import COMPONENTS
@@ -30,12 +29,3 @@ def components_of(**given: Any) -> tuple[list[Any], dict[str, Any]]:
     for part in reversed(parts.values()):  # the first counts first
         suggested |= suggests(part)
     return [filled(part, kind, suggested) for kind, part in parts.items()], suggested
-
-
-def without_period(reinit: Any) -> Any:
-    """The component; SpecError for a period, which acts inside training only."""
-    reinit = component_from("reinit", reinit, Plugins())
-    given = getattr(reinit, "period", None)  # not yet filled, so it was given
-    if given is not None:
-        raise SpecError(f"reinit.period = {given!r} cannot act: {PERIOD}")
-    return reinit

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from prunekit.api.components import components_of, without_period
+from prunekit.api.components import components_of
 from prunekit.contracts import Scorer, acts, allocates, as_built, learns, reads, revives
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
@@ -22,12 +22,13 @@ from prunekit.pruning.method import Method, Round, rounds_of
 from prunekit.pruning.rounds import Pruning, prune_rounds
 from prunekit.pruning.scoring import compute_scores, scoring_mode
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.rules import refuse_idle_sharing
+from prunekit.resolve.rules import refuse_idle_period, refuse_idle_sharing
 from prunekit.resolve.structure import component_from
 from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Rule
 from prunekit.selection.masks import Masks
 from prunekit.selection.schedule import densities as densities_of
+from prunekit.selection.schedule import named
 from prunekit.spec.sections import Allocation, Prune, Schedule
 from prunekit.spec.settings import PruneSettings
 from prunekit.training.datacheck import by_two, logits_of
@@ -118,7 +119,8 @@ def prune(
     suggestions fill density and allocation, and in several rounds min_per_layer, where left out.
     Raises SpecError for arguments that do not fit together; a pruning that fails is undone.
     """
-    reinit = without_period(reinit)
+    reinit = component_from("reinit", reinit, Plugins())
+    refuse_idle_period(reinit)
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
@@ -135,8 +137,7 @@ def prune(
     shares = densities_of_rounds(network.total, density, kept, rounds, schedule)
     if acts(reinit) and rounds == 1:
         raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
-    rule = Rule(settings.allocation, settings.densities, settings.min_per_layer)
-    method = Method(measuring(scorer), sampler, reinit, rule)
+    method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
     return pruned(network, rounds_of(method, shares, schedule), usable, init, seed)
 
 
@@ -196,6 +197,7 @@ def densities_of_rounds(
         shares = densities_of(min(max(int(kept), 1) / total, 1.0), rounds, schedule)
         counts = [*(round(share * total) for share in shares[:-1]), int(kept)]
     elif isinstance(kept, Sequence):
+        named(schedule)  # refuses an unknown one, which counts do not need
         counts = [*kept]
     else:
         raise SpecError(f"kept must be an int, or one int for each round: {kept!r}")

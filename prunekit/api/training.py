@@ -137,8 +137,7 @@ def _method(
         raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
     refuse_idle_sharing(given, sampler)
     settings = PruneSettings.of(filled(given, "prune", suggested))
-    rule = Rule(settings.allocation, settings.densities, settings.min_per_layer)
-    return LearnedMethod(scorer, sampler, reinit, rule, settings.density)
+    return LearnedMethod(scorer, sampler, reinit, Rule.of(settings), settings.density)
 
 
 def _learned(

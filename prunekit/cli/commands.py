@@ -34,27 +34,27 @@ TICKET_FORMS: Mapping[str, str] = {
 """Format of `prunekit ticket load --to` -> the function of prunekit.tickets that writes it."""
 
 
-def run(given: argparse.Namespace, others: Sequence[str]) -> int:
+def run(args: argparse.Namespace, others: Sequence[str]) -> int:
     """`prunekit run`: its help, its plan, or one run for each seed."""
     available = Plugins()
-    keys = flags.given_keys(given, others)
-    if given.help:
-        print(run_help(given, keys, available))
+    keys = flags.given_keys(args, others)
+    if args.help:
+        print(run_help(args, keys, available))
         return 0
-    seeds = seed_count(given.seeds)
-    spec = structure(flags.spec_table(given.spec, keys, available), available)
+    seeds = seed_count(args.seeds)
+    spec = structure(flags.spec_table(args.spec, keys, available), available)
     attrs.evolve(spec, seed=spec.seed + seeds - 1)  # the last one must be a seed too
-    act = dry_run if given.dry_run else run_seeds
-    return act(spec, seeds, given.out, available)
+    act = dry_run if args.dry_run else run_seeds
+    return act(spec, seeds, args.out, available)
 
 
-def run_help(given: argparse.Namespace, keys: Mapping[str, str | None], available: Plugins) -> str:
+def run_help(args: argparse.Namespace, keys: Mapping[str, str | None], available: Plugins) -> str:
     """The shown flags; with components named, their options and those of the sections too."""
-    text = given.parser.format_help().rstrip()
-    if given.spec is None and not any(kind in keys for kind in COMPONENTS):
+    text = args.parser.format_help().rstrip()
+    if args.spec is None and not any(kind in keys for kind in COMPONENTS):
         return text
     names = {key: value for key, value in keys.items() if key in COMPONENTS}
-    table = flags.spec_table(given.spec, names, available)
+    table = flags.spec_table(args.spec, names, available)
     chosen = {}
     for kind in COMPONENTS:
         if kind in table:
@@ -153,79 +153,79 @@ def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def resume(given: argparse.Namespace) -> int:
+def resume(args: argparse.Namespace) -> int:
     from prunekit.reports import report
     from prunekit.runs import running
 
-    report.show(running.resume(given.run, allow_changed=given.allow_changed).folder)
+    report.show(running.resume(args.run, allow_changed=args.allow_changed).folder)
     return 0
 
 
-def show(given: argparse.Namespace) -> int:
+def show(args: argparse.Namespace) -> int:
     from prunekit.reports import report
 
-    report.show(given.run)
+    report.show(args.run)
     return 0
 
 
-def compare(given: argparse.Namespace) -> int:
+def compare(args: argparse.Namespace) -> int:
     from prunekit.reports import comparison
 
-    comparison.compare(given.runs, given.out)
+    comparison.compare(args.runs, args.out)
     return 0
 
 
-def evaluate(given: argparse.Namespace) -> int:
+def evaluate(args: argparse.Namespace) -> int:
     from prunekit.reports import report
 
-    RunFolder(Path(given.run)).require_run()
+    RunFolder(Path(args.run)).require_run()
     from prunekit.runs import running
 
-    measured = running.evaluate_run(given.run, device=given.device)
+    measured = running.evaluate_run(args.run, device=args.device)
     report.print_lines([f"{key} {value:.4f}" for key, value in measured.items()])
     return 0
 
 
-def export(given: argparse.Namespace) -> int:
+def export(args: argparse.Namespace) -> int:
     from prunekit.reports import report
 
-    RunFolder(Path(given.run)).require_run()
+    RunFolder(Path(args.run)).require_run()
     from prunekit.runs import export as formats
 
-    getattr(formats, EXPORTS[given.to])(given.run, given.out)
-    report.print_lines([f"wrote {given.out}"])
+    getattr(formats, EXPORTS[args.to])(args.run, args.out)
+    report.print_lines([f"wrote {args.out}"])
     return 0
 
 
-def save_ticket(given: argparse.Namespace) -> int:
+def save_ticket(args: argparse.Namespace) -> int:
     from prunekit.reports import report
 
-    RunFolder(Path(given.run)).require_run()
+    RunFolder(Path(args.run)).require_run()
     from prunekit import tickets
 
-    out = given.out or str(Path(given.run) / "ticket.safetensors")
+    out = args.out or str(Path(args.run) / "ticket.safetensors")
     with report.waiting("writing the ticket"):
-        said = tickets.save(given.run, out)
+        said = tickets.save(args.run, out)
     report.print_lines([f"wrote {out}: {said['bytes']:,} bytes for {said['weights']:,} weights"])
     return 0
 
 
-def load_ticket(given: argparse.Namespace) -> int:
+def load_ticket(args: argparse.Namespace) -> int:
     from prunekit import tickets
     from prunekit.reports import report
 
-    options = {"arch": given.arch, "device": given.device, "most_weights": given.most_weights}
+    options = {"arch": args.arch, "device": args.device, "most_weights": args.most_weights}
     with report.waiting("rebuilding the network"):
-        getattr(tickets, TICKET_FORMS[given.to])(given.ticket, given.out, **options)
-    report.print_lines([f"wrote {given.out}"])
+        getattr(tickets, TICKET_FORMS[args.to])(args.ticket, args.out, **options)
+    report.print_lines([f"wrote {args.out}"])
     return 0
 
 
-def ticket_info(given: argparse.Namespace) -> int:
+def ticket_info(args: argparse.Namespace) -> int:
     from prunekit import tickets
     from prunekit.reports import report
 
-    said = tickets.info(given.ticket)
+    said = tickets.info(args.ticket)
     densities = said.pop("densities")
     report.print_lines([f"{key} {_said(value)}" for key, value in said.items()])
     report.print_lines([f"density of {name} {value:.5g}" for name, value in densities.items()])
@@ -241,20 +241,20 @@ def _said(value: Any) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def plugins(given: argparse.Namespace) -> int:
+def plugins(args: argparse.Namespace) -> int:
     available = Plugins()
-    print(listing.component_list(available) if given.components else listing.plugin_list(available))
+    print(listing.component_list(available) if args.components else listing.plugin_list(available))
     return 0
 
 
-def show_plugin(given: argparse.Namespace) -> int:
-    print(listing.plugin_page(Plugins(), given.name))
+def show_plugin(args: argparse.Namespace) -> int:
+    print(listing.plugin_page(Plugins(), args.name))
     return 0
 
 
-def new_plugin(given: argparse.Namespace) -> int:
+def new_plugin(args: argparse.Namespace) -> int:
     from prunekit.cli import template
 
-    folder = template.write(given.name, given.out)
+    folder = template.write(args.name, args.out)
     print(f"wrote {folder}; install it with `pip install -e {folder}`")
     return 0

@@ -149,17 +149,17 @@ def dispatch(argv: list[str]) -> int:
     parser = make_parser()
     if argv[:1] == ["run"]:
         argv = ["run", *joined(argv[1:])]
-    given, others = parser.parse_known_args(argv)
-    if given.command is None and not others:
+    args, others = parser.parse_known_args(argv)
+    if args.command is None and not others:
         parser.print_help()
         return 0
-    if given.command == "run":
-        return int(given.call(given, others))
-    if getattr(given, "takes_flags", False):
-        given.arguments, others = others, []
+    if args.command == "run":
+        return int(args.call(args, others))
+    if getattr(args, "takes_flags", False):
+        args.arguments, others = others, []
     if others and not others[0].startswith("-"):
-        raise SpecError(f"unexpected argument {others[0]!r}; see `prunekit {given.command} --help`")
+        raise SpecError(f"unexpected argument {others[0]!r}; see `prunekit {args.command} --help`")
     if others:
-        known = [name for name in vars(given) if name not in ("command", "call", "action", "name")]
+        known = [name for name in vars(args) if name not in ("command", "call", "action", "name")]
         raise unknown_flag(others[0], known)
-    return int(given.call(given))
+    return int(args.call(args))

@@ -140,7 +140,7 @@ def _takes(flag: str, following: str) -> bool:
 def given_keys(shown: argparse.Namespace, others: Iterable[str]) -> dict[str, str | None]:
     """Dotted key -> text, or None for a bare flag; SpecError for an unknown flag."""
     texts = ((name, getattr(shown, name)) for name in SHOWN)
-    given: dict[str, str | None] = {SHOWN[name]: text for name, text in texts if text is not None}
+    keys: dict[str, str | None] = {SHOWN[name]: text for name, text in texts if text is not None}
     for token in others:
         flag, has_value, text = token.partition("=")
         key = flag[2:].replace("-", "_")
@@ -148,12 +148,12 @@ def given_keys(shown: argparse.Namespace, others: Iterable[str]) -> dict[str, st
             raise SpecError(f"unexpected argument {token!r}; one SPEC.toml, then flags")
         if not _known(key):
             raise unknown_flag(flag, [*SHOWN, *static_keys(), "out", "seeds", "dry-run"])
-        if key in given:
+        if key in keys:
             raise SpecError(f"{flag} is given twice, once by its short name; keep one")
-        given[key] = text if has_value else None
-    if "prune.density" in given and "prune.sparsity" in given:
+        keys[key] = text if has_value else None
+    if "prune.density" in keys and "prune.sparsity" in keys:
         raise SpecError("sparsity is 1 - density; give one of them")
-    return given
+    return keys
 
 
 def _known(key: str) -> bool:
@@ -170,15 +170,15 @@ def unknown_flag(flag: str, known: Iterable[str]) -> SpecError:
 
 
 def spec_table(
-    path: str | None, given: Mapping[str, str | None], plugins: Plugins
+    path: str | None, keys: Mapping[str, str | None], plugins: Plugins
 ) -> dict[str, Any]:
     """The nested mapping of the TOML file at `path` with the flags' values over it."""
     table = underscored(read_toml(path)) if path else {}
-    for key in sorted(given, key=lambda key: key not in COMPONENTS):  # names before options
+    for key in sorted(keys, key=lambda key: key not in COMPONENTS):  # names before options
         if key in static_keys():
-            _set_static(table, key, given[key])
+            _set_static(table, key, keys[key])
     refuse_early(table, plugins)
-    for key, text in given.items():
+    for key, text in keys.items():
         if key not in static_keys():
             kind, _, name = key.partition(".")
             cls = chosen_class(table, kind, plugins)

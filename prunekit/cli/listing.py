@@ -35,22 +35,22 @@ def component_list(plugins: Plugins) -> str:
     """Kind, name and summary of each component, problems below; imports every plugin."""
     rows = [("kind", "name", "summary")]
     for kind in KINDS:
-        found = sorted(plugins.components(kind).items())
-        rows += [(kind, name, summary(cls)) for name, cls in found]
+        offered = sorted(plugins.components(kind).items())
+        rows += [(kind, name, summary(cls)) for name, cls in offered]
     rows += [("observer", name, summary(plugins.load(name))) for name in observers(plugins)]
     return "\n".join([columns(rows), *(f"problem: {line}" for line in plugins.problems())])
 
 
 def observers(plugins: Plugins) -> list[str]:
     """The plugins that offer observers; imports every plugin and leaves out the broken ones."""
-    found = []
+    observing = []
     for name in plugins.names():
         try:
             if hasattr(plugins.load(name), OBSERVERS):
-                found.append(name)
+                observing.append(name)
         except PluginError:
             continue
-    return found
+    return observing
 
 
 def summary(thing: Any) -> str:

@@ -70,35 +70,35 @@ def one_named(name: str, names: list[str], kind: str) -> str:
 
 
 def parsed(
-    given: argparse.Namespace, function: Any, words: str, extra: dict[str, dict[str, Any]]
+    args: argparse.Namespace, function: Any, words: str, extra: dict[str, dict[str, Any]]
 ) -> tuple[argparse.Namespace, dict[str, Any]]:
     """The words after the name: flags of the function's own signature, and `extra` ones."""
     from prunekit.theory import signatures
 
-    parser = type(given.parser)(
+    parser = type(args.parser)(
         prog=f"prunekit theory {words}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     signatures.add_flags(parser, function)
     for flag, settings in extra.items():
         parser.add_argument(flag, **settings)
-    found = parser.parse_args(given.arguments)
-    return found, signatures.values_of(found, function)
+    chosen = parser.parse_args(args.arguments)
+    return chosen, signatures.values_of(chosen, function)
 
 
 JSON = {"--json": {"action": "store_true", "dest": "as_json", "help": "one JSON object"}}
 
 
-def bounded(given: argparse.Namespace) -> int:
+def bounded(args: argparse.Namespace) -> int:
     """`theory bound NAME ...`: every form of one bound."""
     from prunekit import theory
     from prunekit.theory import evaluation
 
     names = [name for group in CALCULATORS.values() for name in group]
-    name = one_named(given.name, names, "bound")
+    name = one_named(args.name, names, "bound")
     function = getattr(theory, name)
-    found, values = parsed(given, function, f"bound {name}", JSON)
+    chosen, values = parsed(args, function, f"bound {name}", JSON)
     result = evaluation.evaluate(function, values)
-    if found.as_json:
+    if chosen.as_json:
         said = {"values": result.values, "vacuous": result.vacuous, "not_defined": result.refused}
         print(as_json({"bound": name, "arguments": values, **said}))
     else:
@@ -120,14 +120,14 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def advised(given: argparse.Namespace) -> int:
+def advised(args: argparse.Namespace) -> int:
     """`theory advise --widths ...`: one table of all theorems."""
     from prunekit.theory import evaluation
     from prunekit.theory.advice import advise
 
-    found, values = parsed(given, advise, "advise", JSON)
+    chosen, values = parsed(args, advise, "advise", JSON)
     rows = advise(**values)
-    if found.as_json:
+    if chosen.as_json:
         print(as_json({"arguments": values, "rows": rows}))
         return 0
     head = ("theorem", "form", "widest", "log10", "verdict")
@@ -141,15 +141,15 @@ def advised(given: argparse.Namespace) -> int:
     return 0
 
 
-def studied(given: argparse.Namespace) -> int:
+def studied(args: argparse.Namespace) -> int:
     """`theory study NAME --out DIR`: table.json and figure.png below DIR."""
     from prunekit.theory.studies.catalogue import STUDIES
 
-    study = STUDIES[one_named(given.name, list(STUDIES), "study")]
+    study = STUDIES[one_named(args.name, list(STUDIES), "study")]
     out = {"--out": {"required": True, "metavar": "DIR", "help": "the folder to write"}}
-    found, values = parsed(given, study.run, f"study {given.name}", out)
+    chosen, values = parsed(args, study.run, f"study {args.name}", out)
     rows, figure = run_with_bar(study, values)
-    folder = Path(found.out)
+    folder = Path(chosen.out)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.json").write_text(f"{as_json(rows)}\n", encoding="utf-8", newline="\n")
     figure.savefig(folder / "figure.png", dpi=150)

@@ -45,13 +45,13 @@ def class_files(folder: Path, inside: str = "") -> dict[str, list[Path]]:
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and _shown(entry))
     if not names:
         raise DataError(f"{folder} is empty; it should hold one folder of images per class")
-    found = {name: _files_below(folder / name / inside) for name in names}
-    for name, files in found.items():
+    by_class = {name: _files_below(folder / name / inside) for name in names}
+    for name, files in by_class.items():
         if not files:
             raise DataError(
                 f"{folder / name / inside} has no images; add some or delete the folder"
             )
-    return found
+    return by_class
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -106,12 +106,12 @@ def _opened(file: Path) -> Iterator[Image.Image]:
 
 def _refuse_cut_off(file: Path, stream: BinaryIO) -> None:
     """OSError when the PNG lacks its end, which Pillow does not miss; `stream` stays in place."""
-    place = stream.tell()
+    position = stream.tell()
     stream.seek(max(0, file.stat().st_size - 12))
     if b"IEND" not in stream.read():  # damaged, or bytes follow the end: let Pillow walk it
         with Image.open(file) as image:
             image.verify()
-    stream.seek(place)
+    stream.seek(position)
 
 
 def image_data(
@@ -133,15 +133,15 @@ def image_data(
     those of the training images (of 1,000 when streamed) unless given. Raises DataError naming
     the file or the class that is missing, empty or damaged.
     """
-    parts = {"train": train, "test": test, "validation": validation}
-    given = {name: part for name, part in parts.items() if part is not None}
-    for name, part in given.items():
-        _refuse_other_classes(train, part, name)
-        _refuse_empty_files(part)
-    sizes = [] if input_shape else [image_size(f) for part in given.values() for f in _all(part)]
+    optional = {"train": train, "test": test, "validation": validation}
+    sets = {name: files for name, files in optional.items() if files is not None}
+    for name, files in sets.items():
+        _refuse_other_classes(train, files, name)
+        _refuse_empty_files(files)
+    sizes = [] if input_shape else [image_size(f) for files in sets.values() for f in _all(files)]
     decoded = bool(sizes) and channels * sum(h * w for h, w in sizes) <= memory * 1e9
     size = sizes[0] if len(set(sizes)) == 1 else None
-    splits = {name: _split(part, channels, size, decoded) for name, part in given.items()}
+    splits = {name: _split(files, channels, size, decoded) for name, files in sets.items()}
     measured = (mean, std) if mean else mean_and_std(splits["train"])
     return Data(
         train=splits["train"],

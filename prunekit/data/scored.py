@@ -30,7 +30,7 @@ def scored_batches(
     Raises SpecError for random images of token data.
     """
     refuse_noise(data, source)
-    place = torch.device(device)
+    target = torch.device(device)
     if source in RANDOM_IMAGES:
         pairs = [_random(data, source, batch_size, seed, round, i) for i in range(count)]
     else:
@@ -39,7 +39,7 @@ def scored_batches(
     if source == "shuffled-labels":
         rng = generator(seed, "scored labels", round)
         pairs = [(x, y[torch.randperm(len(y), generator=rng)]) for x, y in pairs]
-    return [(x.to(place), y.to(place)) for x, y in pairs]
+    return [(x.to(target), y.to(target)) for x, y in pairs]
 
 
 def _indices(size: int, count: int, batch_size: int, rng: torch.Generator) -> list[Tensor]:

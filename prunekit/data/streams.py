@@ -62,7 +62,7 @@ def _flipped(image: Tensor, rng: torch.Generator) -> Tensor:
     return image.flip(-1) if torch.randint(2, (), generator=rng) else image
 
 
-FITS: Mapping[str, Callable[[Tensor, Size, torch.Generator], Tensor]] = {
+TO_ONE_SIZE: Mapping[str, Callable[[Tensor, Size, torch.Generator], Tensor]] = {
     "none": centre,
     "flip": centre_flip,
     "flip-crop": resized_crop,
@@ -88,11 +88,12 @@ class Fitted(Dataset[Tensor]):
     """
 
     def __init__(self, stream: Stream, size: Size, augment: str = "none", seed: int = 0) -> None:
-        self.stream, self.size, self.fit, self.seed = stream, size, FITS[augment], seed
+        self.stream, self.size, self.seed = stream, size, seed
+        self.to_one_size = TO_ONE_SIZE[augment]
 
     def __getitem__(self, index: int) -> Tensor:
         rng = generator(self.seed, index)
-        return self.fit(self.stream[index], self.size, rng).contiguous()
+        return self.to_one_size(self.stream[index], self.size, rng).contiguous()
 
 
 class _Guarded(Dataset[Tensor | str]):

@@ -28,11 +28,12 @@ STREAM, REST = "bernoulli", "bernoulli rest"
 
 
 def bernoulli_positions(among: Tensor, rate: float, rng: torch.Generator, name: str) -> Tensor:
-    """The flat positions where `among` (bool) is True and a coin of probability `rate` too.
+    """The flat positions where `among` is True and a coin of probability `rate` too.
 
-    Ascending int64 on the device of `among`; positions count in row-major order, whatever the
-    memory format. The coin of an element is a function of `rng.initial_seed()`, `name`, `rate`
-    and its position, the same on every device and whatever is asked about the others.
+    among: bool of any shape. Returns ascending int64 (chosen,) on its device; positions count
+    in row-major order, whatever the memory format. The coin of an element is a function of
+    `rng.initial_seed()`, `name`, `rate` and its position, the same on every device and whatever
+    is asked about the others.
     rate: in [0, 1], exact at both ends, otherwise rounded down to a multiple of 2^-40.
     Raises SpecError for another rate, and for `among` that is not bool.
     """

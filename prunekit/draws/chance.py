@@ -92,7 +92,7 @@ def fill(
 
 
 def uniform_scores(shape: Sequence[int], bound: float, rng: torch.Generator, name: str) -> Tensor:
-    """Initial scores U(-bound, bound) of the parameter `name`, float32, on the CPU.
+    """Initial scores U(-bound, bound) of the parameter `name`, float32 `shape`, on the CPU.
 
     The score of row-major element i is `prunekit.uniform_values` of word i of seed
     `rng.initial_seed()`, stream "scores", draw 0: a function of that seed, `name` and i, on every

@@ -28,17 +28,23 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def uniform_values(words: Tensor, bound: float) -> Tensor:
-    """U(-bound, bound), float32: one of 2^24 equidistant values, -bound among them."""
+    """U(-bound, bound), float32 of the words' shape: one of 2^24 equidistant values.
+
+    -bound is among them.
+    """
     return (words.to(torch.int32) >> 8).to(torch.float32).mul_(_step(bound))
 
 
 def sign_values(words: Tensor, size: float) -> Tensor:
-    """+size or -size, float32, each with probability 1/2; the word's highest bit is the minus."""
+    """+size or -size, float32 of the words' shape, each with probability 1/2.
+
+    The word's highest bit is the minus.
+    """
     return (words.to(torch.int32) >> 31 | 1).to(torch.float32).mul_(_float32(size))
 
 
 def normal_values(words: Tensor, deviation: float) -> Tensor:
-    """N(0, deviation^2), float32, to 1e-6 deviations in the quantile.
+    """N(0, deviation^2), float32 of the words' shape, to 1e-6 deviations in the quantile.
 
     The highest bit is the sign, the others count the upper tail in steps of 2^-32, so no size is
     over 6.4 deviations. An octave of tail probabilities has 256 nodes, linearly interpolated.
@@ -54,9 +60,10 @@ def normal_values(words: Tensor, deviation: float) -> Tensor:
 
 
 def log_uniform_values(words: Tensor, low: float, high: float) -> Tensor:
-    """Density proportional to 1 / |w| for low <= |w| <= high, both signs alike, float32.
+    """Density proportional to 1 / |w| for low <= |w| <= high, both signs alike.
 
-    |w| = high 2^-t with t uniform in [0, log2(high / low)), in steps of 2^-24.
+    float32 of the words' shape; |w| = high 2^-t with t uniform in [0, log2(high / low)), in steps
+    of 2^-24.
     """
     _float32(low)
     word = words.to(torch.int32).to(torch.int64)
@@ -72,7 +79,7 @@ def log_uniform_values(words: Tensor, low: float, high: float) -> Tensor:
 @final
 @attrs.frozen
 class Uniform:
-    """U(-bound, bound): words -> `uniform_values`, said in a form that a kernel can take too."""
+    """U(-bound, bound): words of any shape -> `uniform_values`, in a form for kernels too."""
 
     bound: float
 
@@ -88,7 +95,7 @@ class Uniform:
 @final
 @attrs.frozen
 class Sign:
-    """+size or -size: words -> `sign_values`, said in a form that a kernel can take too."""
+    """+size or -size: words of any shape -> `sign_values`, in a form for kernels too."""
 
     size: float
 

@@ -86,7 +86,8 @@ class Recording:
         """Whether the batch recorded is as large; the first one of a resumed epoch may be short."""
         return len(y) <= len(self.y)
 
-    def fits(self, x: Tensor, y: Tensor) -> bool:
+    def can_replay(self, x: Tensor, y: Tensor) -> bool:
+        """Whether the batch has the shape, dtype and order in memory of the one recorded."""
         same = x.shape == self.x.shape and x.dtype == self.x.dtype
         return same and x.stride() == self.x.stride() and y.shape == self.y.shape
 

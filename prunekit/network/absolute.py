@@ -15,31 +15,32 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError
 from prunekit.network.lending import LentMemory
-from prunekit.network.masking import write_masked, zero_pruned
+from prunekit.network.masking import in_blocks, write_masked, zero_pruned
 from prunekit.network.model import Network
-from prunekit.network.pathforms import PositivePaths
+from prunekit.network.paths import PositivePaths
 
 Product = Callable[[Tensor, Tensor, Tensor], object]
-"""(|w|, gradient, out), all of the weight's shape: writes to `out`."""
+"""(|w|, gradient, out), all of one shape: writes an elementwise function of the two to `out`."""
 
 
 @attrs.define(eq=False)
 class AbsoluteNetwork:
-    """`network` by absolute value; keep it in `network.memo`, for only the mask changes by rounds.
+    """`network` by absolute value; keep it in `network.memo`: from round to round the mask changes.
 
-    magnitude: |w| before masking, by name. state: what the model computes with, by name; the
-    maskable ones are |w| m and have gradients. masks: those written to `state` last.
+    weights: w before masking, by name. state: what the model computes with, by name; the maskable
+    ones are |w| m and have gradients. masks: those written to `state` last.
     """
 
     model: nn.Module
-    magnitude: dict[str, Tensor]
+    weights: Mapping[str, Tensor]
+    dtype: torch.dtype
     state: dict[str, Tensor]
     masks: dict[str, Tensor] = attrs.field(factory=dict)
     memory: LentMemory | None = None
 
     @classmethod
     def of(cls, network: Network, dtype: torch.dtype) -> AbsoluteNetwork:
-        """A copy of the network's weights, parameters and buffers in `dtype`."""
+        """Its parameters and buffers are copies in `dtype`; integers are shared."""
         model, weights = network.model, network.weights
         everything = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         state = {
@@ -47,9 +48,11 @@ class AbsoluteNetwork:
             for name, tensor in everything.items()
             if name not in weights
         }
-        magnitude = {name: w.to(dtype, copy=True).abs_() for name, w in weights.items()}
-        leaves = {name: torch.empty_like(w, requires_grad=True) for name, w in magnitude.items()}
-        return cls(model, magnitude, {**state, **leaves})
+        leaves = {
+            name: torch.empty_like(w, dtype=dtype, requires_grad=True)
+            for name, w in weights.items()
+        }
+        return cls(model, weights, dtype, {**state, **leaves})
 
     def __call__(self, x: Tensor, masks: Mapping[str, Tensor] | None) -> Tensor:
         """The model's output (batch, classes) at x (batch, ...) >= 0, in this dtype.
@@ -66,16 +69,17 @@ class AbsoluteNetwork:
     def products(self, total: Tensor, product: Product) -> dict[str, Tensor]:
         """`product` of |w| and d total / d(|w| m) by name; 0 where `total` (scalar) ignores w.
 
-        Each is taken as soon as its gradient is there, which is then dropped: the next gradient
-        has its memory. What is returned lies, on the CPU, where that of the last call lay if
-        nobody holds that any more.
+        Each is taken, in blocks on the CPU, as soon as its gradient is there, which is then
+        dropped: the next gradient has its memory. On the CPU what is returned lies where that of
+        the last call lay, if nobody holds that any more.
         """
         products = self._blank()
         unused = set(products)
 
         def arrive(leaf: Tensor, name: str) -> None:
             assert leaf.grad is not None
-            product(self.magnitude[name], leaf.grad, products[name])
+            for w, gradient, out in in_blocks(self.weights[name], leaf.grad, products[name]):
+                product(out.copy_(w).abs_(), gradient, out)
             leaf.grad = None
             unused.discard(name)
 
@@ -95,19 +99,20 @@ class AbsoluteNetwork:
 
     @torch.no_grad()
     def _mask(self, masks: Mapping[str, Tensor] | None) -> None:
-        for name, magnitude in self.magnitude.items():
-            leaf, before = self.state[name].detach(), self.masks.pop(name, None)
-            if masks is None:
-                leaf.copy_(magnitude)
-                continue
-            if before is None or not zero_pruned(leaf, before, masks[name]):
-                write_masked(magnitude, masks[name], out=leaf)
+        for name, weight in self.weights.items():
+            values, before = self.state[name].detach(), self.masks.pop(name, None)
+            if masks is None or before is None or not zero_pruned(values, before, masks[name]):
+                values.copy_(weight).abs_()
+                if masks is None:
+                    continue
+                write_masked(values, masks[name], out=values)
                 before = masks[name].clone()
             self.masks[name] = before
 
     def _blank(self) -> dict[str, Tensor]:
-        if any(magnitude.device.type != "cpu" for magnitude in self.magnitude.values()):
-            return {name: torch.empty_like(m) for name, m in self.magnitude.items()}
+        values = {name: self.state[name].detach() for name in self.weights}
+        if any(value.device.type != "cpu" for value in values.values()):
+            return {name: torch.empty_like(value) for name, value in values.items()}
         if self.memory is None or self.memory.is_held():
-            self.memory = LentMemory(self.magnitude)
+            self.memory = LentMemory(values)
         return self.memory.lend()

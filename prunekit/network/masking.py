@@ -1,12 +1,26 @@
-"""w * m, written into memory that is there already."""
+"""w * m and its like, written into memory that is there already, in blocks that stay in cache."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+BLOCK = 1 << 16
 NUMPYS = (torch.float32, torch.float64)
+
+
+def in_blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Flat views of the tensors (all of one shape), BLOCK elements at a time.
+
+    The tensors themselves where they are no longer, not contiguous, or on an accelerator.
+    """
+    if tensors[0].numel() > BLOCK and all(t.is_cpu and t.is_contiguous() for t in tensors):
+        yield from zip(*(t.view(-1).split(BLOCK) for t in tensors))
+    else:
+        yield tensors
 
 
 def write_masked(weight: Tensor, mask: Tensor, out: Tensor) -> None:

@@ -28,8 +28,9 @@ class Network:
     """The model, its weights before masking, and the mask.
 
     model: its maskable parameters hold `weights[name] * masks[name]`.
-    layers: name -> Layer. weights: name -> values before masking. masks: name -> bool tensor,
-    or None where nothing is masked yet. input_shape: without the batch dimension, or None.
+    layers: name -> Layer. weights: name -> values before masking. masks: name -> bool, or None
+    where nothing is masked yet; both of their parameter's shape. input_shape: without the batch
+    dimension, or None.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """

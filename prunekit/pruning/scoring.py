@@ -81,7 +81,7 @@ def _backward_of_rnns_in_eval(model: nn.Module) -> contextlib.AbstractContextMan
 
 
 def split_batches(batches: Iterable[Batch], parts: int) -> list[Batch]:
-    """Cut each batch of B examples into `parts` consecutive ones, at i * B // parts.
+    """Cut each batch, x (B, ...) and y (B,), into `parts` consecutive ones, at i * B // parts.
 
     Parts without an example (B < parts) are left out.
     """
@@ -98,6 +98,8 @@ def _parts_of(batch: Batch, parts: int) -> Iterator[Batch]:
 
 def batch_losses(model: nn.Module, batches: Iterable[Batch], loss: Loss) -> Iterator[Tensor]:
     """`loss(model(x), y)` of each batch in turn, made when asked for: one graph lives at a time.
+
+    x: (batch, ...), y: (batch,) class numbers; each loss is a scalar.
 
     Raises SpecError, in one line, for batches without labels, labels outside [0, classes), and a
     model with fewer than two outputs.
@@ -140,7 +142,7 @@ def check_labels(logits: Tensor, y: Tensor) -> None:
 
 
 def sum_gradients(losses: Iterable[Tensor], effective: Mapping[str, nn.Parameter]) -> Scores:
-    """Sum over `losses` (scalars) of d loss / d effective weight, one tensor for each name.
+    """Sum over `losses` (scalars) of d loss / d effective weight, each of its parameter's shape.
 
     Give a generator and only one loss's graph is in memory at a time. A parameter that a loss
     does not use contributes zeros. `.grad` is not touched. Call it inside `scoring_mode`, which
@@ -165,7 +167,7 @@ def sum_gradients(losses: Iterable[Tensor], effective: Mapping[str, nn.Parameter
 def loss_gradient(
     network: Network, batches: Iterable[Batch], loss: Loss, mode: Mode = "eval", split: int = 1
 ) -> Scores:
-    """Sum over `batches` of dL/d(effective weight), one tensor for each maskable parameter.
+    """Sum over `batches` of dL/d(effective weight), each of its maskable parameter's shape.
 
     loss: averages over a batch. mode: of batch norm, see `scoring_mode`. split: parts that each
     batch is cut into, whose gradients are summed. Raises what `batch_losses` and `sum_gradients`

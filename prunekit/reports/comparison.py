@@ -42,7 +42,7 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
         out.print(make_table("runs", head, rows))
     else:
         print_lines(["runs", *(f"  {number}  {row[0]}" for number, row in enumerate(rows, 1))])
-        for table in turned(head, rows, out.width - 2):
+        for table in transposed(head, rows, out.width - 2):
             out.print(table)
     if plot is not None:
         plot_compare(labelled(groups), plot)
@@ -102,20 +102,20 @@ def compared(groups: Mapping[str, Sequence[Run]]) -> tuple[list[str], list[list[
     specs = [flat({k: v for k, v in run.spec.items() if k not in left_out}) for run in first]
     keys = list(dict.fromkeys(key for spec in specs for key in spec))
     differing = [key for key in keys if len({repr(spec.get(key)) for spec in specs}) > 1]
-    found = ["test.accuracy", "density", "kept", "flops.effective", "seconds"]
+    measured = ["test.accuracy", "density", "kept", "flops.effective", "seconds"]
     paper = ["published"] if any(run.published for run in first) else []
     rows = [
         [name]
         + [spec.get(key) for key in differing]
         + [finished(runs) for _ in several]
-        + [over_seeds(runs, key) for key in found]
+        + [over_seeds(runs, key) for key in measured]
         + [papers.short(runs[0].published) for _ in paper]
         for (name, runs), spec in zip(groups.items(), specs)
     ]
-    return ["run", *differing, *several, *found, *paper], rows
+    return ["run", *differing, *several, *measured, *paper], rows
 
 
-def turned(head: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> list[Table]:
+def transposed(head: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> list[Table]:
     """Tables with one column a run, numbered from 1, as many side by side as fit `width`."""
     labels = list(head[1:])
     columns = [[str(number), *row[1:]] for number, row in enumerate(rows, 1)]

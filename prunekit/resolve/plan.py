@@ -133,7 +133,7 @@ def plan_of(whole: Any, record: Spec) -> Plan:
 def _masks_of(whole: Any, prune: PruneSettings, scored: Scored) -> Measured | Learned | Given:
     if prune.masks is not None:
         return Given(prune.masks)
-    rule = Rule(prune.allocation, prune.densities, prune.min_per_layer)
+    rule = Rule.of(prune)
     if learns(whole.scorer):
         parts = (whole.scorer, whole.sampler, whole.reinit, rule)
         return Learned(LearnedMethod(*parts, density=prune.density))

@@ -153,6 +153,11 @@ def refuse_idle_sharing(given: Prune, sampler: Any) -> None:
         )
 
 
+def refuse_idle_period(reinit: Any) -> None:
+    """SpecError for a period that was given where no training is: it acts inside one only."""
+    _refuse({"reinit": reinit}, {"reinit.period": PERIOD})
+
+
 def _refuse(parts: Mapping[str, Any], idle: Mapping[str, str]) -> None:
     for key, why in idle.items():
         section, name = key.split(".")

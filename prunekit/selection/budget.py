@@ -15,14 +15,16 @@ from prunekit.selection.allocation import WEIGHTS, share
 from prunekit.selection.demands import Demands
 from prunekit.selection.select import top_k, top_k_each
 from prunekit.spec.sections import Allocation
+from prunekit.spec.settings import PruneSettings
 
 
 @attrs.frozen(eq=False)
 class Sampled:
     """What a sampler returns.
 
-    masks: bool tensors, True = kept. scale: a factor per weight (read where kept) that is
-    multiplied into the weights once; None means 1. It is no part of the masks.
+    masks: bool of the scores' shapes, True = kept. scale: a factor for each weight, of the same
+    shapes (read where kept), that is multiplied into the weights once; None means 1. It is no part
+    of the masks.
     """
 
     masks: dict[str, Tensor]
@@ -37,7 +39,7 @@ class Budget:
     top of all scores (global), the same density in each (layer), or Erdos-Renyi-Kernel densities
     (erk; Evci et al., ICML 2020, arXiv 1911.11134). densities: "pattern=density" rules that fix
     some layers; the others share the rest. min_per_layer: a floor for every layer that has so
-    many. competing: bool tensors, True where a weight may be kept; None = everywhere.
+    many. competing: bool of the scores' shapes, True where a weight may be kept; None = all.
     last: whether this is the last round. density: the exact density asked for, read by rules that
     are defined on it; None = kept / total.
     """
@@ -66,7 +68,7 @@ class Budget:
         return self.allocation == "layer" and not self.densities and not self.min_per_layer
 
     def best(self, scores: Scores) -> dict[str, Tensor]:
-        """Masks of the largest scores within this budget, ties by index."""
+        """Masks (bool, of the scores' shapes) of the largest within this budget, ties by index."""
         if self.allocation == "global" and not self.densities:
             masks = top_k(scores, self.kept, self.competing)
             if not self.min_per_layer or self._has_floors(scores, masks):
@@ -78,24 +80,35 @@ class Budget:
 
         Raises SpecError where rules, floors and total contradict each other.
         """
-        demands = self.demands(scores)
-        fixed, rest, floors = demands.settled()
+        room = self._room(scores)
+        fixed, rest, floors = self.settled(scores, room)
         free = {name: scores[name] for name in floors}
-        shared = self._shared(free, rest, floors, demands.room) if free else {}
+        shared = self._shared(free, rest, floors, room) if free else {}
         return {name: {**fixed, **shared}[name] for name in scores}
 
-    def demands(self, scores: Mapping[str, Tensor]) -> Demands:
-        """What this budget asks of the layers of `scores`."""
+    def settled(
+        self, scores: Scores, room: Mapping[str, int]
+    ) -> tuple[dict[str, int], int, dict[str, int]]:
+        """What rules fix by layer, what is left for the others, and the floors of those.
+
+        room: how many compete in each layer. Raises what `counts` raises.
+        """
+        return self._demands(scores, room).settled()
+
+    def _demands(self, scores: Scores, room: Mapping[str, int]) -> Demands:
         sizes = {name: score.numel() for name, score in scores.items()}
-        room, rivals = sizes, self.competing
-        if rivals is not None:
-            room = _count({name: rivals[name] for name in scores})
         return Demands(self.kept, self.densities, self.min_per_layer, self.last, sizes, room)
 
     def _has_floors(self, scores: Scores, masks: Mapping[str, Tensor]) -> bool:
         """Whether every layer keeps `min_per_layer`, or all that competes in it."""
-        floor = self.demands(scores).floor
-        return all(int(torch.count_nonzero(masks[name])) >= floor(name) for name in scores)
+        kept, floor = _count(masks), self._demands(scores, self._room(scores)).floor
+        return all(kept[name] >= floor(name) for name in scores)
+
+    def _room(self, scores: Scores) -> dict[str, int]:
+        """How many weights compete in each layer."""
+        if self.competing is None:
+            return {name: score.numel() for name, score in scores.items()}
+        return _count({name: self.competing[name] for name in scores})
 
     def _shared(
         self, free: Scores, rest: int, floors: Mapping[str, int], room: Mapping[str, int]
@@ -129,6 +142,11 @@ class Rule:
     densities: tuple[str, ...]
     min_per_layer: int
 
+    @classmethod
+    def of(cls, settings: PruneSettings) -> Rule:
+        """The rule of a section of which nothing is left open."""
+        return cls(settings.allocation, settings.densities, settings.min_per_layer)
+
     def budget(
         self,
         density: float,
@@ -142,8 +160,8 @@ class Rule:
 
     def check(self, density: float, weights: Mapping[str, Tensor]) -> None:
         """SpecError where rules, floors and density contradict each other in these layers."""
-        total = sum(weight.numel() for weight in weights.values())
-        self.budget(density, total).demands(weights).settled()
+        room = {name: weight.numel() for name, weight in weights.items()}
+        self.budget(density, sum(room.values())).settled(dict(weights), room)
 
 
 def _count(masks: Mapping[str, Tensor]) -> dict[str, int]:

@@ -36,8 +36,9 @@ def top_k(
 
     scores: floats of any shape, infinities and empty tensors included, no NaN. competing: bool
     tensors of the same shapes, True where a score may be kept; None = everywhere. Of equal scores
-    the first is kept, in order of the tensors, then row-major. Masks lie on their scores' device.
-    On a GPU they are chosen there, and nothing waits for it unless `competing` is to be counted.
+    the first is kept, in order of the tensors, then row-major. Masks: bool, of their
+    scores' shapes and device. On a GPU they are chosen there, and nothing waits for it unless
+    `competing` is to be counted.
     Raises SpecError when `kept` is negative or exceeds the number that competes.
     """
     if scores and all(score.is_cuda for score in scores.values()):
@@ -99,7 +100,7 @@ def top_k_each(
     counts: Mapping[str, int],
     competing: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Masks of the `counts[name]` largest scores in each tensor; see `top_k` for the rest."""
+    """Masks of the `counts[name]` largest scores in each tensor; shapes and errors as `top_k`'s."""
     masks = {}
     for name, score in scores.items():
         rivals = None if competing is None else {name: competing[name]}

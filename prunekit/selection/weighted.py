@@ -28,9 +28,9 @@ def draw_without_replacement(
 ) -> dict[str, Tensor]:
     """Masks of entries drawn one after another, each with probability s_i / (sum of s left).
 
-    kept: how many over all tensors together, or in each by name. `rng` is a CPU generator;
-    `competing`, device and errors are as in `top_k`. Scores <= 0 are never drawn: they fill up
-    when the positive ones run out, largest first, then by index.
+    scores: floats of any shape. kept: how many over all tensors together, or in each by name.
+    `rng` is a CPU generator; `competing`, shapes, device and errors are as in `top_k`. Scores <= 0
+    are never drawn: they fill up when the positive ones run out, largest first, then by index.
 
     Method: an entry wins the earlier, the smaller E_i / s_i with E_i ~ Exp(1) (Efraimidis &
     Spirakis, 2006), compared as log(s_i) - log(E_i) in float64, so that no range is too wide. The
@@ -131,9 +131,9 @@ def draw_with_replacement(
 ) -> dict[str, Tensor]:
     """How often each entry comes up in `draws` independent draws with p_i = weight_i / sum.
 
-    weights: finite and >= 0. Returns int64 tensors of their shapes on the CPU that sum to
-    `draws`. Method: sorted uniforms meet the cumulative weights of one tensor at a time, O(N +
-    draws log N). Raises NumericalError when no weight is positive.
+    weights: finite and >= 0, of any shape. Returns int64 tensors of their shapes on the CPU that
+    sum to `draws`. Method: sorted uniforms meet the cumulative weights of one tensor at a time,
+    O(N + draws log N). Raises NumericalError when no weight is positive.
     """
     flat = {name: weight.detach().cpu().double().reshape(-1) for name, weight in weights.items()}
     largest = max((float(w.max()) for w in flat.values() if w.numel()), default=0.0)

@@ -27,9 +27,9 @@ def fetch_archive(url: str, folder: str | Path, *, md5: str, keep: str = "") -> 
     folder = Path(folder)
     with tempfile.TemporaryFile() as archive:
         try:
-            found = copy(url, archive)
-            if found != md5:
-                raise ValueError(f"its MD5 is {found}, not {md5}")
+            actual = copy(url, archive)
+            if actual != md5:
+                raise ValueError(f"its MD5 is {actual}, not {md5}")
             unpack(archive, folder, keep)
         except TROUBLE as error:
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -53,20 +53,20 @@ def unpack(archive: IO[bytes], folder: Path, keep: str) -> None:
     """Unpack the one top folder of `archive` beside `folder`, then give it that name."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=folder.parent) as place,
+        tempfile.TemporaryDirectory(dir=folder.parent) as scratch,
         tarfile.open(fileobj=archive) as members,
     ):
         for member in members:
             if member.isfile() and re.match(keep, member.name):
-                unpack_file(members, member, Path(place).resolve())
-        (top,) = Path(place).iterdir()
+                unpack_file(members, member, Path(scratch).resolve())
+        (top,) = Path(scratch).iterdir()
         top.rename(folder)
 
 
-def unpack_file(members: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
-    """Write one file below `place`; ValueError where its name leads out of it."""
-    path = (place / member.name).resolve()
-    if not path.is_relative_to(place):
+def unpack_file(members: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write one file below `folder`; ValueError where its name leads out of it."""
+    path = (folder / member.name).resolve()
+    if not path.is_relative_to(folder):
         raise ValueError(f"{member.name} is outside the destination")
     path.parent.mkdir(parents=True, exist_ok=True)
     content = members.extractfile(member)

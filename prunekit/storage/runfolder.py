@@ -181,8 +181,8 @@ class RunFolder:
 
 def refuse_kept(out: str | Path) -> None:
     """SpecError where `out` is a file that a run keeps in its folder."""
-    place = Path(out).resolve()
-    for folder in map(RunFolder, place.parents):
-        name = place.relative_to(folder.path).parts[0]
+    target = Path(out).resolve()
+    for folder in map(RunFolder, target.parents):
+        name = target.relative_to(folder.path).parts[0]
         if folder.components.is_file() and folder.holds_run() and name in folder.own_names():
             raise SpecError(f"{out} is a file of the run {folder.path}; choose another --out")

@@ -81,14 +81,14 @@ def _malach(layers: Sequence[Layer], eps: float, delta: float) -> Advice:
 
 def _iterand(layers: Sequence[Layer], eps: float, delta: float, R: int) -> Iterator[Advice]:
     for form, verdict in (("printed", "proof fails (A1)" if R > 1 else "holds"), ("corrected", "")):
-        found = [
+        widths = [
             resampling.iterand_width(
                 "A1", eps, delta, R, d_in, d_out, len(layers),
                 "printed" if form == "printed" else "corrected",
             )
             for d_in, d_out in layers
         ]  # fmt: skip
-        yield _held(f"A, Theorem A.1, R = {R:,}", form, found, verdict or "holds")
+        yield _held(f"A, Theorem A.1, R = {R:,}", form, widths, verdict or "holds")
     most = max(
         resampling.iterand_resampling_threshold(eps, delta, d_in, d_out, len(layers))
         for d_in, d_out in layers
@@ -98,10 +98,10 @@ def _iterand(layers: Sequence[Layer], eps: float, delta: float, R: int) -> Itera
 
 
 def _orseau(widths: Sequence[int], eps: float, delta: float) -> Iterator[Advice]:
-    found: dict[str, Any] = orseau.orseau_architecture(widths, eps=eps, delta=delta)
-    yield _held("D, Theorem 3", "printed", found["M_thm3"], "proof has a gap (D5)")
-    yield _held("D, Theorem 3", "corrected", found["M_thm3_corrected"], "holds")
-    yield _held("D, Theorem 30", "printed", found["M_thm30"], "holds")
+    architecture: dict[str, Any] = orseau.orseau_architecture(widths, eps=eps, delta=delta)
+    yield _held("D, Theorem 3", "printed", architecture["M_thm3"], "proof has a gap (D5)")
+    yield _held("D, Theorem 3", "corrected", architecture["M_thm3_corrected"], "holds")
+    yield _held("D, Theorem 30", "printed", architecture["M_thm30"], "holds")
 
 
 def _given(layers: Sequence[Layer], eps: float, delta: float) -> Iterator[Advice]:
@@ -127,12 +127,12 @@ def _judged(
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", VacuousBound)
-            found = theorem(depth, eps, delta, alpha, d)
+            least = theorem(depth, eps, delta, alpha, d)
     except SpecError as error:
         return Advice(name, "printed", [], None, f"not covered: {error}")
     verdict = "; ".join(str(warning.message) for warning in caught)
-    log = found["log10_d_min"]
-    widths = [math.ceil(found["d_min"])] if log < 18 else []
+    log = least["log10_d_min"]
+    widths = [math.ceil(least["d_min"])] if log < 18 else []
     return Advice(name, "printed", widths, log, f"vacuous at {d}: {verdict}" if caught else "holds")
 
 

@@ -105,9 +105,9 @@ def _pass(
     for start in range(0, len(waiting), together):
         rows = waiting[start : start + together]
         here = slots[(turn + start + np.arange(len(rows))) % len(slots)]
-        found = _meet(layer, demands, windows, rows, here)
-        left.append(rows[found.stuck[:, 0] | found.stuck[:, 1]])
-        taken += len(found.columns)
+        outcome = _meet(layer, demands, windows, rows, here)
+        left.append(rows[outcome.stuck[:, 0] | outcome.stuck[:, 1]])
+        taken += len(outcome.columns)
         _renew(windows, slots)
     return taken, np.concatenate(left)
 
@@ -118,8 +118,8 @@ def _meet(layer: RandomLayer, demands: Demands, windows: Windows, rows: Ints, he
     into = layer.windows("in", here * WIDTH, WIDTH, rows % n_in)
     out = layer.windows("out", here * WIDTH, WIDTH, rows // n_in)
     free, negative = ~windows.used[here], demands.negative[rows]
-    found = step(layer, into, out, free, negative, demands.rest[rows])
-    where = here[found.rows]
-    windows.used[where, found.columns] = True
-    demands.keep(found, rows, where * WIDTH + found.columns)
-    return found
+    outcome = step(layer, into, out, free, negative, demands.rest[rows])
+    where = here[outcome.rows]
+    windows.used[where, outcome.columns] = True
+    demands.keep(outcome, rows, where * WIDTH + outcome.columns)
+    return outcome

@@ -71,10 +71,10 @@ def chain(module: nn.Module, name: str) -> list[Step]:
 
     A module of your own is traced.
     """
-    found = list(_steps(module, name))
-    if not found:
+    steps = list(_steps(module, name))
+    if not steps:
         raise SpecError(f"{name} has no layer; give a module of Linear, Conv2d and ReLU layers")
-    return found
+    return steps
 
 
 def _steps(module: nn.Module, name: str) -> list[Step]:
@@ -162,9 +162,11 @@ def _conv_norm(
     full = spread(weight, dilation, groups)
     if not circular:
         return torus_norm(full, padded) * ROUNDING
-    places = [size - k + 1 for size, k in zip(padded, full.shape[2:])]
-    fits = [max(place, k) <= n for place, k, n in zip(places, full.shape[2:], shape[1:])]
-    if all(fits):
+    positions = [size - k + 1 for size, k in zip(padded, full.shape[2:])]
+    covered = [
+        max(position, k) <= n for position, k, n in zip(positions, full.shape[2:], shape[1:])
+    ]
+    if all(covered):
         return torus_norm(full, shape[1:]) * ROUNDING  # no output of the torus comes twice
     # padding by repeating an entry up to `times` times is an operator of norm sqrt(times)
     times = math.prod(math.ceil(p / size) for p, size in zip(padded, shape[1:]))

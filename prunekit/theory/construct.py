@@ -6,13 +6,13 @@ are made of are here too: `golden_ratio_decompose`, `hyperbolic_icdf`, and masks
 """
 
 from prunekit.theory.compact import Compact, Error
-from prunekit.theory.given import (
+from prunekit.theory.golden_ratio import golden_ratio_decompose, hyperbolic_icdf
+from prunekit.theory.masks import (
     global_magnitude_masks,
     kernel_l1_mask,
     magnitude_mask,
     random_mask,
 )
-from prunekit.theory.golden_ratio import golden_ratio_decompose, hyperbolic_icdf
 from prunekit.theory.oracle import OraclePruned, oracle_prune
 from prunekit.theory.redrawn import IterandPruned, RedrawnMask, iterand_construct
 from prunekit.theory.search import LayerMask

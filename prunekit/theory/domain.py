@@ -92,16 +92,16 @@ def array(name: str, value: Any, ndim: int | None = None) -> Floats:
     if hasattr(value, "detach"):
         value = value.detach().cpu().double().numpy()  # numpy knows no bfloat16
     try:
-        found = np.asarray(value, dtype=np.float64)
+        values = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         axes = "" if ndim is None else f" on {ndim} axes"
         raise refuse(name, value, f"hold numbers{axes}, of equal lengths") from None
-    if ndim not in (None, found.ndim) or found.size == 0:
+    if ndim not in (None, values.ndim) or values.size == 0:
         axes = "its" if ndim is None else str(ndim)
-        raise refuse(name, found.shape, f"have {axes} axes and at least one entry; its shape is")
-    if not np.isfinite(found).all():
+        raise refuse(name, values.shape, f"have {axes} axes and at least one entry; its shape is")
+    if not np.isfinite(values).all():
         raise refuse(name, "NaN or infinity", "hold finite numbers")
-    return found
+    return values
 
 
 def same_length(**arrays: Any) -> None:

@@ -56,20 +56,21 @@ def plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def shown(found: Evaluated) -> str:
+def shown(evaluated: Evaluated) -> str:
     """A table with a column for each form, then what is vacuous or refused."""
     rows: dict[str, dict[str, Any]] = {}
-    for form, value in found.values.items():
+    for form, value in evaluated.values.items():
         for key, item in (value if isinstance(value, dict) else {"": value}).items():
             rows.setdefault(key, {})[form] = item
-    forms = list(found.values)
+    forms = list(evaluated.values)
     head = [] if forms == ["value"] else [("", *forms)]
     body = [(key, *(spelled(row.get(form)) for form in forms)) for key, row in rows.items()]
     cells = [row if any(rows) else row[1:] for row in [*head, *body]]
     lines = [columns(cells)]
-    for form, messages in found.vacuous.items():
+    for form, messages in evaluated.vacuous.items():
         lines += [f"vacuous{named(form)}: {message}" for message in messages]
-    lines += [f"not defined{named(form)}: {message}" for form, message in found.refused.items()]
+    for form, message in evaluated.refused.items():
+        lines.append(f"not defined{named(form)}: {message}")
     return "\n".join(lines)
 
 

@@ -63,9 +63,9 @@ def _candidates(layer: RandomLayer, into: Words, out: Words, free: Bools, negati
     keys *= free
     places = np.flatnonzero(keys)
     row = places // neurons
-    found = np.full((rows, 2 * (layer.law.k + 1)), -1, np.int32)
-    found[row, keys.reshape(-1)[places]] = places - row * neurons
-    return np.ascontiguousarray(found.reshape(2 * rows, -1).T)
+    chosen = np.full((rows, 2 * (layer.law.k + 1)), -1, np.int32)
+    chosen[row, keys.reshape(-1)[places]] = places - row * neurons
+    return np.ascontiguousarray(chosen.reshape(2 * rows, -1).T)
 
 
 def _values(law: Law, into: Words, out: Words, candidates: Words) -> Floats:

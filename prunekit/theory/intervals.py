@@ -48,7 +48,7 @@ def image(step: Affine, weight: Tensor, x: Region) -> Region:
     return Region(center - reach, center + reach)
 
 
-def moved(region: Region, by: Tensor) -> Region:
+def shifted(region: Region, by: Tensor) -> Region:
     """A region shifted by a bias."""
     return Region(region.low + by, region.high + by)
 
@@ -56,8 +56,8 @@ def moved(region: Region, by: Tensor) -> Region:
 def through(step: Step, x: Region) -> Region:
     """Where the outputs of a step lie."""
     if isinstance(step, Affine):
-        found = image(step, step.weight, x)
-        return moved(found, step.shift(found.low))
+        reached = image(step, step.weight, x)
+        return shifted(reached, step.shift(reached.low))
     radius = x.radius  # ReLU and Flatten never lengthen x
     return Region(step(x.low), step(x.high), radius)
 
@@ -69,7 +69,7 @@ def gap_through(f: Step, g: Step, x: Region, y: Region, gap: Region) -> Region:
     if isinstance(f, Affine) and isinstance(g, Affine):
         carried = image(f, f.weight - g.weight, x) + image(g, g.weight, gap)
         shift = f.shift(carried.low) - g.shift(carried.low)
-        return moved(carried, shift).intersect(apart)
+        return shifted(carried, shift).intersect(apart)
     if isinstance(f, Flatten):
         return Region(f(gap.low), f(gap.high))
     assert isinstance(f, ReLU)

@@ -167,8 +167,8 @@ def oracle_prune(
     matrices = design.target.matrices
     layers = [RandomLayer.of(design.law, seed, number) for number in range(len(matrices))]
     demands = [Demands.of(matrix, branches == "both" or not i) for i, matrix in enumerate(matrices)]
-    found = [_searched(*parts, m) for parts in zip(layers, demands, sizes)]
-    return _pruned(design, found, layers, sizes, m)
+    searched_layers = [_searched(*parts, m) for parts in zip(layers, demands, sizes)]
+    return _pruned(design, searched_layers, layers, sizes, m)
 
 
 def _sizes(design: Design, method: Method, share: float) -> list[int]:
@@ -198,16 +198,16 @@ def largest_activation(target: Target, domain: Domain) -> float:
 
 def _pruned(
     design: Design,
-    found: list[Searched],
+    searched_layers: list[Searched],
     layers: list[RandomLayer],
     sizes: list[int],
     m: int | None,
 ) -> OraclePruned:
     target, sizes_of = design.target, design.sizes
-    made = [searched.demands.made() for searched in found]
-    masks = tuple(LayerMask.of(searched.demands) for searched in found)
+    made = [searched.demands.made() for searched in searched_layers]
+    masks = tuple(LayerMask.of(searched.demands) for searched in searched_layers)
     module = compacted(made, target.relu_last)
-    missing = sum(searched.missing for searched in found)
+    missing = sum(searched.missing for searched in searched_layers)
     return OraclePruned(
         module=module,
         masks=masks,
@@ -215,10 +215,10 @@ def _pruned(
         success=missing == 0,
         missing=missing,
         error=error_of(target, made, module, design.domain, layers[0].seed),
-        branch_error=max(float(searched.demands.rest.max()) for searched in found),
+        branch_error=max(float(searched.demands.rest.max()) for searched in searched_layers),
         **{key: sizes_of[key] for key in ("eps_w", "kprime", "k", "alpha", "beta")},
         M=sizes,
         m=m,
-        sampled=[searched.sampled for searched in found],
+        sampled=[searched.sampled for searched in searched_layers],
         used=[len(mask.neurons) for mask in masks],
     )

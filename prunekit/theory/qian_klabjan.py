@@ -79,8 +79,8 @@ def qk_theorem1(
     C1, C3 = 1 / c0, (l * l - 2) * c2
     C4, C5 = math.log(l * l - 2) / (4 * delta_0), 1 / (4 * delta_0)
     last = C4 - C5 * math.log(delta)
-    found = least_width([(C1, 1 / alpha), (C2 / eps, 1 / alpha), (C3 / delta, 1 / alpha)], last)
-    values = {"c2": c2, "C1": C1, "C2": C2, "C3": C3, "C4": C4, "C5": C5, **found}
+    least = least_width([(C1, 1 / alpha), (C2 / eps, 1 / alpha), (C3 / delta, 1 / alpha)], last)
+    values = {"c2": c2, "C1": C1, "C2": C2, "C3": C3, "C4": C4, "C5": C5, **least}
     if d is None:
         return values
     whole(1, d=d)
@@ -104,9 +104,9 @@ def held(name: str, value: float, l: int) -> float:  # noqa: E741
 
 def least_width(powers: Sequence[tuple[float, float]], floor: float) -> dict[str, float]:
     """d_min and its log10, the largest of base^exponent and `floor`; 1e37 is a usual value."""
-    found = [power(base, exponent) for base, exponent in powers if base > 0]
-    found.append((floor, math.log10(floor) if floor > 0 else -math.inf))
-    return {"d_min": max(v for v, _ in found), "log10_d_min": max(log for _, log in found)}
+    bounds = [power(base, exponent) for base, exponent in powers if base > 0]
+    bounds.append((floor, math.log10(floor) if floor > 0 else -math.inf))
+    return {"d_min": max(v for v, _ in bounds), "log10_d_min": max(log for _, log in bounds)}
 
 
 def warn_of(p: float, share: float) -> None:

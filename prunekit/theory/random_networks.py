@@ -5,7 +5,7 @@ The formulas are in `qian_klabjan`, `qian_klabjan_conv`, `random_matrices`, `occ
 """
 
 from prunekit.theory.convolution import conv_operator_matrix, conv_operator_norm
-from prunekit.theory.given import (
+from prunekit.theory.masks import (
     global_magnitude_masks,
     kernel_l1_mask,
     magnitude_mask,

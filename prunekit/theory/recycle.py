@@ -51,11 +51,11 @@ def _pools(
         pairs = outputs * n_in + inputs
         into = layer.words("in", neurons, inputs[:, None])
         out = layer.words("out", neurons, outputs[:, None])
-        found = step(layer, into, out, free, negative[pairs], demands.rest[pairs])
-        demands.keep(found, pairs, neurons[found.rows, found.columns])
-        missing += int(found.stuck.sum())
+        outcome = step(layer, into, out, free, negative[pairs], demands.rest[pairs])
+        demands.keep(outcome, pairs, neurons[outcome.rows, outcome.columns])
+        missing += int(outcome.stuck.sum())
         if j + 1 < min(n_out, n_in):
-            fresh = sampled + np.arange(len(found.columns))
-            neurons[found.rows, found.columns] = fresh
+            fresh = sampled + np.arange(len(outcome.columns))
+            neurons[outcome.rows, outcome.columns] = fresh
             sampled += len(fresh)
     return sampled, missing

@@ -139,10 +139,10 @@ def iterand_construct(
     widths = corrected if width is None else [_width(width, n) for n in target.widths[:-1]]
     eta = _accuracies(target, eps, region)
     layers = [RedrawnLayer(seed, number, R, size) for number, size in enumerate(widths)]
-    found = [_layer(*given) for given in zip(layers, target.matrices, eta)]
-    made = [(plus, minus) for _, plus, minus in found]
+    pruned = [_layer(*one) for one in zip(layers, target.matrices, eta)]
+    made = [(plus, minus) for _, plus, minus in pruned]
     module = compacted(made, target.relu_last)
-    masks = tuple(mask for mask, _, _ in found)
+    masks = tuple(mask for mask, _, _ in pruned)
     missing = sum(2 * matrix.size for matrix in target.matrices) - sum(
         len(m.neurons) for m in masks
     )
@@ -158,13 +158,13 @@ def _target(W: Any) -> Target:
     target = Target.of([W] if matrix else W, "W")
     if not isinstance(W, nn.Module):
         target = attrs.evolve(target, relu_last=False)
-    for place, given in enumerate(target.matrices):
-        if np.abs(given).max() > 1:
-            largest = np.abs(given).max()
-            raise SpecError(f"W[{place}] has a weight of {largest:.6g}; |w| <= 1 is expected")
-        norm = float(np.linalg.norm(given))
+    for index, weights in enumerate(target.matrices):
+        if np.abs(weights).max() > 1:
+            largest = np.abs(weights).max()
+            raise SpecError(f"W[{index}] has a weight of {largest:.6g}; |w| <= 1 is expected")
+        norm = float(np.linalg.norm(weights))
         if len(target.matrices) > 1 and norm > 1 + 1e-6:
-            raise SpecError(f"W[{place}] has Frobenius norm {norm:.6g}; Theorem A.1 needs <= 1")
+            raise SpecError(f"W[{index}] has Frobenius norm {norm:.6g}; Theorem A.1 needs <= 1")
     return target
 
 
@@ -205,8 +205,8 @@ def _layer(layer: RedrawnLayer, matrix: Matrix, eta: float) -> tuple[RedrawnMask
         for b, w in enumerate(matrix[:, a]):
             kept = _partner(layer, neurons, u, b, float(w), sign, eta)
             if kept is not None:
-                place, draw, made[block % 2, b, a] = kept
-                rows.append((neurons[place], a, b, draws[place], draw))
+                index, draw, made[block % 2, b, a] = kept
+                rows.append((neurons[index], a, b, draws[index], draw))
     columns = np.array(rows, np.int64).reshape(-1, 5).T
     return RedrawnMask(*columns), made[0], made[1]
 
@@ -222,8 +222,8 @@ def _near(
         u = layer.into(neurons)
         draws = np.abs(u - sign).argmin(1)
         best = u[np.arange(len(u)), draws]
-        fits = np.abs(best - sign) <= eta / 2
-        parts.append((neurons[fits], draws[fits], best[fits]))
+        near = np.abs(best - sign) <= eta / 2
+        parts.append((neurons[near], draws[near], best[near]))
     neurons, draws, u = (np.concatenate(column) for column in zip(*parts))
     return neurons, draws, u
 
@@ -231,10 +231,10 @@ def _near(
 def _partner(
     layer: RedrawnLayer, neurons: Ints, u: Floats, output: int, w: float, sign: int, eta: float
 ) -> tuple[int, int, float] | None:
-    """(place, draw of v, u v) of the neuron that makes w best, among those within eta/2."""
+    """(index, draw of v, u v) of the neuron that makes w best, among those within eta/2."""
     v = layer.out(neurons, output)
     errors = np.where(np.abs(v - sign * w) <= eta / 2, np.abs(w - u[:, None] * v), np.inf)
     if not np.isfinite(errors).any():
         return None
-    place, draw = divmod(int(errors.argmin()), layer.R)
-    return place, draw, float(u[place] * v[place, draw])
+    index, draw = divmod(int(errors.argmin()), layer.R)
+    return index, draw, float(u[index] * v[index, draw])

@@ -37,11 +37,11 @@ class Demands:
         rest = np.concatenate([size, size * both], axis=1)
         return cls(matrix, matrix.reshape(-1) < 0, rest, [], [])
 
-    def keep(self, found: Found, pairs: Ints, neurons: Ints) -> None:
+    def keep(self, outcome: Found, pairs: Ints, neurons: Ints) -> None:
         """Note the outcome of a step. pairs: those of its rows. neurons: those it took."""
-        self.rest[pairs] = found.rest
+        self.rest[pairs] = outcome.rest
         self.neurons.append(neurons.astype(np.uint32))
-        self.pairs.append(pairs[found.rows].astype(np.uint32))
+        self.pairs.append(pairs[outcome.rows].astype(np.uint32))
 
     def made(self) -> tuple[Matrix, Matrix]:
         """The weights that the kept neurons amount to for x_a >= 0 and for x_a < 0."""

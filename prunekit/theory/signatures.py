@@ -25,12 +25,12 @@ ARGUMENT = re.compile(r"^(\w+): (.*)$")
 
 def arguments_of(function: Callable[..., Any]) -> Mapping[str, tuple[inspect.Parameter, Any]]:
     """Name -> (parameter, type) of each argument that text can give."""
-    found = {}
+    options = {}
     for name, parameter in inspect.signature(function).parameters.items():
         annotation = type_of(function, parameter)
         if converter(annotation) is not None:
-            found[name] = parameter, annotation
-    return found
+            options[name] = parameter, annotation
+    return options
 
 
 def type_of(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
@@ -71,10 +71,10 @@ def numeric(annotation: Any) -> bool:
 def numbers(text: str) -> Any:
     """`1,2.5,3`, or nested lists as JSON: `[[1,2],[3,4]]`."""
     try:
-        found = json.loads(text if text.lstrip().startswith("[") else f"[{text}]")
+        parsed = json.loads(text if text.lstrip().startswith("[") else f"[{text}]")
     except ValueError:
         raise SpecError(f"expected numbers: 1,2,3 or [[1,2],[3,4]]: {text!r}") from None
-    return found
+    return parsed
 
 
 def described(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
@@ -119,16 +119,16 @@ def placeholder(annotation: Any) -> str:
     return "TEXT" if parts[-1] is str else parts[-1].__name__.upper()
 
 
-def values_of(given: argparse.Namespace, function: Callable[..., Any]) -> dict[str, Any]:
+def values_of(args: argparse.Namespace, function: Callable[..., Any]) -> dict[str, Any]:
     """The arguments of `function` that were given, as values of their types."""
     values = {}
     for name, (_, annotation) in arguments_of(function).items():
-        if hasattr(given, name):
+        if hasattr(args, name):
             convert = converter(annotation)
             assert convert is not None
             flag = f"--{name.replace('_', '-')}"
             try:
-                values[name] = convert(getattr(given, name))
+                values[name] = convert(getattr(args, name))
             except SpecError as error:
                 raise SpecError(f"{flag}: {error}") from None
     return values

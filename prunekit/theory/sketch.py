@@ -47,8 +47,8 @@ def probabilities(matrix: Floats, weights: Floats) -> Floats:
     scores = np.linalg.norm(unit(matrix), axis=1) * np.abs(unit(weights))
     if not scores.sum() > 0:
         raise SpecError("w must have a weight that is not 0 on a row of X that is not 0")
-    found: Floats = scores / scores.sum()
-    return found
+    shares: Floats = scores / scores.sum()
+    return shares
 
 
 def unit(values: Floats) -> Floats:
@@ -62,8 +62,8 @@ def sketch_probabilities(X: Matrix, w: Vector) -> list[float]:
     X: features, one row each
     w: weights
     """
-    found: list[float] = probabilities(*features(X, "X", w=w)).tolist()
-    return found
+    shares: list[float] = probabilities(*features(X, "X", w=w)).tolist()
+    return shares
 
 
 def sketch_mask(X: Matrix, w: Vector, s: int, seed: int = 0) -> list[float]:
@@ -118,8 +118,8 @@ def sketch_variance(X: Matrix, w_star: Vector, p: Vector, s: int) -> list[float]
     if unseen.any():
         raise refuse("p", float(shares[unseen][0]), "be > 0 where w_star acts: the mask is biased")
     used = np.where(shares > 0, shares, 1.0)[:, None]
-    found: list[float] = (((terms**2 / used).sum(0) - terms.sum(0) ** 2) / s).tolist()
-    return found
+    variances: list[float] = (((terms**2 / used).sum(0) - terms.sum(0) ** 2) / s).tolist()
+    return variances
 
 
 def sketch_transfer_error(
@@ -169,13 +169,13 @@ def sketch_gaussian_error(w0: Vector, s: int, n: int, form: Squared = "corrected
     l1, square = float(np.abs(weights).sum()) ** 2, float((weights**2).sum())
     if l1 == 0:
         raise refuse("w0", list(w0), "hold a weight that is not 0")
-    found = {
+    bounds = {
         "printed": square / s,
         "corrected": l1 / s,
         "exact": chi_mean_squared(n) * (l1 - square) / s,
     }[form]
-    warn_above(found, square, form)
-    return found
+    warn_above(bounds, square, form)
+    return bounds
 
 
 def warn_above(bound: float, trivial: float, form: str) -> None:
@@ -208,16 +208,16 @@ def sketch_gaussian_transfer_error(
     seen = size > 0
     ratio = float((final[seen] ** 2 / size[seen]).sum())
     l1, square = float(size.sum()), float((final**2).sum())
-    moved = final - start
-    far, near = float((moved**2).sum()), 2 * float(np.abs(moved).sum()) + l1
-    found = {
+    change = final - start
+    far, near = float((change**2).sum()), 2 * float(np.abs(change).sum()) + l1
+    bounds = {
         "printed": l1 / s * (far / float(size.max()) + near),
         "corrected": l1 / s * (far / float(size[seen].min()) + near),
         "tight": l1 / s * ratio,
         "exact": chi_mean_squared(n) / s * (l1 * ratio - square),
     }[form]
-    warn_above(found, square, form)
-    return found
+    warn_above(bounds, square, form)
+    return bounds
 
 
 def uniform_mask_error(w_star: Vector, s: int, form: Uniform = "exact") -> float:
@@ -232,9 +232,9 @@ def uniform_mask_error(w_star: Vector, s: int, form: Uniform = "exact") -> float
     whole(1, s=s)
     one_of(Uniform, form=form)
     square, d = float((weights**2).sum()), len(weights)
-    found = (d if form == "printed" else d - 1) * square / s
-    warn_above(found, square, form)
-    return found
+    bound = (d if form == "printed" else d - 1) * square / s
+    warn_above(bound, square, form)
+    return bound
 
 
 def sum_of_inverse_norms(A: Matrix) -> float:

@@ -23,13 +23,13 @@ def is_split(step: Step) -> bool:
 def aligned(first: list[Step], second: list[Step]) -> tuple[list[Step], list[Step]]:
     """Both chains, where one splits x and the other does not, with the split in both."""
     one, other = list(first), list(second)
-    for place in range(max(len(one), len(other))):
-        if place >= min(len(one), len(other)):
+    for index in range(max(len(one), len(other))):
+        if index >= min(len(one), len(other)):
             break
         for mine, theirs in ((one, other), (other, one)):
-            wanted = is_split(theirs[place]) and not is_split(mine[place])
-            if wanted and _same_inputs(mine[place], theirs[place]):
-                mine[place : place + 1] = split(mine[place])
+            wanted = is_split(theirs[index]) and not is_split(mine[index])
+            if wanted and _same_inputs(mine[index], theirs[index]):
+                mine[index : index + 1] = split(mine[index])
     return one, other
 
 

@@ -43,7 +43,7 @@ def subset_sum_weight(w: float, products: Any) -> SubsetSum:
     left, right = _sums(values[:middle]), _sums(values[middle:])
     order = np.argsort(right, kind="stable")
     after = np.searchsorted(right[order], w - left).clip(0, len(right) - 1)
-    best = min(_nearest(w, left, right, order[place]) for place in (after, (after - 1).clip(0)))
+    best = min(_nearest(w, left, right, order[index]) for index in (after, (after - 1).clip(0)))
     bits = best[1] | best[2] << middle
     mask = (bits >> np.arange(len(values)) & 1).astype(bool)
     value = float(values[mask].sum())
@@ -63,5 +63,5 @@ def _nearest(
 ) -> tuple[float, int, int]:
     """(error, left subset, right subset) of the best pair (i, chosen[i])."""
     errors = np.abs(w - left - right[chosen])
-    place = int(errors.argmin())
-    return float(errors[place]), place, int(chosen[place])
+    best = int(errors.argmin())
+    return float(errors[best]), best, int(chosen[best])

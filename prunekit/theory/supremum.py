@@ -58,9 +58,9 @@ class Ball:
 
     def step(self, x: Tensor, gradient: Tensor, rate: float) -> Tensor:
         """A step along the gradient, projected."""
-        moved = x + rate * self.radius * _directions(gradient)
-        length = moved.flatten(1).norm(dim=1).clamp(min=max(self.radius, 1e-300))
-        return moved * (self.radius / length).reshape(-1, *[1] * (x.ndim - 1))
+        stepped = x + rate * self.radius * _directions(gradient)
+        length = stepped.flatten(1).norm(dim=1).clamp(min=max(self.radius, 1e-300))
+        return stepped * (self.radius / length).reshape(-1, *[1] * (x.ndim - 1))
 
 
 @attrs.frozen
@@ -131,13 +131,13 @@ def sup_error(
 
 def certificates(first: list[Step], second: list[Step], domain: Domain) -> dict[str, float]:
     """Name -> upper bound of the sup error; the first two only where layers correspond."""
-    found = {}
+    bounds = {}
     first, second = aligned(without_idle(first), without_idle(second))
     if [step.kind for step in first] == [step.kind for step in second]:
-        found["layers"] = min(by_norms(first, second, domain), by_norms(second, first, domain))
-        found["intervals"] = by_intervals(first, second, domain)
-    found["apart"] = sum(_reach(steps, domain) for steps in (first, second))
-    return {name: value * ROUNDING for name, value in found.items()}
+        bounds["layers"] = min(by_norms(first, second, domain), by_norms(second, first, domain))
+        bounds["intervals"] = by_intervals(first, second, domain)
+    bounds["apart"] = sum(_reach(steps, domain) for steps in (first, second))
+    return {name: value * ROUNDING for name, value in bounds.items()}
 
 
 def without_idle(steps: list[Step]) -> list[Step]:

@@ -67,12 +67,12 @@ def spectral_norm(matrix: Matrix) -> float:
 
 def _of_modules(module: nn.Module, name: str) -> tuple[tuple[Matrix, ...], bool]:
     layers = list(module) if isinstance(module, nn.Sequential) else [module]
-    for place, layer in enumerate(layers):
-        if not isinstance(layer, nn.Linear if place % 2 == 0 else nn.ReLU):
-            raise SpecError(f"layer {place} of the target is {layer}: " + UNCOVERED.format(
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, nn.Linear if index % 2 == 0 else nn.ReLU):
+            raise SpecError(f"layer {index} of the target is {layer}: " + UNCOVERED.format(
                 "a Linear, a ReLU, a Linear, a ReLU and so on"))  # fmt: skip
         if isinstance(layer, nn.Linear) and layer.bias is not None:
-            raise SpecError(f"layer {place} of the target has a bias: "
+            raise SpecError(f"layer {index} of the target has a bias: "
                             + UNCOVERED.format("networks without biases"))  # fmt: skip
     matrices = [layer.weight for layer in layers if isinstance(layer, nn.Linear)]
     return _checked(matrices, name), len(layers) % 2 == 0
@@ -82,17 +82,17 @@ def _checked(matrices: Sequence[Any], name: str) -> tuple[Matrix, ...]:
     """The matrices in float64, their shapes and values looked at."""
     if not matrices:
         raise SpecError(f"{name} is empty; a target has at least one matrix")
-    found = [_matrix(given, f"{name}[{place}]") for place, given in enumerate(matrices)]
-    for place, (before, after) in enumerate(pairwise(found), 1):
+    checked = [_matrix(matrix, f"{name}[{index}]") for index, matrix in enumerate(matrices)]
+    for index, (before, after) in enumerate(pairwise(checked), 1):
         if after.shape[1] != len(before):
-            raise SpecError(f"{name}[{place}] takes {after.shape[1]} values; {name}[{place - 1}] "
+            raise SpecError(f"{name}[{index}] takes {after.shape[1]} values; {name}[{index - 1}] "
                             f"gives {len(before)}. Matrices are (out, in)")  # fmt: skip
-    return tuple(found)
+    return tuple(checked)
 
 
-def _matrix(given: Any, name: str) -> Matrix:
+def _matrix(values: Any, name: str) -> Matrix:
     try:
-        tensor = torch.as_tensor(given).detach().to("cpu", torch.float64)
+        tensor = torch.as_tensor(values).detach().to("cpu", torch.float64)
     except (TypeError, ValueError) as error:
         raise SpecError(f"{name} is no matrix of numbers: {error}") from None
     if tensor.ndim != 2 or tensor.numel() == 0:

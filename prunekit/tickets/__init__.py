@@ -9,7 +9,7 @@ Nothing in a ticket is executed, and loading one imports nothing that trains.
 from prunekit.tickets.described import info
 from prunekit.tickets.forms import read_sparse_csr, to_onnx, to_sparse_csr, to_state_dict
 from prunekit.tickets.loading import load
-from prunekit.tickets.shipping import save
+from prunekit.tickets.saving import save
 
 __all__ = [
     "info", "load", "read_sparse_csr", "save", "to_onnx", "to_sparse_csr", "to_state_dict",

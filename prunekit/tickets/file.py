@@ -17,8 +17,8 @@ from prunekit.errors import SpecError, StorageError
 from prunekit.storage.tensorfile import read_tensors, write_tensors
 from prunekit.tickets.coding import by_odds, by_tables
 from prunekit.tickets.coding.coins import Coins
-from prunekit.tickets.content import Ticket
 from prunekit.tickets.header import VERSION, Header, header_from
+from prunekit.tickets.ticket import Ticket
 
 KIND, STATE = "prunekit ticket", "state."
 FREE_WEIGHTS, WEIGHTS_PER_BYTE = 2**26, 4096
@@ -61,9 +61,9 @@ class Opened:
     def decoded(self) -> Ticket:
         """The ticket. StorageError for bits that nobody coded so."""
         try:
-            codes = by_odds if self.header.coins else by_tables
-            masks, told = codes.read(self.header, self.bits)
-            return Ticket(self.header, masks, told, self.state)
+            coding = by_odds if self.header.coins else by_tables
+            masks, codes = coding.read(self.header, self.bits)
+            return Ticket(self.header, masks, codes, self.state)
         except DAMAGED as error:
             raise _damaged(self.path, error) from None
 
@@ -94,13 +94,13 @@ def opened(path: str | Path) -> Opened:
     if meta.get("kind") != KIND:
         raise StorageError(f"{path} is no ticket; write one with `prunekit ticket save`")
     try:
-        given = json.loads(meta["ticket"])
-        if given["version"] != VERSION:
+        parsed = json.loads(meta["ticket"])
+        if parsed["version"] != VERSION:
             raise StorageError(
-                f"{path} is a ticket of version {given['version']!r:.40}, this prunekit reads "
+                f"{path} is a ticket of version {parsed['version']!r:.40}, this prunekit reads "
                 f"{VERSION}; install the one that wrote it, or save it again"
             )
-        header = header_from(given)
+        header = header_from(parsed)
         state = {name[len(STATE) :]: t for name, t in tensors.items() if name.startswith(STATE)}
         bits = {name: t for name, t in tensors.items() if not name.startswith(STATE)}
         wanted = by_odds.names() if header.coins else by_tables.NAMES[header.values]

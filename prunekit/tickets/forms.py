@@ -15,7 +15,7 @@ from prunekit.resolve.plugins import Plugins
 from prunekit.storage.files import require_folder_of, write_bytes
 from prunekit.storage.runfolder import refuse_kept
 from prunekit.storage.tensorfile import read_tensors, write_tensors
-from prunekit.tickets.building import installed
+from prunekit.tickets.architecture import installed_component
 from prunekit.tickets.described import info
 from prunekit.tickets.loading import load
 
@@ -40,12 +40,12 @@ def to_onnx(ticket: str | Path, out: str | Path, **options: Any) -> None:
 
     require_onnx()
     refuse_same(ticket, out)
-    said, arch = info(ticket), options.get("arch")
-    if arch is None and said["arch"]:
-        arch = installed("arch", said["arch"], options.get("plugins") or Plugins())
+    facts, arch = info(ticket), options.get("arch")
+    if arch is None and facts["arch"]:
+        arch = installed_component("arch", facts["arch"], options.get("plugins") or Plugins())
     refuse_tokens(arch)
     model = load(ticket, **options).cpu()
-    write_bytes(out, onnx_bytes(model, torch.zeros(2, *said["input_shape"])))
+    write_bytes(out, onnx_bytes(model, torch.zeros(2, *facts["input_shape"])))
 
 
 def to_sparse_csr(ticket: str | Path, out: str | Path, **options: Any) -> None:

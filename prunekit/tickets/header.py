@@ -16,12 +16,12 @@ MOST_INPUTS = 2**27
 MOST_NUMBERS = 2**48
 
 Values = Literal["initial", "draws", "signs"]
-"""Where kept weights come from: draw 0, the draw numbers, or draw 0 with some signs turned."""
+"""Where kept weights come from: draw 0, the draw numbers, or draw 0 with some signs flipped."""
 
 
 @attrs.frozen
 class Part:
-    """One parameter that is rebuilt: `kept` of its weights; `turned` of them have their sign."""
+    """One parameter that is drawn again: `kept` of its weights, `turned` of them by sign."""
 
     name: str
     shape: tuple[int, ...]
@@ -69,7 +69,7 @@ class Header:
 
     @property
     def total(self) -> int:
-        """Weights that are rebuilt, kept or not."""
+        """Weights that are drawn again, kept or not."""
         return sum(part.total for part in self.parts)
 
     @property
@@ -77,110 +77,115 @@ class Header:
         return sum(part.kept for part in self.parts)
 
 
-def header_from(given: Mapping[str, Any]) -> Header:
+def header_from(parsed: Mapping[str, Any]) -> Header:
     """The header that a JSON object describes; a PrunekitError or ValueError where it is none."""
-    _keys(given, Header)
-    parts = tuple(map(_part, given["parts"]))
+    _keys(parsed, Header)
+    parts = tuple(map(_part, parsed["parts"]))
     if len({part.name for part in parts}) < len(parts):
         raise ValueError("a parameter is named twice")
     if sum(part.total for part in parts) >= MOST_NUMBERS:
         raise ValueError("no network has so many weights")
-    if given["values"] not in get_args(Values):
-        raise ValueError(f"unknown values {given['values']!r:.40}")
+    if parsed["values"] not in get_args(Values):
+        raise ValueError(f"unknown values {parsed['values']!r:.40}")
     return Header(
-        origin=_origin(given["origin"]),
-        values=given["values"],
+        origin=_origin(parsed["origin"]),
+        values=parsed["values"],
         parts=parts,
-        constants={_text(name): _number(value) for name, value in dict(given["constants"]).items()},
-        sha256=_text(given["sha256"]),
-        shift=_count(given["shift"]),
-        coins=None if given["coins"] is None else _coins(given["coins"], given["values"]),
+        constants={
+            _text(name): _number(value) for name, value in dict(parsed["constants"]).items()
+        },
+        sha256=_text(parsed["sha256"]),
+        shift=_count(parsed["shift"]),
+        coins=None if parsed["coins"] is None else _coins(parsed["coins"], parsed["values"]),
     )
 
 
-def _origin(given: Any) -> Origin:
-    _keys(given, Origin)
-    shape = _shape(given["input_shape"])
+def _origin(parsed: Any) -> Origin:
+    _keys(parsed, Origin)
+    shape = _shape(parsed["input_shape"])
     if math.prod(shape) > MOST_INPUTS:
         raise ValueError(f"no input has so many numbers: {shape}")
     return Origin(
-        arch=None if given["arch"] is None else _component(given["arch"]),
+        arch=None if parsed["arch"] is None else _component(parsed["arch"]),
         input_shape=shape,
-        classes=_count(given["classes"]),
-        mean=tuple(map(_number, given["mean"])),
-        std=tuple(map(_number, given["std"])),
-        init=_component(given["init"]),
-        seed=_count(given["seed"]),
+        classes=_count(parsed["classes"]),
+        mean=tuple(map(_number, parsed["mean"])),
+        std=tuple(map(_number, parsed["std"])),
+        init=_component(parsed["init"]),
+        seed=_count(parsed["seed"]),
     )
 
 
-def _part(given: Any) -> Part:
-    _keys(given, Part)
+def _part(parsed: Any) -> Part:
+    _keys(parsed, Part)
     part = Part(
-        _text(given["name"]), _shape(given["shape"]), _count(given["kept"]), _count(given["turned"])
+        _text(parsed["name"]),
+        _shape(parsed["shape"]),
+        _count(parsed["kept"]),
+        _count(parsed["turned"]),
     )
     if not part.turned <= part.kept <= part.total:
         raise ValueError(f"{part.name} keeps {part.kept} of {part.total} weights")
     return part
 
 
-def _keys(given: Any, wanted: type[attrs.AttrsInstance]) -> None:
-    """ValueError unless `given` has the fields of a class and nothing else."""
+def _keys(parsed: Any, wanted: type[attrs.AttrsInstance]) -> None:
+    """ValueError unless `parsed` has the fields of a class and nothing else."""
     names = {field.name for field in attrs.fields(wanted)}
-    if not isinstance(given, dict) or given.keys() != names:
+    if not isinstance(parsed, dict) or parsed.keys() != names:
         raise ValueError(
             f"the {wanted.__name__.lower()} says {', '.join(sorted(names))} and no more"
         )
 
 
-def _coins(given: Any, values: str) -> Coins:
-    _keys(given, Coins)
-    rate, events = _number(given["rate"]), _count(given["events"])
+def _coins(parsed: Any, values: str) -> Coins:
+    _keys(parsed, Coins)
+    rate, events = _number(parsed["rate"]), _count(parsed["events"])
     if values != "draws" or not 0 <= rate <= 1:
-        raise ValueError(f"no coins: {given!r:.80}")
+        raise ValueError(f"no coins: {parsed!r:.80}")
     return Coins(rate, events)
 
 
-def _component(given: Any) -> dict[str, Any]:
+def _component(parsed: Any) -> dict[str, Any]:
     """A name and its options; lists are tuples, as options have them."""
-    if not isinstance(given, dict) or "name" not in given:
+    if not isinstance(parsed, dict) or "name" not in parsed:
         raise ValueError("a component has no name")
-    _text(given["name"])
-    return {_text(key): _option(value) for key, value in given.items()}
+    _text(parsed["name"])
+    return {_text(key): _option(value) for key, value in parsed.items()}
 
 
-def _option(given: Any) -> Any:
+def _option(parsed: Any) -> Any:
     """A value that an option may have, as short as options are."""
-    if isinstance(given, list) and len(given) <= 1000:
-        return tuple(map(_option, given))
-    if given is None or isinstance(given, bool):
-        return given
-    return _text(given) if isinstance(given, str) else _number(given)
+    if isinstance(parsed, list) and len(parsed) <= 1000:
+        return tuple(map(_option, parsed))
+    if parsed is None or isinstance(parsed, bool):
+        return parsed
+    return _text(parsed) if isinstance(parsed, str) else _number(parsed)
 
 
-def _text(given: Any) -> str:
+def _text(parsed: Any) -> str:
     """A name as it may be printed: on one line, without what a terminal obeys."""
-    if not isinstance(given, str) or not given.isprintable() or len(given) > 1000:
-        raise ValueError(f"no name: {given!r:.80}")
-    return given
+    if not isinstance(parsed, str) or not parsed.isprintable() or len(parsed) > 1000:
+        raise ValueError(f"no name: {parsed!r:.80}")
+    return parsed
 
 
-def _shape(given: Any) -> tuple[int, ...]:
-    if not isinstance(given, list) or len(given) > 16:
-        raise ValueError(f"no shape: {given!r:.80}")
-    shape = tuple(_count(length) for length in given)
+def _shape(parsed: Any) -> tuple[int, ...]:
+    if not isinstance(parsed, list) or len(parsed) > 16:
+        raise ValueError(f"no shape: {parsed!r:.80}")
+    shape = tuple(_count(length) for length in parsed)
     if any(length >= 2**63 for length in shape):
-        raise ValueError(f"no shape: {given!r:.80}")
+        raise ValueError(f"no shape: {parsed!r:.80}")
     return shape
 
 
-def _count(given: Any) -> int:
-    if type(given) is not int or not 0 <= given < 2**64:
-        raise ValueError(f"no count: {given!r:.80}")
-    return given
+def _count(parsed: Any) -> int:
+    if type(parsed) is not int or not 0 <= parsed < 2**64:
+        raise ValueError(f"no count: {parsed!r:.80}")
+    return parsed
 
 
-def _number(given: Any) -> float:
-    if type(given) not in (int, float) or not math.isfinite(given):
-        raise ValueError(f"no number: {given!r:.80}")
-    return given
+def _number(parsed: Any) -> float:
+    if type(parsed) not in (int, float) or not math.isfinite(parsed):
+        raise ValueError(f"no number: {parsed!r:.80}")
+    return parsed

@@ -16,8 +16,8 @@ from prunekit.gpu.devices import pick_device
 from prunekit.network.laws import by_counter
 from prunekit.resolve.plugins import Plugins
 from prunekit.tickets import file
-from prunekit.tickets.building import bare, installed, plain_defaults
-from prunekit.tickets.rebuilding import check_fit, fill, state_sha256
+from prunekit.tickets.architecture import build_unfilled, installed_component, plain_defaults
+from prunekit.tickets.weights import check_fit, fill, state_sha256
 
 
 @plain_defaults()
@@ -38,17 +38,17 @@ def load(
     was saved; PluginError and SpecError for an architecture, init or device that this machine does
     not have.
     """
-    plugins, place = plugins or Plugins(), pick_device(device)
+    plugins, target = plugins or Plugins(), pick_device(device)
     opened = file.opened(path)
     opened.refuse_more_than(most_weights)
     header = opened.header
-    init = installed("init", header.origin.init, plugins)
+    init = installed_component("init", header.origin.init, plugins)
     if not by_counter(init):
         raise SpecError(f"init {header.origin.init['name']} draws no weights from a seed")
-    check = partial(check_fit, header=header, state=opened.state, given=arch is not None)
-    model = bare(header.origin, arch, plugins, opened.numbers, check)
+    check = partial(check_fit, header=header, state=opened.state, arch_given=arch is not None)
+    model = build_unfilled(header.origin, arch, plugins, opened.numbers, check)
     with unchanged_by_errors(model) if model is arch else contextlib.nullcontext():
-        model.to(place).eval()
+        model.to(target).eval()
         fill(model, opened.decoded(), init)
         if state_sha256(model) != header.sha256:
             raise StorageError(

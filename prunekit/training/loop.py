@@ -136,7 +136,7 @@ class Training:
             x = x.contiguous(memory_format=torch.channels_last)
         if self.options.cuda_graph and not (self.recording and self.recording.holds(y)):
             self.recording = Recording.of(self._forward, self.model, x, y)
-        if self.recording and self.recording.fits(x, y):
+        if self.recording and self.recording.can_replay(x, y):
             return self.recording.replay(x, y)
         goal, loss, logits = self._forward(x, y, share)
         goal.backward()

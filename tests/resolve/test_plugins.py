@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
 import types
-from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import attrs
@@ -13,7 +11,7 @@ import pytest
 import prunekit
 from prunekit.errors import PluginError
 from prunekit.resolve.plugins import Plugins, imported_class, source_hash
-from prunekit.resolve.sources import Source, builtin_sources, file_of, installed_sources
+from prunekit.resolve.sources import Source, installed_sources
 from tests.packages import SCORER, install
 
 INSTALLED = installed_sources()
@@ -49,27 +47,6 @@ def test_a_third_party_s_scorer_is_found_by_its_entry_point(site):
     cls = Plugins().component("scorer", "sign")
     assert cls(power=3).power == 3
     assert Plugins().source("sign") == Source("sign", "acme_module", "acme", "1.0")
-
-
-def test_the_entry_points_are_scanned_once_until_a_package_comes_or_goes(site, monkeypatch):
-    install(site, "acme", "sign")
-    assert "sign" in Plugins().names()
-    with monkeypatch.context() as patched:
-        patched.delattr("importlib.metadata.entry_points")
-        assert "sign" in Plugins().names()
-    install(site, "other", "root")
-    assert {"sign", "root"} <= set(Plugins().names())
-    shutil.rmtree(site / "acme-1.0.dist-info")
-    assert "sign" not in Plugins().names()
-    monkeypatch.syspath_prepend(str(site / "empty"))
-    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(site)])
-    assert "root" not in Plugins().names()
-
-
-def test_built_ins_are_the_files_of_the_plugin_package():
-    sources = {source.name: source for source in builtin_sources()}
-    assert sources["iter-snip"].module == "prunekit_plugins.iter_snip"
-    assert sources["iter-snip"].package == "prunekit"
 
 
 def test_listing_names_and_clashes_imports_no_plugin(site):
@@ -261,38 +238,6 @@ def test_observers_that_cannot_be_made_are_one_line(site):
     install(site, "acme", "watch", code)
     with pytest.raises(PluginError, match="prunekit_observers raises ZeroDivisionError"):
         Plugins().observers(["watch"], None)
-
-
-def test_a_module_s_file_is_found_without_importing_its_package(site):
-    (site / "parcel").mkdir()
-    (site / "parcel" / "__init__.py").write_text("raise SystemExit")
-    (site / "parcel" / "inner.py").write_text("")
-    assert file_of("parcel.inner") == site / "parcel" / "inner.py"
-    assert file_of("parcel.missing") is None
-    assert file_of("no_such_parcel.inner") is None
-
-
-def test_a_module_is_found_where_only_a_finder_of_its_own_knows_it(tmp_path, monkeypatch):
-    """As in an editable install, where sys.path does not lead to the package."""
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    (folder / "__init__.py").write_text("raise SystemExit")
-    (folder / "inner.py").write_text("")
-
-    class Finder:
-        @staticmethod
-        def find_spec(name, path=None, target=None):
-            if name == "far_parcel":
-                places = [str(folder)]
-                return spec_from_file_location(
-                    name, folder / "__init__.py", submodule_search_locations=places
-                )
-            return None
-
-    monkeypatch.setattr("sys.meta_path", [*sys.meta_path, Finder])
-    assert file_of("far_parcel.inner") == folder / "inner.py"
-    assert file_of("far_parcel") == folder / "__init__.py"
-    assert file_of("far_parcel.missing") is None
 
 
 def test_the_source_hash_is_that_of_the_defining_file():

@@ -22,7 +22,9 @@ from prunekit.draws.chance import generator
 from prunekit.errors import PluginError, SpecError, StorageError
 from prunekit.network.laws import law_of, redraw_zeros
 from prunekit.network.layers import maskable_layers
-from prunekit.runs.building import build_model, check_output, load_weights
+from prunekit.resolve.filling import resolve
+from prunekit.resolve.plugins import Plugins
+from prunekit.runs.building import Built, build_model, check_output, load_weights
 from prunekit.spec.sections import Spec
 from prunekit.storage.tensorfile import write_tensors
 
@@ -30,6 +32,10 @@ from prunekit.storage.tensorfile import write_tensors
 def data(*shape: int, classes: int = 3) -> Data:
     split = Split(torch.zeros(2, *shape, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
     return Data(train=split, test=split, classes=classes, input_shape=shape)
+
+
+def built_of(spec: Spec, examples: Data) -> Built:
+    return build_model(resolve(spec, Plugins()), examples)
 
 
 IMAGES = data(1, 4, 4)
@@ -65,29 +71,29 @@ class Flat:
 )
 def test_an_init_that_breaks_its_contract_is_named(init: Any, line: str) -> None:
     with pytest.raises(PluginError, match=line):
-        build_model(Spec(arch=MLP(hidden=(5,)), init=init), IMAGES)
+        built_of(Spec(arch=MLP(hidden=(5,)), init=init), IMAGES)
 
 
 def test_equal_specs_give_equal_bits_and_another_seed_other_weights() -> None:
     torch.manual_seed(1)
-    first = weights_of(build_model(SPEC, IMAGES).model)
+    first = weights_of(built_of(SPEC, IMAGES).model)
     torch.manual_seed(2)
-    assert torch.equal(first, weights_of(build_model(SPEC, IMAGES).model))
-    other = build_model(attrs.evolve(SPEC, seed=1), IMAGES)
+    assert torch.equal(first, weights_of(built_of(SPEC, IMAGES).model))
+    other = built_of(attrs.evolve(SPEC, seed=1), IMAGES)
     assert not torch.equal(first, weights_of(other.model))
 
 
 def test_the_global_generator_is_left_as_it_was() -> None:
     before = torch.get_rng_state()
-    built = build_model(SPEC, IMAGES)
+    built = built_of(SPEC, IMAGES)
     built.law("1.weight", generator(0, "law"))
     assert torch.equal(before, torch.get_rng_state())
     assert built.model.training
 
 
 def test_a_named_init_draws_every_maskable_weight_and_no_bias() -> None:
-    as_built = build_model(SPEC, IMAGES).model
-    named = build_model(attrs.evolve(SPEC, init=KaimingUniform()), IMAGES).model
+    as_built = built_of(SPEC, IMAGES).model
+    named = built_of(attrs.evolve(SPEC, init=KaimingUniform()), IMAGES).model
     assert torch.equal(as_built[1].bias, named[1].bias)
     layer = maskable_layers(named)["3.weight"]
     words = chance.words(0, "init", "3.weight", 15)
@@ -122,7 +128,7 @@ class Branches:
 
 
 def test_zero_weights_and_zero_norm_gains_are_redrawn_and_named() -> None:
-    built = build_model(attrs.evolve(SPEC, arch=Branches()), IMAGES)
+    built = built_of(attrs.evolve(SPEC, arch=Branches()), IMAGES)
     assert built.redrawn == ["gain", "norm.weight", "shift.weight", "head.weight"]
     assert isinstance(built.model, Branch)
     assert built.model.norm.weight.tolist() == [1, 1, 1, 1]
@@ -132,7 +138,7 @@ def test_zero_weights_and_zero_norm_gains_are_redrawn_and_named() -> None:
 
 
 def test_a_named_init_leaves_only_norm_gains_to_redraw() -> None:
-    built = build_model(attrs.evolve(SPEC, arch=Branches(), init=KaimingUniform()), IMAGES)
+    built = built_of(attrs.evolve(SPEC, arch=Branches(), init=KaimingUniform()), IMAGES)
     assert built.redrawn == ["gain", "norm.weight", "shift.weight"]
 
 
@@ -144,7 +150,7 @@ def test_redrawing_a_net_without_zeros_changes_nothing() -> None:
 
 
 def test_pretrained_weights_are_never_redrawn() -> None:
-    built = build_model(attrs.evolve(SPEC, arch=Branches(pretrained=True)), IMAGES)
+    built = built_of(attrs.evolve(SPEC, arch=Branches(pretrained=True)), IMAGES)
     assert built.redrawn == []
     assert isinstance(built.model, Branch)
     assert not built.model.head.weight.any()
@@ -170,7 +176,7 @@ def test_the_law_draws_single_elements_as_it_draws_the_whole(init: Any) -> None:
 
 def test_draw_zero_is_the_initial_weight_and_every_other_draw_differs() -> None:
     spec = attrs.evolve(SPEC, init=KaimingUniform(), seed=3)
-    built = build_model(spec, IMAGES)
+    built = built_of(spec, IMAGES)
     first, second = (built.law.numbered(n)("1.weight", generator(0)) for n in (0, 1))
     assert torch.equal(first, built.model.get_parameter("1.weight"))
     assert not (first == second).any()
@@ -194,11 +200,11 @@ def test_an_init_that_needs_fan_in_refuses_a_vector_in_one_line(init: Any) -> No
 
 
 def test_weights_come_from_a_file_and_are_not_redrawn(tmp_path: Path) -> None:
-    trained = build_model(attrs.evolve(SPEC, seed=9), IMAGES).model
+    trained = built_of(attrs.evolve(SPEC, seed=9), IMAGES).model
     nn.init.zeros_(trained[3].weight)
     path = tmp_path / "trained.safetensors"
     write_tensors(path, trained.state_dict())
-    built = build_model(attrs.evolve(SPEC, weights=str(path)), IMAGES)
+    built = built_of(attrs.evolve(SPEC, weights=str(path)), IMAGES)
     assert torch.equal(weights_of(built.model), weights_of(trained))
     assert built.redrawn == []
 
@@ -269,4 +275,4 @@ class Nothing:
 
 def test_an_architecture_that_builds_no_module_is_refused() -> None:
     with pytest.raises(SpecError, match="returned NoneType"):
-        build_model(attrs.evolve(SPEC, arch=Nothing()), IMAGES)
+        built_of(attrs.evolve(SPEC, arch=Nothing()), IMAGES)

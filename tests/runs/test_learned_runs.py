@@ -19,7 +19,7 @@ from prunekit.runs.planning import foretell
 from prunekit.runs.running import load
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors
-from prunekit.tickets.shipping import ticket_of_run
+from prunekit.tickets.saving import ticket_of_run
 from tests.tinyruns import FUSE, learned_spec, plugins, run_tiny
 
 WEIGHTS = ["1.weight", "6.weight", "8.weight"]

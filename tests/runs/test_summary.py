@@ -11,6 +11,8 @@ import torch
 from prunekit.errors import SpecError
 from prunekit.network.flops import count_flops
 from prunekit.network.model import Network
+from prunekit.resolve.filling import resolve
+from prunekit.resolve.plugins import Plugins
 from prunekit.runs.building import build_model
 from prunekit.runs.running import load
 from prunekit.selection.masks import Masks
@@ -114,7 +116,8 @@ def test_a_scale_is_saved_with_the_run_and_multiplied_in(tmp_path: Path) -> None
     run_tiny(tiny_spec(sampler=sampler, train={"epochs": 0}), tmp_path)
     model, masks, spec = load(tmp_path)
     scale, _ = read_tensors(tmp_path / "scale.safetensors")
-    start = build_model(spec, spec.dataset.load()).model.state_dict()
+    plan = resolve(spec, Plugins())
+    start = build_model(plan, plan.dataset.load()).model.state_dict()
     assert sorted(scale) == sorted(masks) == sorted(WEIGHTS)
     for name, mask in masks.items():
         weights = model.get_parameter(name)

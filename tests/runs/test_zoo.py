@@ -13,6 +13,8 @@ from prunekit_plugins.torchvision import Torchvision
 from prunekit.data.splits import Data, Split
 from prunekit.network.flops import count_flops
 from prunekit.network.layers import maskable_layers
+from prunekit.resolve.filling import resolve
+from prunekit.resolve.plugins import Plugins
 from prunekit.runs.building import Built, build_model
 from prunekit.spec.sections import Spec
 
@@ -37,7 +39,7 @@ def built(source: type, model: str) -> Built:
     images = torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8)
     split = Split(images, torch.zeros(1, dtype=torch.int64))
     data = Data(train=split, test=split, classes=10, input_shape=(3, SIDE, SIDE))
-    return build_model(Spec(arch=source(model=model), init=Default()), data)
+    return build_model(resolve(Spec(arch=source(model=model), init=Default()), Plugins()), data)
 
 
 @pytest.mark.parametrize(("source", "model", "tensors", "redrawn"), ZOO)

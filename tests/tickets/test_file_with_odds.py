@@ -17,12 +17,12 @@ from prunekit.cli.entry import main
 from prunekit.errors import StorageError
 from prunekit.network.layers import maskable_layers
 from prunekit.storage.tensorfile import write_tensors
-from prunekit.tickets import file, shipping
+from prunekit.tickets import file, saving
 from prunekit.tickets.coding.by_odds import LEAST, ODDS, STREAMS, Truth, coded, shapes_of
 from prunekit.tickets.coding.coins import Coins
-from prunekit.tickets.content import stored
 from prunekit.tickets.file import KIND, STATE
-from prunekit.tickets.rebuilding import drawn
+from prunekit.tickets.ticket import as_tensor
+from prunekit.tickets.weights import drawn
 from tests.tickets.simulated import COINS, iterand
 from tests.tickets.test_file import cut, put, rewritten
 from tests.tickets.tinytickets import CLASSES, SHAPE, assert_bits, large_run, masked_state, origin
@@ -46,7 +46,7 @@ def simulated(arch, name, shape, coins):
             flat.reshape(layers[key].shape) for flat in (torch.from_numpy(kept), draw, weights)
         )
     said = origin("kaiming-uniform", arch=name, input_shape=shape)
-    return shipping.ticket_of(model, said, init, state, masks, draws), state
+    return saving.ticket_of(model, said, init, state, masks, draws), state
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def small(tmp_path_factory):
     arch = {"name": "mlp", "hidden": [24]}
     ticket, state = simulated(prunekit.component("arch", "mlp", hidden=(24,)), arch, SHAPE, COINS)
     said = attrs.evolve(ticket.header, coins=COINS)
-    found = coded(shapes_of(said), Truth.of(ticket.masks, ticket.told))
-    tensors = {name: stored(stream) for name, (stream, _) in found.items()}
+    found = coded(shapes_of(said), Truth.of(ticket.masks, ticket.codes))
+    tensors = {name: as_tensor(stream) for name, (stream, _) in found.items()}
     tensors |= {name + ODDS: torch.from_numpy(odds.flat) for name, (_, odds) in found.items()}
     tensors |= {STATE + name: tensor for name, tensor in ticket.state.items()}
     path = tmp_path_factory.mktemp("small") / "ticket"
@@ -97,7 +97,7 @@ def test_odds_take_fewer_bytes_than_tables_and_say_the_same(large, written, tmp_
     assert "draws.tables" in file.opened(path).bits
     assert written.stat().st_size < 0.9 * path.stat().st_size
     one, other = file.opened(written).decoded(), file.opened(path).decoded()
-    for a, b in zip(one.masks + one.told, other.masks + other.told, strict=True):
+    for a, b in zip(one.masks + one.codes, other.masks + other.codes, strict=True):
         assert a.dtype == b.dtype
         assert (a == b).all()
 
@@ -114,10 +114,10 @@ def test_the_bytes_of_odds_are_counted(written):
 def test_draws_that_no_coin_gave_are_coded_by_tables(large, tmp_path):
     """As where a reinitializer has rates, but throws other coins."""
     ticket = large[0]
-    told = [*ticket.told[:-1], COINS.events - ticket.told[-1]]
-    file.write(attrs.evolve(ticket, told=told), tmp_path / "other", COINS)
+    codes = [*ticket.codes[:-1], COINS.events - ticket.codes[-1]]
+    file.write(attrs.evolve(ticket, codes=codes), tmp_path / "other", COINS)
     assert file.opened(tmp_path / "other").header.coins is None
-    assert (file.opened(tmp_path / "other").decoded().told[-1] == told[-1]).all()
+    assert (file.opened(tmp_path / "other").decoded().codes[-1] == codes[-1]).all()
 
 
 def test_more_events_than_a_file_may_ask_for_are_coded_by_tables(large, tmp_path):

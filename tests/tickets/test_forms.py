@@ -12,7 +12,7 @@ from prunekit.network.model import Network
 from prunekit.runs import export
 from prunekit.storage.tensorfile import read_tensors, write_tensors
 from prunekit.tickets import file, forms
-from prunekit.tickets.shipping import ticket_of
+from prunekit.tickets.saving import ticket_of
 from tests.onnxfiles import computed
 from tests.tickets.tinytickets import CLASSES, SHAPE, assert_bits, origin
 

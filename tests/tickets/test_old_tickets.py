@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prunekit import tickets
-from prunekit.tickets.rebuilding import state_sha256
+from prunekit.tickets.weights import state_sha256
 from tests.tickets.tinytickets import assert_bits, masked_state
 
 OLD = Path(__file__).parents[1] / "golden" / "82749b0"

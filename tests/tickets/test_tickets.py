@@ -15,7 +15,7 @@ from prunekit.errors import SpecError, StorageError
 from prunekit.resolve.structure import component_from
 from prunekit.storage.tensorfile import read_tensors
 from prunekit.testing import imports_made_by
-from prunekit.tickets.rebuilding import state_sha256
+from prunekit.tickets.weights import state_sha256
 from tests.tickets.tinytickets import assert_bits, masked_state, run_of
 
 
@@ -54,7 +54,7 @@ import sys, torch
 torch.set_num_threads(2)
 torch.manual_seed(7)
 from prunekit import tickets
-from prunekit.tickets.rebuilding import state_sha256
+from prunekit.tickets.weights import state_sha256
 print(state_sha256(tickets.load(sys.argv[1])))
 trains = {f"prunekit.{name}" for name in ("training", "runs", "data", "pruning.rounds")}
 assert not trains & set(sys.modules), trains & set(sys.modules)

@@ -75,10 +75,10 @@ def sketch_error(
     if min(counts) < 1 or trials < 2:
         raise SpecError(f"sizes must be integers >= 1 and trials >= 2: {counts}, {trials}")
     rng, rows = np.random.default_rng(seed), list[Row]()
-    for place, s in enumerate(counts):
+    for index, s in enumerate(counts):
         for name in MASKS:
             rows.append(_measured(name, inputs, weights, s, trials, rng))
-        progress(place + 1, len(counts))
+        progress(index + 1, len(counts))
     return rows, _plot(rows)
 
 

@@ -29,9 +29,9 @@ def table_2(
     if not sizes:
         raise SpecError("sizes must hold a pair (n1, n2): none given")
     rows: list[Row] = []
-    for place, (n1, n2) in enumerate(sizes):
+    for index, (n1, n2) in enumerate(sizes):
         rows.append({"n1": n1, "n2": n2, **spectral_norm_table(n1, n2, K, trials, seed)})
-        progress(place + 1, len(sizes))
+        progress(index + 1, len(sizes))
     drawn = figure(6, 3.5)
     axes = drawn.subplots()
     places = range(len(rows))
@@ -65,10 +65,10 @@ def table_3(
     if not cases:
         raise SpecError("widths, laws and alphas must each hold a value")
     rows: list[Row] = []
-    for place, (d, law, alpha) in enumerate(cases):
+    for index, (d, law, alpha) in enumerate(cases):
         found = latala_constant(d, law, 1.0, alpha, trials, "kept", True, seed)
         rows.append({"d": d, "law": law, "alpha": alpha, **found})
-        progress(place + 1, len(cases))
+        progress(index + 1, len(cases))
     drawn = figure(6, 3.5)
     axes = drawn.subplots()
     for law in laws:

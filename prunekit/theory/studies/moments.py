@@ -40,14 +40,14 @@ def weight_moments(
     second = max(row["K2"] for row in rows) if K2 is None else K2
     drawn = figure(3.2 * len(layers), 3)
     panels = drawn.subplots(1, len(layers), squeeze=False)[0]
-    for place, (axes, row) in enumerate(zip(panels, rows)):
+    for index, (axes, row) in enumerate(zip(panels, rows)):
         within = row["K1"] <= first * (1 + 1e-12) and row["K2"] <= second * (1 + 1e-12)
         row["holds"] = within and abs(row["mean / se"]) < 4.5
         values = layers[row["layer"]].reshape(-1)
         axes.hist(values.numpy(), 60, density=True)
         axes.set_title(row["layer"], fontsize=8, parse_math=False)
         axes.set_xlabel("weight")
-        progress(place + 1, len(rows))
+        progress(index + 1, len(rows))
     return rows, drawn
 
 

@@ -65,22 +65,22 @@ def figure_2(
     drawn = figure(9, 3.5)
     left, right = drawn.subplots(1, 2)
     rows: list[Row] = []
-    for place, (name, count, summed) in enumerate(kinds):
-        found = []
+    for index, (name, count, summed) in enumerate(kinds):
+        errors = []
         for seed in range(seeds):
-            values = LAWS[name](np.random.default_rng([seed, place]), count, eps, w_max)
+            values = LAWS[name](np.random.default_rng([seed, index]), count, eps, w_max)
             points = sub_sums(values) if summed else np.sort(values)
             gaps = gaps_within(points, w_max)
-            found.append((np.median(gaps), gaps.max(), np.minimum(gaps, 2 * eps).sum() / w_max))
+            errors.append((np.median(gaps), gaps.max(), np.minimum(gaps, 2 * eps).sum() / w_max))
         label = f"{count} {name}" + (", sums" if summed else "")
         inside = points[points <= w_max]
         left.plot(np.linspace(0, 1, len(inside)), inside, label=label)
         right.plot(np.linspace(0, 1, len(gaps)), np.sort(gaps), label=label)
-        median, largest, share = np.median(found, axis=0)
+        median, largest, share = np.median(errors, axis=0)
         rows.append({"samples": count, "law": name, "points": "sums" if summed else "values",
                      "median gap": float(median), "largest gap": float(largest),
                      "share within eps": float(share)})  # fmt: skip
-        progress(place + 1, len(kinds))
+        progress(index + 1, len(kinds))
     left.set(xlabel="rank / number of points", ylabel="value", title="sorted")
     right.set(xlabel="rank / number of gaps", ylabel="gap", yscale="log", title="sorted gaps")
     left.legend(fontsize=7)

@@ -151,7 +151,7 @@ def _histograms(
     drawn = figure(3.2 * len(values), 3)
     rows: list[Row] = []
     panels = drawn.subplots(1, len(values), squeeze=False)[0]
-    for place, (axes, (name, value)) in enumerate(zip(panels, values.items())):
+    for index, (axes, (name, value)) in enumerate(zip(panels, values.items())):
         mask = masks[name]
         groups = {"all (a uniform mask)": value.reshape(-1), "kept": value[mask]}
         shown = {key: group[group > 0].log10() if log else group for key, group in groups.items()}
@@ -164,7 +164,7 @@ def _histograms(
         rows.append({"layer": name, "weights": mask.numel(), "kept": int(mask.sum()),
                      "mean of all": means[0], "mean of kept": means[1],
                      "ratio": means[1] / means[0] if means[0] else 0.0})  # fmt: skip
-        progress(place + 1, len(values))
+        progress(index + 1, len(values))
     panels[0].legend(fontsize=7)
     return rows, drawn
 
@@ -189,7 +189,7 @@ def ticket_norms(
     names = list(ticket.masks)
     drawn = figure(3.2 * len(names), 3)
     panels, rows = drawn.subplots(1, len(names), squeeze=False)[0], list[Row]()
-    for place, (axes, name) in enumerate(zip(panels, names)):
+    for index, (axes, name) in enumerate(zip(panels, names)):
         squares = ticket.initial[name].square().reshape(-1).cpu().numpy()
         mask = ticket.masks[name].reshape(-1).cpu().numpy()
         kept, cells = int(mask.sum()), len(mask)
@@ -204,7 +204,7 @@ def ticket_norms(
         axes.axvline(winning**0.5, color="black", label="winning")
         axes.set_title(name, fontsize=8, parse_math=False)
         axes.set_xlabel("norm of the kept initial weights")
-        progress(place + 1, len(names))
+        progress(index + 1, len(names))
     panels[0].legend(fontsize=7)
     return rows, drawn
 

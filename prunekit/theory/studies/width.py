@@ -31,7 +31,7 @@ def width(
     if not draws or trials < 1:
         raise SpecError(f"draws must hold a number and trials be >= 1: {draws}, {trials}")
     rng, rows = np.random.default_rng(seed), list[Row]()
-    for place, R in enumerate(draws):
+    for index, R in enumerate(draws):
         printed, corrected = (
             iterand_width("A4", eps, delta, R, form=form) for form in ("printed", "corrected")
         )
@@ -42,7 +42,7 @@ def width(
             rate = success_rate(w, eps, d, R, trials, rng)
             rows.append({"R": R, "width": d, "form": form, "rate": rate, "exact": exact,
                          "enough": exact >= 1 - delta})  # fmt: skip
-        progress(place + 1, len(draws))
+        progress(index + 1, len(draws))
     drawn = figure(5, 3.5)
     axes = drawn.subplots()
     for R in draws:

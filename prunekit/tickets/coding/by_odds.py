@@ -29,8 +29,8 @@ from prunekit.tickets.coding.contexts import (
 )
 from prunekit.tickets.coding.odds import Odds
 from prunekit.tickets.coding.rans import Integers, Reader
-from prunekit.tickets.content import Ticket, content, stored
 from prunekit.tickets.header import Header
+from prunekit.tickets.ticket import Ticket, as_tensor, bytes_of
 
 STREAMS = "masks", "signs", "draws"
 ODDS = ".odds"
@@ -93,12 +93,12 @@ def written(ticket: Ticket, coins: Coins | None) -> Iterator[tuple[Header, dict[
     shapes = [part.shape for part in header.parts]
     if not coins.bearable(shapes, header.total // 8):
         return
-    numbers = [told for told in ticket.told if told is not None]
-    found = coded(shapes_of(header), Truth.of(ticket.masks, numbers))
-    if found is None:
+    numbers = [codes for codes in ticket.codes if codes is not None]
+    streams = coded(shapes_of(header), Truth.of(ticket.masks, numbers))
+    if streams is None:
         return
-    tensors = {name: stored(stream) for name, (stream, _) in found.items()}
-    tensors |= {name + ODDS: torch.from_numpy(o.flat) for name, (_, o) in found.items()}
+    tensors = {name: as_tensor(stream) for name, (stream, _) in streams.items()}
+    tensors |= {name + ODDS: torch.from_numpy(o.flat) for name, (_, o) in streams.items()}
     if coins.bearable(shapes, sum(tensor.nbytes for tensor in tensors.values())):
         yield header, tensors
 
@@ -111,8 +111,8 @@ def names() -> set[str]:
 def read(
     header: Header, tensors: Mapping[str, Tensor]
 ) -> tuple[list[Integers], list[Integers | None]]:
-    """`Ticket.masks` and `Ticket.told`; ValueError for what `written` did not give."""
-    streams = [content(tensors, name) for name in STREAMS]
+    """`Ticket.masks` and `Ticket.codes`; ValueError for what `written` did not give."""
+    streams = [bytes_of(tensors, name) for name in STREAMS]
     fitted = [tensors[name + ODDS].numpy() for name in STREAMS]
     masks, numbers = decoded(shapes_of(header), streams, fitted)
     if [int(np.count_nonzero(mask)) for mask in masks] != [part.kept for part in header.parts]:
@@ -128,13 +128,13 @@ def shapes_of(header: Header) -> Shapes:
     return Shapes([part.name for part in parts], [part.shape for part in parts], seeds)
 
 
-def coded(given: Shapes, truth: Truth) -> dict[str, tuple[bytes, Odds]] | None:
+def coded(shapes: Shapes, truth: Truth) -> dict[str, tuple[bytes, Odds]] | None:
     """Each stream and its odds; None where a weight stands at a draw that no coin offered it."""
     try:
-        fitted = [sample.fit(len(given.names)) for sample in _sampled(given, truth)]
+        fitted = [sample.fit(len(shapes.names)) for sample in _sampled(shapes, truth)]
         writers = [_Writer(each) for each in fitted]
-        for block, offers in given.offered(given.blocks()):
-            _code(block, given.seeds, offers, truth, writers)
+        for block, offers in shapes.offered(shapes.blocks()):
+            _code(block, shapes.seeds, offers, truth, writers)
     except NeverOffered:
         return None
     streams = [rans.encode_bits(writer.parts) for writer in writers]
@@ -142,24 +142,24 @@ def coded(given: Shapes, truth: Truth) -> dict[str, tuple[bytes, Odds]] | None:
 
 
 def decoded(
-    given: Shapes, streams: Sequence[bytes], fitted: Sequence[Integers]
+    shapes: Shapes, streams: Sequence[bytes], fitted: Sequence[Integers]
 ) -> tuple[list[Integers], list[Integers]]:
     """Masks and draw numbers of each parameter from the streams and the numbers of their odds.
 
     Raises ValueError for what `coded` did not write.
     """
-    groups = len(given.names)
+    groups = len(shapes.names)
     readers = [
         _Reader(Odds.checked(flat, FEATURES[name], groups), Reader.of(stream))
         for name, stream, flat in zip(STREAMS, streams, fitted)
     ]
-    masks: list[list[Integers]] = [[np.empty(0, bool)] for _ in given.names]
-    numbers: list[list[Integers]] = [[np.empty(0, np.int64)] for _ in given.names]
-    for block, offers in given.offered(given.blocks()):
-        kept, minus = code_masks(block, given.seeds, offers, (readers[0], readers[1]), None)
-        found = code_draws(block, given.seeds, offers, kept, minus, readers[2], None)
+    masks: list[list[Integers]] = [[np.empty(0, bool)] for _ in shapes.names]
+    numbers: list[list[Integers]] = [[np.empty(0, np.int64)] for _ in shapes.names]
+    for block, offers in shapes.offered(shapes.blocks()):
+        kept, minus = code_masks(block, shapes.seeds, offers, (readers[0], readers[1]), None)
+        draws = code_draws(block, shapes.seeds, offers, kept, minus, readers[2], None)
         masks[block.group].append(kept)
-        numbers[block.group].append(found)
+        numbers[block.group].append(draws)
     for reader in readers:
         reader.code.end()
     return [np.concatenate(part) for part in masks], [np.concatenate(part) for part in numbers]
@@ -176,16 +176,16 @@ def _code(
         raise NeverOffered(f"a kept weight of {block.name} stands at a draw that no coin offered")
 
 
-def _sampled(given: Shapes, truth: Truth) -> list[_Sample]:
+def _sampled(shapes: Shapes, truth: Truth) -> list[_Sample]:
     """Some bits of every stream, from a few blocks of each parameter."""
     by_group: dict[int, list[Block]] = {}
-    for block in given.blocks():
+    for block in shapes.blocks():
         by_group.setdefault(block.group, []).append(block)
     some = [block for found in by_group.values() for block in found[:: max(1, len(found) // 2)]]
     share = SAMPLE / max(sum(block.count for block in some), 1)
     samples = [_Sample(n, min(1.0, share * more)) for n, more in zip(STREAMS, (1, 2, 1))]
-    for block, offers in given.offered(some):
-        _code(block, given.seeds, offers, truth, samples)
+    for block, offers in shapes.offered(some):
+        _code(block, shapes.seeds, offers, truth, samples)
     return samples
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from prunekit.tickets.coding import rans
 from prunekit.tickets.coding.rans import Integers
-from prunekit.tickets.content import Ticket, content, stored
 from prunekit.tickets.header import Header
+from prunekit.tickets.ticket import Ticket, as_tensor, bytes_of
 
 TABLE = 4096  # symbols in a table of draw numbers, at most
 
@@ -33,13 +33,13 @@ NAMES: Mapping[str, set[str]] = {
 def written(ticket: Ticket) -> tuple[Header, dict[str, Tensor]]:
     """A ticket's header and bits."""
     header = ticket.header
-    told = [each for each in ticket.told if each is not None]
-    tensors = {"masks": stored(coded_bits(ticket.masks))}
+    codes = [each for each in ticket.codes if each is not None]
+    tensors = {"masks": as_tensor(coded_bits(ticket.masks))}
     if header.values == "signs":
-        tensors["signs"] = stored(coded_bits(told))
+        tensors["signs"] = as_tensor(coded_bits(codes))
     if header.values == "draws":
-        numbers = coded_numbers(told)
-        tensors["draws"], tensors["draws.low"] = stored(numbers.stream), stored(numbers.low)
+        numbers = coded_numbers(codes)
+        tensors["draws"], tensors["draws.low"] = as_tensor(numbers.stream), as_tensor(numbers.low)
         tensors["draws.tables"] = torch.from_numpy(numbers.tables)
         header = attrs.evolve(header, shift=numbers.shift)
     return header, tensors
@@ -48,18 +48,18 @@ def written(ticket: Ticket) -> tuple[Header, dict[str, Tensor]]:
 def read(
     header: Header, tensors: Mapping[str, Tensor]
 ) -> tuple[list[Integers], list[Integers | None]]:
-    """`Ticket.masks` and `Ticket.told`; ValueError for what `written` did not give."""
+    """`Ticket.masks` and `Ticket.codes`; ValueError for what `written` did not give."""
     parts = header.parts
-    masks = decoded_bits(content(tensors, "masks"), [(part.kept, part.total) for part in parts])
+    masks = decoded_bits(bytes_of(tensors, "masks"), [(part.kept, part.total) for part in parts])
     if header.values == "initial":
         return masks, [None] * len(parts)
     if header.values == "signs":
         sizes = [(part.turned, part.kept) for part in parts]
-        return masks, [*decoded_bits(content(tensors, "signs"), sizes)]
+        return masks, [*decoded_bits(bytes_of(tensors, "signs"), sizes)]
     tables = tensors["draws.tables"]
     if tables.dtype != torch.uint16:
         raise ValueError("the tables of the draw numbers are no uint16")
-    stream, low = content(tensors, "draws"), content(tensors, "draws.low")
+    stream, low = bytes_of(tensors, "draws"), bytes_of(tensors, "draws.low")
     numbers = Numbers(stream, tables.numpy(), header.shift, low)
     return masks, [*decoded_numbers(numbers, [part.kept for part in parts])]
 
@@ -85,13 +85,13 @@ def decoded_bits(content: bytes, sizes: Sequence[tuple[int, int]]) -> list[Integ
 
     Raises ValueError when the bytes hold anything else.
     """
-    tables = [(count, bits_table(ones, count)) for ones, count in sizes]
+    tables = [(count, bits_table(one, count)) for one, count in sizes]
     if content[:1] == b"c":
         parts = [part.astype(bool) for part in rans.decode(content[1:], tables)]
     else:
         parts = _unpacked(content, [count for _, count in sizes])
-    found = [int(np.count_nonzero(part)) for part in parts]
-    if found != [ones for ones, _ in sizes]:
+    ones = [int(np.count_nonzero(part)) for part in parts]
+    if ones != [expected for expected, _ in sizes]:
         raise ValueError("the bits do not have as many ones as the header says")
     return parts
 

@@ -9,8 +9,8 @@ from torch import nn
 import prunekit
 from prunekit.errors import StorageError
 from prunekit.network.layers import maskable_layers
-from prunekit.tickets import file, shipping
-from prunekit.tickets.rebuilding import check_fit, drawn, fill, own_state, state_sha256
+from prunekit.tickets import file, saving
+from prunekit.tickets.weights import check_fit, drawn, fill, own_state, state_sha256
 from tests.tickets.tinytickets import origin
 
 INIT = prunekit.component("init", "kaiming-uniform")
@@ -54,7 +54,7 @@ def as_drawn(model, masked):
 def shipped(model, masked, path):
     """The ticket of a model, written and read."""
     state, masks = as_drawn(model, masked)
-    made = shipping.ticket_of(model, origin("kaiming-uniform"), INIT, state, masks, {})
+    made = saving.ticket_of(model, origin("kaiming-uniform"), INIT, state, masks, {})
     file.write(made, path)
     return file.opened(path).decoded()
 
@@ -109,7 +109,7 @@ def test_weights_that_no_mask_covers_and_that_were_trained_are_stored(tmp_path):
     model, other = Tied(), Tied()
     state, masks = as_drawn(model, ["embedding.weight"])
     state["lstm.weight_hh_l0"] += 0.5
-    made = shipping.ticket_of(model, origin("kaiming-uniform"), INIT, state, masks, {})
+    made = saving.ticket_of(model, origin("kaiming-uniform"), INIT, state, masks, {})
     assert "lstm.weight_hh_l0" in made.state
     fill(other, made, INIT)
     assert torch.equal(other.lstm.weight_hh_l0, state["lstm.weight_hh_l0"])
@@ -118,7 +118,7 @@ def test_weights_that_no_mask_covers_and_that_were_trained_are_stored(tmp_path):
 def test_a_tensor_is_a_part_or_a_state_or_a_number_and_not_two_of_these(tmp_path):
     model = Normed()
     ticket = shipped(model, ["convolution.weight"], tmp_path / "ticket")
-    check_fit(model, ticket.header, ticket.state, given=False)
+    check_fit(model, ticket.header, ticket.state, arch_given=False)
     twice = ticket.state | {"norm.weight": model.norm.weight.detach()}
     with pytest.raises(StorageError, match=r"has 'norm\.weight' twice; get or make it again"):
-        check_fit(model, ticket.header, twice, given=False)
+        check_fit(model, ticket.header, twice, arch_given=False)

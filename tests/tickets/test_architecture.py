@@ -14,7 +14,7 @@ import prunekit
 from prunekit import tickets
 from prunekit.errors import SpecError, StorageError
 from prunekit.resolve.plugins import Plugins
-from prunekit.tickets.building import bare, no_larger_than, plain_defaults
+from prunekit.tickets.architecture import build_unfilled, no_larger_than, plain_defaults
 from tests.tickets.test_file import put, rewritten
 from tests.tickets.tinytickets import assert_bits, origin
 
@@ -63,7 +63,7 @@ def test_a_network_that_looks_at_its_values_is_built_without_a_rehearsal():
     """RegNets do, and their plugin says so in an error of its own."""
     seen = []
     arch = {"name": "torchvision", "model": "regnet_y_400mf"}
-    model = bare(origin("uniform", arch=arch), None, Plugins(), 4_500_000, seen.append)
+    model = build_unfilled(origin("uniform", arch=arch), None, Plugins(), 4_500_000, seen.append)
     assert seen == [model]
     assert {p.device.type for p in model.parameters()} == {"cpu"}
 
@@ -71,7 +71,7 @@ def test_a_network_that_looks_at_its_values_is_built_without_a_rehearsal():
 def test_a_network_of_a_plugin_is_seen_without_memory_first():
     seen = []
     arch = {"name": "mlp", "hidden": (4,)}
-    model = bare(origin("uniform", arch=arch), None, Plugins(), 30, seen.append)
+    model = build_unfilled(origin("uniform", arch=arch), None, Plugins(), 30, seen.append)
     assert [next(each.parameters()).device.type for each in seen] == ["meta", "cpu"]
     assert seen[1] is model
 

@@ -17,22 +17,23 @@ from prunekit.tickets.header import Header
 class Ticket:
     """A network as a seed and bits.
 
-    masks: flat bool, one for each part. told: for each part, of its kept weights in order, the
-    draw numbers (int64) or whether the sign is turned (bool); None for values "initial". state:
-    what is not rebuilt, by name.
+    masks: flat bool, one for each part. codes: for each part, of its kept weights in order, the
+    draw numbers (int64) or whether the sign is flipped (bool); None for values "initial". state:
+    what is not drawn again, by name.
     """
 
     header: Header
     masks: list[Integers]
-    told: list[Integers | None]
+    codes: list[Integers | None]
     state: dict[str, Tensor]
 
 
-def stored(content: bytes) -> Tensor:
+def as_tensor(content: bytes) -> Tensor:
+    """uint8 (bytes,)."""
     return torch.from_numpy(np.frombuffer(content, np.uint8).copy())
 
 
-def content(tensors: Mapping[str, Tensor], name: str) -> bytes:
+def bytes_of(tensors: Mapping[str, Tensor], name: str) -> bytes:
     """The bytes that were stored under a name; ValueError for other tensors."""
     if tensors[name].dtype != torch.uint8 or tensors[name].ndim != 1:
         raise ValueError(f"{name} holds no bytes")

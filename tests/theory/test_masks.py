@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prunekit.errors import SpecError
-from prunekit.theory.given import (
+from prunekit.theory.masks import (
     global_magnitude_masks,
     kernel_l1_mask,
     magnitude_mask,

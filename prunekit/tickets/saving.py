@@ -26,20 +26,20 @@ from prunekit.storage.files import require_folder_of
 from prunekit.storage.runfolder import RunFolder, refuse_kept
 from prunekit.storage.tensorfile import read_tensors
 from prunekit.tickets import file
-from prunekit.tickets.building import bare, plain_defaults
+from prunekit.tickets.architecture import build_unfilled, plain_defaults
 from prunekit.tickets.coding import rans
 from prunekit.tickets.coding.coins import Coins
 from prunekit.tickets.coding.rans import Integers
-from prunekit.tickets.content import Ticket
 from prunekit.tickets.described import info
 from prunekit.tickets.header import Header, Origin, Part, Values
 from prunekit.tickets.loading import unchanged_by_errors
-from prunekit.tickets.rebuilding import drawn, fill, own_state, state_sha256
+from prunekit.tickets.ticket import Ticket
+from prunekit.tickets.weights import drawn, fill, own_state, state_sha256
 
 Tensors = Mapping[str, Tensor]
 
-EVEN = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
-"""What may be told as one number, where all elements are the same."""
+CONSTANT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
+"""What may be stored as one number, where all elements are the same."""
 
 
 @plain_defaults()
@@ -58,15 +58,15 @@ def save(
     refuse_kept(path)
     require_folder_of(path)
     if isinstance(run, Learned):
-        found = ticket_of_learned(run, plugins)
+        ticket, coins = ticket_of_learned(run, plugins)
     elif isinstance(run, str | Path):
-        found = ticket_of_run(RunFolder(Path(run)), plugins)
+        ticket, coins = ticket_of_run(RunFolder(Path(run)), plugins)
     else:
         raise SpecError(
             "a ticket is saved from the folder of a run, or from what prunekit.learn returned: "
             f"{type(run).__name__}"
         )
-    file.write(found[0], path, found[1])
+    file.write(ticket, path, coins)
     return info(path)
 
 
@@ -105,7 +105,7 @@ def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | 
     folder.require_finished()
     plan = resolve(load_spec(folder.spec, plugins), plugins)
     spec = plan.spec
-    refuse_unshippable(plan, folder, plugins)
+    refuse_unseedable_run(plan, folder, plugins)
     summary = folder.read_summary()
     arch = component_table("arch", spec.arch, plugins)
     origin = Origin(
@@ -122,7 +122,9 @@ def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | 
     masks = Masks.load(folder.masks)
     if missing := sorted(masks.keys() - state.keys()):
         raise StorageError(f"{folder.model} has no {missing[0]}, which {folder.masks} masks")
-    model = bare(origin, spec.arch, plugins, int(summary["parameters"]), lambda model: None).eval()
+    model = build_unfilled(
+        origin, spec.arch, plugins, int(summary["parameters"]), lambda model: None
+    ).eval()
     return ticket_of(model, origin, spec.init, state, masks, draws), coins_of(
         spec.reinit, masks, draws
     )
@@ -136,7 +138,7 @@ def coins_of(reinit: Any, masks: Tensors, draws: Tensors) -> Coins | None:
     return Coins(rates.pop(), max((int(d.max()) for d in draws.values() if d.numel()), default=0))
 
 
-def refuse_unshippable(plan: Plan, folder: RunFolder, plugins: Plugins) -> None:
+def refuse_unseedable_run(plan: Plan, folder: RunFolder, plugins: Plugins) -> None:
     """SpecError, saying why, when no seed can give the weights of a run."""
     if plan.trained:
         raise SpecError("pretrained weights cannot be shipped as a seed; use `prunekit export`")
@@ -174,19 +176,25 @@ def ticket_of(
         if name not in masks and stands_as_drawn(layer, init, origin.seed, state[name]):
             kept[name] = np.ones(layer.parameter.numel(), bool)
     numbers = [_kept_draws(kept[name], draws.get(name)) for name in kept]
-    values, told, turned = kept_values(layers, init, origin.seed, state, kept, numbers)
+    values, codes, flipped = kept_values(layers, init, origin.seed, state, kept, numbers)
     parts = tuple(
-        Part(name, tuple(state[name].shape), int(np.count_nonzero(mask)), turned.get(name, 0))
+        Part(name, tuple(state[name].shape), int(np.count_nonzero(mask)), flipped.get(name, 0))
         for name, mask in kept.items()
     )
     rest = {name: state[name] for name in own_state(model) if name not in kept}
-    constants = {name: tensor.flatten()[0].item() for name, tensor in rest.items() if _even(tensor)}
+    constants = {
+        name: tensor.flatten()[0].item() for name, tensor in rest.items() if _is_constant(tensor)
+    }
     filled = {name: tensor for name, tensor in rest.items() if name not in constants}
     header = Header(origin, values, parts, constants)
-    return _proven(Ticket(header, list(kept.values()), told, filled), model, init, state, masks)
+    return _with_sha256(
+        Ticket(header, list(kept.values()), codes, filled), model, init, state, masks
+    )
 
 
-def _proven(ticket: Ticket, model: nn.Module, init: Any, state: Tensors, masks: Tensors) -> Ticket:
+def _with_sha256(
+    ticket: Ticket, model: nn.Module, init: Any, state: Tensors, masks: Tensors
+) -> Ticket:
     """The ticket with the sha256 of the run's own masked state, which it must give again."""
     model.load_state_dict(dict(state))
     parameters = dict(model.named_parameters())
@@ -205,30 +213,33 @@ def refuse_trained(
     """SpecError unless every kept weight of one parameter has the bits of its draw."""
     if weight.dtype != torch.float32:
         raise SpecError(f"{layer.name} is {weight.dtype}; tickets are of float32 weights")
-    gone = moved(layer, init, seed, weight, mask, draw)
-    if gone:
+    changed = off_their_draw(layer, init, seed, weight, mask, draw)
+    if changed:
         raise SpecError(
-            f"{gone:,} of {int(mask.sum()):,} kept weights of {layer.name} are not at their drawn "
-            "values; a ticket needs frozen random weights: of a run that learned scores, with its "
-            "spec.toml and draws.safetensors as it left them, or those that prunekit.initialize "
-            "drew with the init and seed of prunekit.learn; for others use `prunekit export`"
+            f"{changed:,} of {int(mask.sum()):,} kept weights of {layer.name} are not at their "
+            "drawn values; a ticket needs frozen random weights: of a run that learned scores, "
+            "with its spec.toml and draws.safetensors as it left them, or those that "
+            "prunekit.initialize drew with the init and seed of prunekit.learn; for others use "
+            "`prunekit export`"
         )
 
 
-def moved(
+def off_their_draw(
     layer: Layer, init: Any, seed: int, weight: Tensor, mask: Tensor, draw: Tensor | None
 ) -> int:
     """How many kept weights (float32) of one parameter have other bits than their draw."""
     elements = torch.nonzero(mask.reshape(-1))[:, 0]
     numbers = 0 if draw is None else draw.reshape(-1)[elements].long()
-    values, found = drawn(layer, init, seed, elements, numbers), weight.reshape(-1)[elements]
-    return int(torch.count_nonzero(found.view(torch.int32) != values.view(torch.int32)))
+    values, kept = drawn(layer, init, seed, elements, numbers), weight.reshape(-1)[elements]
+    return int(torch.count_nonzero(kept.view(torch.int32) != values.view(torch.int32)))
 
 
 def stands_as_drawn(layer: Layer, init: Any, seed: int, weight: Tensor) -> bool:
     """Whether a parameter without a mask still has the initial values of all its weights."""
     everything = torch.ones(weight.shape, dtype=torch.bool)
-    return weight.dtype == torch.float32 and not moved(layer, init, seed, weight, everything, None)
+    return weight.dtype == torch.float32 and not off_their_draw(
+        layer, init, seed, weight, everything, None
+    )
 
 
 def kept_values(
@@ -239,7 +250,7 @@ def kept_values(
     kept: Mapping[str, Integers],
     numbers: list[Integers],
 ) -> tuple[Values, list[Integers | None], dict[str, int]]:
-    """How the kept weights are told: (values, `Ticket.told`, signs turned of each).
+    """How the kept weights are coded: (values, `Ticket.codes`, signs flipped of each).
 
     Draw numbers, unless all are 0. Where a law has one magnitude, a sign says as much as a draw
     number, and the shorter of both is taken.
@@ -253,7 +264,7 @@ def kept_values(
         elements = torch.from_numpy(np.flatnonzero(mask))
         first = drawn(layers[name], init, seed, elements, 0)
         signs.append((first.signbit() != state[name].reshape(-1)[elements].signbit()).numpy())
-    if _bits(signs) >= _bits(numbers):
+    if _entropy(signs) >= _entropy(numbers):
         return "draws", [*numbers], {}
     return "signs", [*signs], {name: int(part.sum()) for name, part in zip(kept, signs)}
 
@@ -265,7 +276,7 @@ def has_one_magnitude(layer: Layer, init: Any) -> bool:
     return bool((values == values[0]).all())
 
 
-def _bits(parts: list[Integers]) -> float:
+def _entropy(parts: list[Integers]) -> float:
     counts = [np.bincount(part.astype(np.int64)) for part in parts if len(part)]
     return sum(rans.entropy(count) for count in counts)
 
@@ -276,9 +287,9 @@ def _kept_draws(mask: Integers, draw: Tensor | None) -> Integers:
     return draw.reshape(-1).numpy()[mask].astype(np.int64)
 
 
-def _even(tensor: Tensor) -> bool:
+def _is_constant(tensor: Tensor) -> bool:
     """Whether all elements have the bits of one finite number."""
     flat = tensor.reshape(-1)
-    if tensor.dtype not in EVEN or not flat.numel() or not bool(torch.isfinite(flat[0])):
+    if tensor.dtype not in CONSTANT_TYPES or not flat.numel() or not bool(torch.isfinite(flat[0])):
         return False
     return bool((flat == flat[0]).all()) and bool((flat.signbit() == flat[0].signbit()).all())

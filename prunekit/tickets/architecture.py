@@ -33,7 +33,7 @@ def plain_defaults() -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
-def installed(kind: str, table: Mapping[str, Any], plugins: Plugins) -> Any:
+def installed_component(kind: str, table: Mapping[str, Any], plugins: Plugins) -> Any:
     """The component of an installed plugin; a ticket can name no class and no file.
 
     Raises PluginError for another name, SpecError for a wrong option.
@@ -48,12 +48,12 @@ def installed(kind: str, table: Mapping[str, Any], plugins: Plugins) -> Any:
     return component
 
 
-def bare(
+def build_unfilled(
     origin: Origin, arch: Any, plugins: Plugins, size: int, check: Callable[[nn.Module], None]
 ) -> nn.Module:
     """The network with weights that mean nothing yet.
 
-    arch: None, or the caller's own word: a module, a component, or what `--arch` takes. size:
+    arch: None, or the caller's own: a module, a component, or what `--arch` takes. size:
     parameters that are expected. check: raises for a network of other shapes; it sees one without
     memory first. Raises SpecError when it cannot be built, StorageError when it is far larger than
     `size`.
@@ -71,10 +71,10 @@ def bare(
             "load(path, arch=...) or --arch file.py:build"
         )
     else:
-        arch = installed("arch", origin.arch, plugins)
-        rehearse(arch, origin, size, check)
+        arch = installed_component("arch", origin.arch, plugins)
+        build_on_meta(arch, origin, size, check)
     try:
-        model = built(arch, origin, size)
+        model = build_within(arch, origin, size)
     except PrunekitError:
         raise
     except Exception as error:  # anyone's architecture, and options that nobody has tried
@@ -86,17 +86,17 @@ def bare(
     return model
 
 
-def built(arch: Any, origin: Origin, size: int) -> Any:
+def build_within(arch: Any, origin: Origin, size: int) -> Any:
     """What `arch` builds; chance stays as it was."""
     with torch.random.fork_rng(devices=[]), no_larger_than(size):
         return arch.build(origin.input_shape, origin.classes)
 
 
-def rehearse(arch: Any, origin: Origin, size: int, check: Callable[[nn.Module], None]) -> None:
+def build_on_meta(arch: Any, origin: Origin, size: int, check: Callable[[nn.Module], None]) -> None:
     """Build it where tensors take no memory, and check it, if it can be built there."""
     try:
         with torch.device("meta"):
-            model = built(arch, origin, size)
+            model = build_within(arch, origin, size)
     except StorageError:
         raise
     except Exception:  # some networks look at values while they are built

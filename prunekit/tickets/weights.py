@@ -15,8 +15,8 @@ from prunekit.errors import SpecError, StorageError
 from prunekit.network.layers import Layer, layers_of
 from prunekit.storage.tensorfile import digest
 from prunekit.tickets.coding.rans import Integers
-from prunekit.tickets.content import Ticket
 from prunekit.tickets.header import Header, Part
+from prunekit.tickets.ticket import Ticket
 
 CHUNK = 1 << 22  # weights drawn at once: words take 8 bytes each
 
@@ -28,7 +28,7 @@ def drawn(layer: Layer, init: Any, seed: int, elements: Tensor, draw: int | Tens
 
 @torch.no_grad()
 def weights_of(
-    part: Part, layer: Layer, init: Any, header: Header, mask: Integers, told: Integers | None
+    part: Part, layer: Layer, init: Any, header: Header, mask: Integers, codes: Integers | None
 ) -> Tensor:
     """The weights of one parameter, flat, float32: pruned ones are +0."""
     device = layer.parameter.device
@@ -36,7 +36,7 @@ def weights_of(
     kept = np.flatnonzero(mask)
     for begin in range(0, len(kept), CHUNK):
         elements = torch.from_numpy(kept[begin : begin + CHUNK]).to(device)
-        some = None if told is None else torch.from_numpy(told[begin : begin + CHUNK]).to(device)
+        some = None if codes is None else torch.from_numpy(codes[begin : begin + CHUNK]).to(device)
         draw = some if header.values == "draws" and some is not None else 0
         values = drawn(layer, init, header.origin.seed, elements, draw)
         if header.values == "signs" and some is not None:
@@ -45,12 +45,16 @@ def weights_of(
     return weights
 
 
-def check_fit(model: nn.Module, header: Header, state: Mapping[str, Tensor], given: bool) -> None:
+def check_fit(
+    model: nn.Module, header: Header, state: Mapping[str, Tensor], arch_given: bool
+) -> None:
     """StorageError where a name, shape or type of a ticket is not that of `model`.
 
-    given: whether the reader named the architecture, and so may have named the wrong one.
+    arch_given: whether the reader named the architecture, and so may have named the wrong one.
     """
-    remedy = "give the architecture that it was saved with" if given else "get or make it again"
+    remedy = (
+        "give the architecture that it was saved with" if arch_given else "get or make it again"
+    )
     wanted = own_state(model)
     names = [*(part.name for part in header.parts), *state, *header.constants]
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
@@ -72,8 +76,8 @@ def check_fit(model: nn.Module, header: Header, state: Mapping[str, Tensor], giv
 def fill(model: nn.Module, ticket: Ticket, init: Any) -> None:
     """Give `model`, which fits, the ticket's weights and other state, in place."""
     header, layers, wanted = ticket.header, layers_of(model), own_state(model)
-    for part, mask, told in zip(header.parts, ticket.masks, ticket.told, strict=True):
-        values = weights_of(part, layers[part.name], init, header, mask, told)
+    for part, mask, codes in zip(header.parts, ticket.masks, ticket.codes, strict=True):
+        values = weights_of(part, layers[part.name], init, header, mask, codes)
         wanted[part.name].copy_(values.reshape(part.shape))
     for name, tensor in ticket.state.items():
         wanted[name].copy_(tensor)

@@ -11,10 +11,10 @@ from prunekit import tickets
 from prunekit.errors import SpecError, StorageError
 from prunekit.network.layers import maskable_layers
 from prunekit.storage.tensorfile import read_tensors, write_tensors
-from prunekit.tickets import file, shipping
+from prunekit.tickets import file, saving
 from prunekit.tickets.coding.coins import Coins
 from prunekit.tickets.coding.rans import entropy
-from prunekit.tickets.rebuilding import drawn, fill, state_sha256
+from prunekit.tickets.weights import drawn, fill, state_sha256
 from tests.tickets.tinytickets import CLASSES, SHAPE, masked_state, origin, run_of
 
 
@@ -36,7 +36,7 @@ def test_one_weight_that_moved_by_one_bit_is_found(redrawn):
     model = prunekit.component("arch", "mlp", hidden=(24,)).build(SHAPE, CLASSES)
     init = prunekit.component("init", "signed-constant")
     with pytest.raises(SpecError, match=rf"1 of [\d,]+ kept weights of {name} are not"):
-        shipping.ticket_of(model, origin("signed-constant", seed=3), init, state, masks, draws)
+        saving.ticket_of(model, origin("signed-constant", seed=3), init, state, masks, draws)
 
 
 def test_the_default_init_cannot_be_shipped(tmp_path):
@@ -118,7 +118,7 @@ def ticket_size(model, init_name, events, path):
     """Bytes of the ticket of a synthetic run, after it has been read and built again."""
     init = prunekit.component("init", init_name)
     state, masks, draws = synthetic(model, init, events)
-    made = shipping.ticket_of(model, origin(init_name), init, state, masks, draws)
+    made = saving.ticket_of(model, origin(init_name), init, state, masks, draws)
     file.write(made, path)
     found = file.opened(path).decoded()
     fill(model, found, init)
@@ -186,8 +186,8 @@ DRAWS = {"a": torch.tensor([0, 3], dtype=torch.int32), "b": torch.tensor([2, 0])
 def test_coins_of_one_rate_are_known_and_their_last_event():
     """A pruned weight may stand at the last event: "a" holds 3."""
     iterand = prunekit.component("reinit", "iterand", rate=0.25)
-    assert shipping.coins_of(iterand, MASKS, DRAWS) == Coins(0.25, 3)
-    assert shipping.coins_of(Rates({"a": 0.5, "b": 0.5, "c": 0.1}), MASKS, DRAWS) == Coins(0.5, 3)
+    assert saving.coins_of(iterand, MASKS, DRAWS) == Coins(0.25, 3)
+    assert saving.coins_of(Rates({"a": 0.5, "b": 0.5, "c": 0.1}), MASKS, DRAWS) == Coins(0.5, 3)
 
 
 @pytest.mark.parametrize(
@@ -201,10 +201,10 @@ def test_coins_of_one_rate_are_known_and_their_last_event():
     ids=["two rates", "none", "no reinitializer", "no redraws"],
 )
 def test_other_redraws_are_no_coins(reinit, draws):
-    assert shipping.coins_of(reinit, MASKS, draws) is None
+    assert saving.coins_of(reinit, MASKS, draws) is None
 
 
 def test_a_run_whose_weights_were_never_redrawn_has_coins_of_no_event():
     iterand = prunekit.component("reinit", "iterand", rate=0.25)
     none = {"a": torch.zeros(2, dtype=torch.int32), "b": torch.empty(0, dtype=torch.int32)}
-    assert shipping.coins_of(iterand, MASKS, none) == Coins(0.25, 0)
+    assert saving.coins_of(iterand, MASKS, none) == Coins(0.25, 0)
