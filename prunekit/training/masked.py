@@ -24,17 +24,22 @@ class MaskedWeights:
 
     A weight that starts at zero and whose gradient, momentum and decay are zero stays zero under
     any of the optimizers.
+    gates: of the shapes of their parameters; see `gate`.
     """
 
     model: nn.Module
-    pruned: list[tuple[nn.Parameter, Tensor]]
+    gates: list[tuple[nn.Parameter, Tensor]]
 
     @classmethod
     def of(
         cls, model: nn.Module, masks: Mapping[str, Tensor], device: torch.device
     ) -> MaskedWeights:
         parameters = dict(model.named_parameters())
-        return cls(model, [(parameters[name], ~mask.to(device)) for name, mask in masks.items()])
+        gates = [
+            (parameters[name], gate(mask.to(device), parameters[name].dtype))
+            for name, mask in masks.items()
+        ]
+        return cls(model, gates)
 
     def trained(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -43,10 +48,10 @@ class MaskedWeights:
         """Nothing: the model holds its weights."""
 
     def after_backward(self) -> None:
-        for parameter, pruned in self.pruned:
+        for parameter, shut in self.gates:
             if parameter.grad is not None:
                 parameter.grad = parameter.grad.to_dense()  # of an embedding it may be sparse
-                clear(parameter.grad, pruned)
+                clear(parameter.grad, shut)
 
     def settle(self) -> None:
         """Nothing: the model is as it is evaluated."""
@@ -64,17 +69,27 @@ class MaskedWeights:
         """Nothing beyond the model."""
 
 
-def clear(gradient: Tensor, pruned: Tensor) -> None:
-    """Set `gradient`, of any shape, to +0 where `pruned`, bool of that shape; NaN and inf too.
+def gate(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What `clear` takes for gradients of `dtype`, of the mask's shape and on its device.
 
-    Float32 in row-major order on a CPU is masked as bits: a fill branches at every element, which
-    takes six times as long.
+    int8, all bits set where kept, for float32 on a CPU; else bool, True where pruned.
     """
-    plain = gradient.dtype == torch.float32 and gradient.device.type == "cpu"
-    if not (plain and gradient.is_contiguous() and pruned.is_contiguous()):
-        gradient.masked_fill_(pruned, 0)
+    bits = mask.device.type == "cpu" and dtype == torch.float32
+    return mask.contiguous().to(torch.int8).neg_() if bits else ~mask
+
+
+def clear(gradient: Tensor, shut: Tensor) -> None:
+    """Set `gradient` to +0 where its gate is shut; NaN and infinities too.
+
+    A row-major gradient of float32 on a CPU is masked as bits: a fill branches at every element,
+    which takes six times as long.
+    """
+    if shut.dtype == torch.bool:
+        gradient.masked_fill_(shut, 0)
+    elif gradient.dtype != torch.float32 or gradient.is_cuda or not gradient.is_contiguous():
+        gradient.masked_fill_(shut == 0, 0)
     elif gradient.numel() <= BLOCK:
-        gradient.view(torch.int32).bitwise_and_(pruned.view(torch.int8) - 1)
+        gradient.view(torch.int32).bitwise_and_(shut)
     else:
-        for part, lost in zip(gradient.view(-1).split(BLOCK), pruned.view(-1).split(BLOCK)):
-            part.view(torch.int32).bitwise_and_(lost.view(torch.int8) - 1)
+        for part, bits in zip(gradient.view(-1).split(BLOCK), shut.view(-1).split(BLOCK)):
+            part.view(torch.int32).bitwise_and_(bits)

@@ -9,7 +9,7 @@ import torch
 
 from prunekit.draws.chance import generator
 from prunekit.training import masked
-from prunekit.training.masked import clear
+from prunekit.training.masked import clear, gate
 
 AWKWARD = [math.nan, -math.nan, math.inf, -math.inf, -0.0, 0.0, 1e-45, -1.0]
 
@@ -28,18 +28,18 @@ def test_every_bit_is_that_of_a_fill(dtype, layout, monkeypatch):
         gradient = awkward.to(dtype, memory_format=layout)
         pruned = torch.rand(gradient.shape, generator=generator(examples)) < 0.5
         expected = gradient.clone().masked_fill_(pruned, 0)
-        clear(gradient, pruned)
+        clear(gradient, gate(~pruned, dtype))
         assert bits(gradient) == bits(expected)
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (3,), (1, 1)])
 def test_small_and_empty_gradients_are_cleared(shape):
     gradient = torch.full(shape, math.nan)
-    clear(gradient, torch.ones(shape, dtype=torch.bool))
+    clear(gradient, gate(torch.zeros(shape, dtype=torch.bool), torch.float32))
     assert bits(gradient) == [0] * gradient.numel()
 
 
 def test_a_gradient_in_another_order_is_cleared_in_its_place():
     gradient, pruned = torch.ones(3, 2).t(), torch.tensor([[1, 0, 0], [0, 0, 1]]).bool()
-    clear(gradient, pruned)
+    clear(gradient, gate(~pruned, torch.float32))
     assert gradient.tolist() == [[0, 1, 1], [1, 1, 0]]
