@@ -180,8 +180,8 @@ def reads(scorer: object) -> Reads:
 
 def batches_read(scorer: object) -> int:
     """How many batches a scorer is given in a round; one for those that read "one batch"."""
-    counts = {"nothing": 0, "one batch": 1, "batches": getattr(scorer, "batches", 1)}
-    return counts[reads(scorer)]
+    fixed: Mapping[str, int] = {"nothing": 0, "one batch": 1}
+    return fixed.get(reads(scorer), getattr(scorer, "batches", 1))
 
 
 def revives(scorer: object) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from prunekit.contracts import suggests
 from prunekit.errors import SpecError
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.structure import component_from, components_from
+from prunekit.resolve.structure import component_from
 from prunekit.resolve.suggestions import filled
 from prunekit.spec.sections import COMPONENTS
 
@@ -24,8 +24,8 @@ def component(kind: str, name: str, **options: Any) -> Any:
 
 def components_of(**given: Any) -> tuple[list[Any], dict[str, Any]]:
     """The components of `given` (kind -> name or object), filled, and what they suggest."""
-    parts = components_from(given, Plugins())
-    suggested = dict[str, Any]()
+    plugins, suggested = Plugins(), dict[str, Any]()
+    parts = {kind: component_from(kind, value, plugins) for kind, value in given.items()}
     for part in reversed(parts.values()):  # the first counts first
         suggested |= suggests(part)
     return [filled(part, kind, suggested) for kind, part in parts.items()], suggested

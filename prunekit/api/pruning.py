@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Rule
 from prunekit.selection.masks import Masks
 from prunekit.selection.schedule import densities as densities_of
-from prunekit.selection.schedule import named
+from prunekit.selection.schedule import kept_of, named
 from prunekit.spec.sections import Allocation, Prune, Schedule
 from prunekit.spec.settings import PruneSettings
 from prunekit.training.datacheck import by_two, logits_of
@@ -99,7 +99,7 @@ def prune(
     density: float | None = None,
     kept: int | Sequence[int] | None = None,
     rounds: int = 1,
-    schedule: Literal["exponential", "linear"] = "exponential",
+    schedule: Schedule = "exponential",
     batches: Iterable[Any] | None = None,
     input_shape: Sequence[int] | None = None,
     include: Sequence[str] | None = None,
@@ -192,10 +192,10 @@ def densities_of_rounds(
         raise SpecError(f"rounds must be an int >= 1: {rounds!r}")
     if density is not None:
         shares = densities_of(density, rounds, schedule)
-        counts = [round(share * total) for share in shares]
+        counts = [kept_of(share, total) for share in shares]
     elif isinstance(kept, Integral):
         shares = densities_of(min(max(int(kept), 1) / total, 1.0), rounds, schedule)
-        counts = [*(round(share * total) for share in shares[:-1]), int(kept)]
+        counts = [*(kept_of(share, total) for share in shares[:-1]), int(kept)]
     elif isinstance(kept, Sequence):
         named(schedule)  # refuses an unknown one, which counts do not need
         counts = [*kept]

@@ -27,7 +27,9 @@ from prunekit.network.model import Network
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.filling import check_some_kept
+from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.rules import refuse_idle_sharing, refuse_idle_training
+from prunekit.resolve.structure import component_from, default_name
 from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Rule
 from prunekit.selection.masks import Masks
@@ -103,6 +105,9 @@ def learn(
     is interrupted, the model holds its weights unpruned, redrawn ones as they were by then.
     Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
     """
+    scorer = learning(scorer)
+    if sampler is None:
+        sampler = default_name("sampler", scorer, Plugins())
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=reinit, init=init
     )
@@ -125,6 +130,14 @@ def learn(
     return _learned(model, owner, init, history, batches, data)
 
 
+def learning(scorer: Any) -> LearnedScorer:
+    """The scorer; SpecError for one that measures its scores."""
+    scorer = component_from("scorer", scorer, Plugins())
+    if not learns(scorer):
+        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
+    return scorer
+
+
 def _method(
     scorer: LearnedScorer,
     sampler: MaskSampler,
@@ -132,9 +145,7 @@ def _method(
     given: Prune,
     suggested: Mapping[str, Any],
 ) -> LearnedMethod:
-    """The method of a learning, with what `given` leaves open filled; it must learn."""
-    if not learns(scorer):
-        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
+    """The method of a learning, with what `given` leaves open filled."""
     refuse_idle_sharing(given, sampler)
     settings = PruneSettings.of(filled(given, "prune", suggested))
     return LearnedMethod(scorer, sampler, reinit, Rule.of(settings), settings.density)

@@ -9,12 +9,12 @@ from prunekit.data.splits import Data, Normalise, Split, refuse_noise
 from prunekit.data.streams import Fitted, read_batches
 from prunekit.data.synthetic import RANDOM_IMAGES
 from prunekit.draws.chance import generator
-from prunekit.spec.sections import Source
+from prunekit.spec.sections import DataSource
 
 
 def scored_batches(
     data: Data,
-    source: Source,
+    source: DataSource,
     count: int,
     batch_size: int,
     seed: int,
@@ -68,7 +68,7 @@ def _images(split: Split, shape: tuple[int, ...], indices: list[Tensor]) -> list
 
 
 def _random(
-    data: Data, source: Source, batch_size: int, seed: int, round: int, number: int
+    data: Data, source: DataSource, batch_size: int, seed: int, round: int, number: int
 ) -> tuple[Tensor, Tensor]:
     rng = generator(seed, "scored", round, number)
     images = RANDOM_IMAGES[source]((batch_size, *data.input_shape), rng)

@@ -15,7 +15,7 @@ from prunekit.data.streams import Fitted, Resized, Stream, read_batches, resize
 from prunekit.data.synthetic import RANDOM_IMAGES
 from prunekit.draws.chance import fold, generator
 from prunekit.errors import DataError, SpecError
-from prunekit.spec.sections import Source
+from prunekit.spec.sections import DataSource
 from prunekit.spec.settings import DataSettings
 
 
@@ -185,7 +185,7 @@ class Batches:
         shuffle: bool = True,
         workers: int = 0,
         stream: str = "train",
-        source: Source = "real",
+        source: DataSource = "real",
     ) -> None:
         refuse_noise(data, source)
         if augment != "none" and data.tokens:
@@ -266,7 +266,7 @@ class Batches:
         return generator(self.seed, self.stream, *purpose)
 
 
-def refuse_noise(data: Data, source: Source) -> None:
+def refuse_noise(data: Data, source: DataSource) -> None:
     """SpecError when random images are asked for and the examples are tokens."""
     if data.tokens and source in RANDOM_IMAGES:
         raise SpecError(

@@ -8,7 +8,7 @@ With t = floor(256 r) and F = floor((256 r - t) 2^32), exact integers, element i
     chosen  <=>  byte_i < t,  or  byte_i = t and rest_i < F
 
 so P(chosen) = t / 256 + F / 2^40: r rounded down to a multiple of 2^-40, and r itself at 0 and 1.
-Like everything in draws.py, a coin is a pure function of (seed, stream, parameter, element, draw),
+Like everything in chance.py, a coin is a pure function of (seed, stream, parameter, element, draw),
 and of r: no other element takes part. The draw is 0, as each event has a seed of its own.
 """
 

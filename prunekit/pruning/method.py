@@ -49,10 +49,6 @@ class Round:
     epochs: int
     last: bool
 
-    def kept(self, total: int) -> int:
-        """How many of `total` maskable weights it keeps: Python's round(density * total)."""
-        return round(self.density * total)
-
 
 def rounds_of(
     method: Method, densities: Sequence[float], schedule: str, epochs: int = 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from prunekit.contracts import LearnedScorer
 from prunekit.errors import NumericalError, PluginError
 from prunekit.network.model import Network, Scores
 
@@ -90,7 +90,7 @@ def check_form(scores: Scores, network: Network, owner: str) -> None:
             )
 
 
-def check_learned(scorer: Any, initial: Scores, network: Network, owner: str) -> None:
+def check_learned(scorer: LearnedScorer, initial: Scores, network: Network, owner: str) -> None:
     """Check what a scorer that learns starts with, and how it ranks.
 
     Raises what `check_form` raises, NumericalError for initial scores that are not finite, and

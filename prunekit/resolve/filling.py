@@ -14,6 +14,7 @@ from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.rules import idle_keys, refuse_idle, refuse_senseless
 from prunekit.resolve.structure import components_from, section_from
 from prunekit.resolve.suggestions import filled, suggestions
+from prunekit.selection.schedule import kept_of
 from prunekit.spec.options import fields_of
 from prunekit.spec.sections import COMPONENTS, SECTIONS, Spec
 
@@ -27,20 +28,20 @@ def resolve(spec: Spec, plugins: Plugins) -> Plan:
     """
     if not isinstance(spec, Spec):
         raise SpecError(f"spec must be a prunekit.Spec: {type(spec).__name__}; Spec(**values)")
-    given = located(_with_components(spec, plugins))
+    given = _with_components(spec, plugins)
     suggested = suggestions(given)
     parts = {field.name: getattr(given, field.name) for field in attrs.fields(Spec)}
     whole = attrs.evolve(
         filled(given, "", suggested),
         **{
-            name: located(filled(part, name, suggested))
+            name: filled(part, name, suggested)
             for name, part in parts.items()
             if attrs.has(type(part))
         },
     )
     refuse_idle(given, whole)
     refuse_senseless(whole)
-    return plan_of(whole, _without_idle(given, whole))
+    return plan_of(located(whole), located(_without_idle(given, whole)))
 
 
 def located(part: Any) -> Any:
@@ -78,7 +79,7 @@ def _with_components(spec: Spec, plugins: Plugins) -> Spec:
 
 def check_some_kept(density: float, total: int) -> None:
     """SpecError for a density of no weight."""
-    if round(density * total) < 1:
+    if kept_of(density, total) < 1:
         raise SpecError(
             f"prune.density = {density} keeps none of {total:,} maskable weights; raise it"
         )

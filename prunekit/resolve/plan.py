@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
-from prunekit.contracts import Architecture, Dataset, MaskSampler, batches_read, learns, reads
+from prunekit.contracts import (
+    Architecture,
+    Dataset,
+    MaskSampler,
+    allocates,
+    batches_read,
+    learns,
+    reads,
+)
 from prunekit.network.laws import WeightInit
 from prunekit.pruning.method import LearnedMethod, Method, Round, rounds_of
 from prunekit.resolve.rules import comes_trained
 from prunekit.selection.budget import Rule
 from prunekit.selection.schedule import densities
-from prunekit.spec.sections import Control, Norm, Prune, Source, Spec
+from prunekit.spec.sections import Control, DataSource, Norm, Prune, RewindTo, Spec
 from prunekit.spec.settings import (
     DataSettings,
     PruneSettings,
@@ -26,12 +34,12 @@ from prunekit.spec.settings import (
 class Rewind:
     """What rounds that train return to: the weights of the start or of `step`, or only the rate."""
 
-    to: Literal["init", "step", "lr"]
+    to: RewindTo
     step: int
 
 
 @attrs.frozen(eq=False)
-class Measured:
+class MeasuredMasks:
     """Masks from measured scores. rounds: () = density 1, no weight is masked.
 
     scored: the batches of each round. trained_on: what rounds that train train on.
@@ -40,18 +48,18 @@ class Measured:
     rounds: tuple[Round, ...]
     scored: Scored
     rewind: Rewind
-    trained_on: Source
+    trained_on: DataSource
 
 
 @attrs.frozen(eq=False)
-class Learned:
+class LearnedMasks:
     """Masks from scores that the training learns."""
 
     method: LearnedMethod
 
 
 @attrs.frozen
-class Given:
+class GivenMasks:
     """Masks of another run: of its folder, or of a file."""
 
     path: str
@@ -79,26 +87,26 @@ class Plan:
     data: DataSettings
     include: tuple[str, ...]
     exclude: tuple[str, ...]
-    masks: Measured | Learned | Given
+    masks: MeasuredMasks | LearnedMasks | GivenMasks
     control: Control
     training: TrainSettings
 
     @property
     def rounds(self) -> tuple[Round, ...]:
         """The rounds of score, sample, reinit; () where scores are learned or masks given."""
-        return self.masks.rounds if isinstance(self.masks, Measured) else ()
+        return self.masks.rounds if isinstance(self.masks, MeasuredMasks) else ()
 
     @property
     def densities(self) -> list[float]:
         """The share of weights kept after each round, or after learning; [] where none is known."""
-        if isinstance(self.masks, Learned):
+        if isinstance(self.masks, LearnedMasks):
             return [self.masks.method.density]
         return [round_.density for round_ in self.rounds]
 
     @property
     def budget(self) -> tuple[MaskSampler, Rule, float] | None:
         """Who samples last, by which rule, at which density; None where nothing is sampled."""
-        if isinstance(self.masks, Learned):
+        if isinstance(self.masks, LearnedMasks):
             method = self.masks.method
             return method.sampler, method.rule, method.density
         if not self.rounds:
@@ -130,18 +138,20 @@ def plan_of(whole: Any, record: Spec) -> Plan:
     )
 
 
-def _masks_of(whole: Any, prune: PruneSettings, scored: Scored) -> Measured | Learned | Given:
+def _masks_of(
+    whole: Any, prune: PruneSettings, scored: Scored
+) -> MeasuredMasks | LearnedMasks | GivenMasks:
     if prune.masks is not None:
-        return Given(prune.masks)
-    rule = Rule.of(prune)
+        return GivenMasks(prune.masks)
+    rule = Rule.of(prune) if allocates(whole.sampler) else Rule("global", (), 0)
     if learns(whole.scorer):
         parts = (whole.scorer, whole.sampler, whole.reinit, rule)
-        return Learned(LearnedMethod(*parts, density=prune.density))
+        return LearnedMasks(LearnedMethod(*parts, density=prune.density))
     rounds = RoundSettings.of(whole.rounds)
     shares = densities(prune.density, rounds.count, rounds.schedule) if prune.density < 1 else []
     method = Method(whole.scorer, whole.sampler, whole.reinit, rule)
     step = 0 if rounds.rewind_step is None else rounds.rewind_step
-    return Measured(
+    return MeasuredMasks(
         rounds_of(method, shares, rounds.schedule, rounds.epochs),
         scored,
         Rewind(rounds.rewind, step),

@@ -10,7 +10,17 @@ from typing import Any
 
 import attrs
 
-from prunekit.contracts import acts, allocates, as_built, learns, pretrained, reads, scales
+from prunekit.contracts import (
+    MaskSampler,
+    Reinitializer,
+    acts,
+    allocates,
+    as_built,
+    learns,
+    pretrained,
+    reads,
+    scales,
+)
 from prunekit.errors import SpecError
 from prunekit.spec.sections import Prune, Spec, Train
 
@@ -145,7 +155,7 @@ def refuse_idle_training(given: Train, whole: Train) -> None:
     _refuse({"train": given}, idle)
 
 
-def refuse_idle_sharing(given: Prune, sampler: Any) -> None:
+def refuse_idle_sharing(given: Prune, sampler: MaskSampler) -> None:
     """SpecError for an option that shares the budget, where the sampler takes none."""
     if not allocates(sampler):
         _refuse(
@@ -153,7 +163,7 @@ def refuse_idle_sharing(given: Prune, sampler: Any) -> None:
         )
 
 
-def refuse_idle_period(reinit: Any) -> None:
+def refuse_idle_period(reinit: Reinitializer) -> None:
     """SpecError for a period that was given where no training is: it acts inside one only."""
     _refuse({"reinit": reinit}, {"reinit.period": PERIOD})
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from prunekit.contracts import acts, period
 from prunekit.data.scored import scored_batches
 from prunekit.data.splits import Batches, Data, Split
-from prunekit.resolve.plan import Learned, Measured, Plan
-from prunekit.spec.sections import Source
+from prunekit.resolve.plan import LearnedMasks, MeasuredMasks, Plan
+from prunekit.spec.sections import DataSource
 from prunekit.training.accuracy import evaluate
 
 PASS = 256
@@ -28,7 +28,7 @@ class RunBatches:
     device: torch.device
     passes: dict[str, Batches] = attrs.field(factory=dict)
 
-    def training(self, phase: str, source: Source = "real") -> Batches:
+    def training(self, phase: str, source: DataSource = "real") -> Batches:
         """The batches of the training named `phase`, from the source of that name."""
         return Batches(
             self.data.train,
@@ -45,7 +45,7 @@ class RunBatches:
     def scored(self, number: int) -> list[tuple[Tensor, Tensor]]:
         """What round `number` (from 1) scores; [] where the scorer reads no batch."""
         masks = self.plan.masks
-        if not isinstance(masks, Measured) or not masks.scored.batches:
+        if not isinstance(masks, MeasuredMasks) or not masks.scored.batches:
             return []
         wanted = masks.scored
         return scored_batches(
@@ -86,9 +86,9 @@ class RunBatches:
 def redraw_events(plan: Plan, data: Data) -> int | None:
     """How often a run redraws: in training, or between rounds; None where nothing can redraw."""
     masks = plan.masks
-    if isinstance(masks, Measured) and masks.rounds and acts(masks.rounds[0].method.reinit):
+    if isinstance(masks, MeasuredMasks) and masks.rounds and acts(masks.rounds[0].method.reinit):
         return len(masks.rounds) - 1
-    if not isinstance(masks, Learned) or not acts(masks.method.reinit):
+    if not isinstance(masks, LearnedMasks) or not acts(masks.method.reinit):
         return None
     batches = len(Batches(data.train, data, plan.training.batch_size))
     steps = plan.training.epochs * math.ceil(batches / plan.training.accumulate)

@@ -26,7 +26,7 @@ class Built:
 
     model: on the CPU, in train mode. redrawn: names of the maskable tensors and norm gains that
     the architecture had set to zero and that were drawn anew. law: fresh values for one parameter
-    (see `contracts.Law`); raises SpecError where the weights follow no known distribution.
+    (see `network.laws.Law`); raises SpecError where the weights follow no known distribution.
     """
 
     model: nn.Module

@@ -9,12 +9,11 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from prunekit.contracts import takes
+from prunekit.contracts import Architecture, takes
 from prunekit.errors import SpecError
 from prunekit.runs.running import load
 from prunekit.selection.masks import Masks
@@ -80,7 +79,7 @@ def to_onnx(folder: str | Path, out: str | Path) -> None:
     write_bytes(out, onnx_bytes(bake(model, masks).eval(), torch.zeros(2, *shape)))
 
 
-def refuse_tokens(arch: Any) -> None:
+def refuse_tokens(arch: Architecture | None) -> None:
     """SpecError for an architecture that takes tokens: the example for ONNX is of floats."""
     if takes(arch) == "tokens":
         raise SpecError("onnx is written for images, and this network takes tokens; export others")

@@ -13,11 +13,12 @@ from prunekit.gpu.devices import pick_device
 from prunekit.network.flops import count_flops
 from prunekit.network.model import Network
 from prunekit.resolve.filling import check_some_kept, resolve
-from prunekit.resolve.plan import Learned, Plan
+from prunekit.resolve.plan import LearnedMasks, Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import to_toml
 from prunekit.runs.batches import redraw_events
 from prunekit.runs.building import build_model
+from prunekit.selection.schedule import kept_of
 from prunekit.spec.sections import Spec
 from prunekit.training.loop import check_device
 
@@ -51,7 +52,7 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
         ],
         "maskable": network.total,
         "parameters": parameters,
-        "kept": [round(density * network.total) for density in plan.densities],
+        "kept": [kept_of(density, network.total) for density in plan.densities],
         "redraw_events": redraw_events(plan, data),
         "redrawn_zeros": built.redrawn,
         "flops": None if flops is None else flops.dense,
@@ -76,7 +77,7 @@ def refuse_idle_in(network: Network, plan: Plan) -> None:
 def memory_estimate(parameters: int, maskable: int, plan: Plan) -> int:
     """Bytes of weights, gradients, optimizer state and masks; activations are not counted."""
     moments = 1 if plan.training.optimizer == "sgd" else 2
-    if isinstance(plan.masks, Learned):  # weight, score, its gradient and moments
+    if isinstance(plan.masks, LearnedMasks):  # weight, score, its gradient and moments
         draws = acts(plan.masks.method.reinit)
         return 4 * parameters + 4 * maskable * (3 + moments + draws)
     return 4 * parameters * (2 + moments) + maskable * (4 + 1 + 1)

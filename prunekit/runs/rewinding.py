@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from prunekit.errors import SpecError
-from prunekit.resolve.plan import Measured, Plan, Rewind
+from prunekit.resolve.plan import MeasuredMasks, Plan, Rewind
 from prunekit.runs.state import State
 from prunekit.training.loop import Training
 
@@ -24,7 +24,7 @@ class Rewinding:
     @property
     def goal(self) -> Rewind | None:
         """What is rewound to; None where nothing is measured."""
-        return self.plan.masks.rewind if isinstance(self.plan.masks, Measured) else None
+        return self.plan.masks.rewind if isinstance(self.plan.masks, MeasuredMasks) else None
 
     @property
     def waiting(self) -> int:

@@ -143,11 +143,11 @@ def carried_out(stages: Stages, plugins: Plugins) -> Result:
     """Do the work that is left and write what it came to."""
     journal, plan = stages.journal, stages.plan
     with _no_room(), journal.stopper:
-        told: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
-        told |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
-        told |= {"epochs": plan.training.epochs}
+        foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
+        foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
+        foretold |= {"epochs": plan.training.epochs}
         for observer in journal.observers:
-            observer.start(told)
+            observer.start(foretold)
         stages.work()
         summary = finish(stages, layer_rows(stages.state))
         for observer in journal.observers:

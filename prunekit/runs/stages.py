@@ -17,7 +17,7 @@ from prunekit.pruning.collapse import dead_kept
 from prunekit.pruning.controls import apply_control
 from prunekit.pruning.method import Round
 from prunekit.pruning.rounds import prune_rounds, score_stats
-from prunekit.resolve.plan import Given, Learned, Measured, Plan
+from prunekit.resolve.plan import GivenMasks, LearnedMasks, MeasuredMasks, Plan
 from prunekit.runs.batches import RunBatches
 from prunekit.runs.building import Built
 from prunekit.runs.journal import Journal
@@ -47,14 +47,14 @@ class Stages:
 
     def work(self) -> None:
         """All stages from where the state stands to the end of training."""
-        state, learned = self.state, isinstance(self.plan.masks, Learned)
+        state, learned = self.state, isinstance(self.plan.masks, LearnedMasks)
         if state.phase == "rounds":
             self.prune()
             state.phase, state.trained = "final", False
-            self.own_weights()
+            self.own_weights()  # before the checkpoint, which then holds them once
             self.journal.save(state)
         if state.phase == "final":
-            self.own_weights()
+            self.own_weights()  # of a run that was stopped after that checkpoint
             self.trainings.train("final", self.plan.training.epochs)
             if learned:
                 state.score_stats = score_stats(state.pruning)
@@ -63,16 +63,16 @@ class Stages:
 
     def own_weights(self) -> None:
         """The weights are the model's own parameters now, unless scores are learned over them."""
-        if not isinstance(self.plan.masks, Learned):
+        if not isinstance(self.plan.masks, LearnedMasks):
             network = self.state.network
             network.weights = {name: p.detach() for name, p in network.effective.items()}
 
     def prune(self) -> None:
         """All rounds that are left, then the control."""
         network, masks, seed = self.state.network, self.plan.masks, self.plan.seed
-        if isinstance(masks, Given):
+        if isinstance(masks, GivenMasks):
             network.mask(foreign_masks(masks.path, network.weights))
-        if isinstance(masks, Measured):
+        if isinstance(masks, MeasuredMasks):
             pruning, law = self.state.pruning, self.built.law
             prune_rounds(pruning, masks.rounds, self.batches.scored, law, seed, around=self)
         self.finish_masks()
@@ -81,7 +81,7 @@ class Stages:
 
     def before(self, number: int, round_: Round) -> None:
         masks = self.plan.masks
-        if round_.epochs and not self.state.trained and isinstance(masks, Measured):
+        if round_.epochs and not self.state.trained and isinstance(masks, MeasuredMasks):
             self.rewinding.before_first()
             self.trainings.train(f"round-{number}", round_.epochs, masks.trained_on)
             self.take_trained_weights()
@@ -113,7 +113,7 @@ class Stages:
     # -- the end of pruning ----------------------------------------------------------------------
 
     def finish_masks(self) -> None:
-        """After the last round: multiply the sketch's scale in, apply the control, free memory."""
+        """After the last round: multiply a sampler's scale in, apply the control, free memory."""
         pruning, network = self.state.pruning, self.state.network
         for name, factor in (pruning.scale or {}).items():
             network.change(name, None, network.weights[name] * factor)
@@ -134,6 +134,6 @@ class Stages:
             self.plan.control, masks, network, law, rng, pruning.scores
         )
         network.mask(changed)
-        if isinstance(self.plan.masks, Learned):  # no training comes after it
+        if isinstance(self.plan.masks, LearnedMasks):  # no training comes after it
             for name in redrawn:
                 pruning.draws[name] = torch.full_like(masks[name], number, dtype=torch.int32)

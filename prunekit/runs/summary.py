@@ -67,9 +67,10 @@ def summarize(run: Stages, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The contents of summary.json; accuracies in 0-1, times in seconds, FLOPs for one example."""
     state, plan, model, data = run.state, run.plan, run.built.model, run.batches.data
     masks, pruning = state.masks, state.pruning
+    measured = run.batches.measure(model)
     run.journal.count(state)
     return {
-        **run.batches.measure(model),
+        **measured,
         "density": masks.density,
         "kept": masks.kept,
         "maskable": masks.total,

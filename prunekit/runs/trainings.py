@@ -6,13 +6,13 @@ import time
 
 import attrs
 
-from prunekit.resolve.plan import Learned, Plan
+from prunekit.resolve.plan import LearnedMasks, Plan
 from prunekit.runs.batches import RunBatches
 from prunekit.runs.building import Built
 from prunekit.runs.journal import Journal
 from prunekit.runs.rewinding import Rewinding
 from prunekit.runs.state import State
-from prunekit.spec.sections import Source
+from prunekit.spec.sections import DataSource
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loop import Training, train_epochs
 from prunekit.training.masked import MaskedWeights
@@ -29,7 +29,7 @@ class Trainings:
     batches: RunBatches
     journal: Journal
 
-    def train(self, phase: str, epochs: int, source: Source = "real") -> None:
+    def train(self, phase: str, epochs: int, source: DataSource = "real") -> None:
         """Train to the end of `phase`, recording a line and saving at each epoch."""
         state = self.state
         if state.stopped is None:
@@ -48,7 +48,7 @@ class Trainings:
         training.owner.finish(state.pruning)
         state.training = None
 
-    def prepared(self, phase: str, epochs: int, source: Source) -> Training:
+    def prepared(self, phase: str, epochs: int, source: DataSource) -> Training:
         """The training named `phase`, standing where it was stopped, or at its first step."""
         options, seed, device = self.plan.training, self.plan.seed, self.batches.device
         batches = self.batches.training(phase, source)
@@ -67,7 +67,7 @@ class Trainings:
     def owner(self) -> Owner:
         """What the training owns: weights under the mask, or scores."""
         network, masks = self.state.network, self.plan.masks
-        if not isinstance(masks, Learned):
+        if not isinstance(masks, LearnedMasks):
             return MaskedWeights.of(self.built.model, network.masks or {}, self.batches.device)
         method = masks.method
         budget, law = method.budget(network.total), self.built.law

@@ -13,6 +13,7 @@ from prunekit.errors import SpecError
 from prunekit.network.model import Scores
 from prunekit.selection.allocation import WEIGHTS, share
 from prunekit.selection.demands import Demands
+from prunekit.selection.schedule import kept_of
 from prunekit.selection.select import top_k, top_k_each
 from prunekit.spec.sections import Allocation
 from prunekit.spec.settings import PruneSettings
@@ -154,8 +155,8 @@ class Rule:
         competing: Mapping[str, Tensor] | None = None,
         last: bool = True,
     ) -> Budget:
-        """The budget that keeps round(density * total) of `total` maskable weights."""
-        kept, floor = round(density * total), self.min_per_layer
+        """The budget that keeps this share of `total` maskable weights, see `kept_of`."""
+        kept, floor = kept_of(density, total), self.min_per_layer
         return Budget(kept, self.allocation, self.densities, floor, competing, last, density)
 
     def check(self, density: float, weights: Mapping[str, Tensor]) -> None:

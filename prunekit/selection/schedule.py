@@ -45,8 +45,6 @@ def named(schedule: str) -> Callable[[float, float], float]:
     return SCHEDULES[schedule]
 
 
-def kept_counts(
-    total: int, density: float, rounds: int, schedule: str = "exponential"
-) -> list[int]:
-    """How many of `total` weights are kept after each round: Python's round(density * total)."""
-    return [round(d * total) for d in densities(density, rounds, schedule)]
+def kept_of(density: float, total: int) -> int:
+    """How many of `total` weights a density keeps: Python's round(density * total)."""
+    return round(density * total)

@@ -1,4 +1,4 @@
-"""Spec: everything a run is a function of. Read, write and override it; see resolve.py."""
+"""Spec: everything a run is a function of. Read, write and override it; see resolve/filling.py."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ import attrs
 from prunekit.errors import SpecError
 from prunekit.spec.options import at_least, between, density, left_open, option, positive
 
-Source = Literal["real", "normal", "sparse-normal", "shuffled-labels"]
+DataSource = Literal["real", "normal", "sparse-normal", "shuffled-labels"]
 Norm = Literal["affine", "non-affine"]
 Control = Literal["none", "shuffle", "redraw", "random-layerwise", "invert"]
 Allocation = Literal["global", "layer", "erk"]
 Schedule = Literal["exponential", "linear"]
+RewindTo = Literal["init", "step", "lr"]
+Optimizer = Literal["sgd", "adam", "adamw"]
+RateSchedule = Literal["cosine", "step", "constant"]
+RatePer = Literal["step", "epoch"]
+Amp = Literal["none", "bf16", "fp16"]
+Augment = Literal["none", "flip", "flip-crop", "pad-resized-crop"]
 
 
 @attrs.frozen
@@ -33,7 +39,7 @@ class Prune:
     )
     include: tuple[str, ...] = option((), help="mask only names that match one of these patterns")
     exclude: tuple[str, ...] = option((), help="never mask names that match one of these patterns")
-    data: Source | None = left_open("real", help="where the scored batches come from")
+    data: DataSource | None = left_open("real", help="where the scored batches come from")
     batch_size: int | None = left_open(
         256, help="examples in a scored batch", validator=at_least(1)
     )
@@ -52,11 +58,11 @@ class Rounds:
         "exponential", help="how the density falls over the rounds"
     )
     epochs: int = option(0, help="epochs trained before each scoring (IMP)", validator=at_least(0))
-    rewind: Literal["init", "step", "lr"] | None = left_open(
+    rewind: RewindTo | None = left_open(
         "init", help="what rounds that train return to: init, a step, or only the learning rate"
     )
     rewind_step: int | None = left_open(None, help="the step to rewind to", validator=at_least(1))
-    data: Source | None = left_open("real", help="what rounds that train train on")
+    data: DataSource | None = left_open("real", help="what rounds that train train on")
 
 
 @attrs.frozen
@@ -65,21 +71,19 @@ class Train:
 
     epochs: int | None = left_open(160, help="epochs of the final training", validator=at_least(0))
     batch_size: int | None = left_open(128, help="examples in a step", validator=at_least(1))
-    optimizer: Literal["sgd", "adam", "adamw"] = option("sgd", help="optimizer")
+    optimizer: Optimizer = option("sgd", help="optimizer")
     lr: float | None = left_open(0.1, help="peak learning rate", validator=positive())
     momentum: float | None = left_open(0.9, help="momentum of sgd", validator=between(0, 1))
     nesterov: bool | None = left_open(False, help="Nesterov momentum (sgd)")
     weight_decay: float | None = left_open(1e-4, help="weight decay", validator=at_least(0))
-    schedule: Literal["cosine", "step", "constant"] | None = left_open(
-        "cosine", help="how the learning rate falls"
-    )
+    schedule: RateSchedule | None = left_open("cosine", help="how the learning rate falls")
     milestones: tuple[float, ...] | None = left_open(
         (0.5, 0.75),
         help="step: shares of the epochs after which the rate is multiplied",
         validator=attrs.validators.deep_iterable(between(0, 1)),
     )
     gamma: float | None = left_open(0.1, help="step: the factor", validator=between(0, 1))
-    rate_per: Literal["step", "epoch"] = option(
+    rate_per: RatePer = option(
         "step", help="when the learning rate is set: at every step, or once before each epoch"
     )
     final_epochs: int = option(
@@ -89,7 +93,7 @@ class Train:
         1e-5, help="learning rate of the last final_epochs", validator=positive()
     )
     warmup: float = option(0.0, help="epochs of linear warm-up", validator=at_least(0))
-    amp: Literal["none", "bf16", "fp16"] = option("none", help="autocast")
+    amp: Amp = option("none", help="autocast")
     channels_last: bool = option(False, help="channels_last memory format")
     compile: bool = option(False, help="torch.compile the model")
     cuda_graph: bool = option(
@@ -118,9 +122,7 @@ class Train:
 class DataOptions:
     """How batches are made from the dataset."""
 
-    augment: Literal["none", "flip", "flip-crop", "pad-resized-crop"] | None = left_open(
-        "none", help="augmentation of training batches"
-    )
+    augment: Augment | None = left_open("none", help="augmentation of training batches")
     validation: int = option(0, help="examples split off the training set", validator=at_least(0))
     size: int | None = option(
         None,

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import attrs
 
-from prunekit.spec.sections import Allocation, Control, Schedule, Source
+from prunekit.spec.sections import (
+    Allocation,
+    Amp,
+    Augment,
+    Control,
+    DataSource,
+    Optimizer,
+    RatePer,
+    RateSchedule,
+    RewindTo,
+    Schedule,
+)
 
 
 @attrs.frozen
@@ -15,8 +26,12 @@ class Settings:
 
     @classmethod
     def of(cls, section: Any) -> Self:
-        """The settings of a section whose open options are filled."""
-        return cls(**attrs.asdict(section, recurse=False))
+        """The settings of a section whose open options are filled; TypeError for an open one."""
+        values = attrs.asdict(section, recurse=False)
+        for field in attrs.fields(cls):
+            if values[field.name] is None and "None" not in str(field.type):
+                raise TypeError(f"{cls.__name__}.{field.name} is left open; fill the section first")
+        return cls(**values)
 
 
 @attrs.frozen
@@ -32,7 +47,7 @@ class PruneSettings(Settings):
     min_per_layer: int
     include: tuple[str, ...]
     exclude: tuple[str, ...]
-    data: Source
+    data: DataSource
     batch_size: int
     control: Control
     masks: str | None
@@ -45,9 +60,9 @@ class RoundSettings(Settings):
     count: int
     schedule: Schedule
     epochs: int
-    rewind: Literal["init", "step", "lr"]
+    rewind: RewindTo
     rewind_step: int | None
-    data: Source
+    data: DataSource
 
 
 @attrs.frozen
@@ -56,19 +71,19 @@ class TrainSettings(Settings):
 
     epochs: int
     batch_size: int
-    optimizer: Literal["sgd", "adam", "adamw"]
+    optimizer: Optimizer
     lr: float
     momentum: float
     nesterov: bool
     weight_decay: float
-    schedule: Literal["cosine", "step", "constant"]
+    schedule: RateSchedule
     milestones: tuple[float, ...]
     gamma: float
-    rate_per: Literal["step", "epoch"]
+    rate_per: RatePer
     final_epochs: int
     final_lr: float
     warmup: float
-    amp: Literal["none", "bf16", "fp16"]
+    amp: Amp
     channels_last: bool
     compile: bool
     cuda_graph: bool
@@ -86,7 +101,7 @@ class DataSettings(Settings):
     size: pixels that images are resized to; None = as they are.
     """
 
-    augment: Literal["none", "flip", "flip-crop", "pad-resized-crop"]
+    augment: Augment
     validation: int
     size: int | None
     workers: int
@@ -96,6 +111,6 @@ class DataSettings(Settings):
 class Scored:
     """Which batches a round scores: `batches` of `batch_size` examples; 0 = none."""
 
-    source: Source
+    source: DataSource
     batches: int
     batch_size: int

@@ -67,7 +67,7 @@ class Frozen(Mapping[str, Tensor]):
         return bool((fresh.abs() == self.sizes[name]).all())
 
     def put(self, name: str, where: Tensor, values: Tensor) -> int:
-        """As `network.put`, for values that can be held."""
+        """As `network.model.put`, for values that can be held."""
         return put(self.held[name], where, values if self.sizes is None else values.sign())
 
     def write(self, name: str, ranked: Tensor, threshold: float | Tensor, out: Tensor) -> None:

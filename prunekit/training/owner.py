@@ -1,7 +1,7 @@
 """What the loop (loop.py) asks of whatever owns the tensors that a training changes.
 
 There are two owners: weights under a fixed mask (masked.py) and scores over frozen weights
-(learned.py). The loop calls, in this order:
+(learned.py). The loop calls, and a run at the end, in this order:
 
     trained | (before_step, forward and backward passes, after_backward)*, settle, metrics | finish
     once    | every step                                     at the end of an epoch        | once
@@ -56,7 +56,7 @@ class Owner(Protocol):
         """
 
     def finish(self, pruning: Pruning) -> None:
-        """Called once, after the last epoch: hand over to `pruning` what training decided."""
+        """Called by a run, once, after the last epoch: hand `pruning` what training decided."""
 
     def state(self) -> dict[str, Tensor]:
         """Name -> tensor: all that `load_state` needs, beyond what the model and optimizer hold."""

@@ -19,7 +19,7 @@ from prunekit.draws.quantiles import Sign, Uniform
 from prunekit.gpu.kernels import compiled, tl, triton
 from prunekit.gpu.kernels import entry as _entry
 from prunekit.gpu.tables import Table, addresses, bits, counts, laid_out_alike
-from prunekit.network.laws import InitLaw
+from prunekit.network.laws import InitLaw, by_counter
 from prunekit.training.frozen import Frozen
 from prunekit.training.kept import Kept
 
@@ -51,11 +51,11 @@ class RedrawKernel:
 
         None without Triton, for a law that the kernel does not know, or without layers.
         """
-        find = getattr(law.init, "quantile", None) if isinstance(law, InitLaw) else None
-        if triton is None or not isinstance(law, InitLaw) or not callable(find) or not rates:
+        if triton is None or not isinstance(law, InitLaw) or not by_counter(law.init) or not rates:
             return None
-        laws = {name: find(law.layers[name]) for name in rates}
-        if not all(isinstance(quantile, Uniform | Sign) for quantile in laws.values()):
+        quantiles = {name: law.init.quantile(law.layers[name]) for name in rates}
+        laws = {name: q for name, q in quantiles.items() if isinstance(q, Uniform | Sign)}
+        if len(laws) < len(quantiles):
             return None
         coins = zip(*(bernoulli.thresholds(rate) for rate in rates.values()))
         signs = [int(isinstance(quantile, Sign)) for quantile in laws.values()]

@@ -51,11 +51,10 @@ class Redraws:
     ) -> Redraws:
         """Before the first event over `weights`."""
         steps, device = period(reinit), next(iter(weights.values())).device
-        draws = {
-            name: torch.zeros_like(weight, dtype=torch.int32) for name, weight in weights.items()
-        }
+        redrawn = weights.items() if steps else ()
+        draws = {name: torch.zeros_like(weight, dtype=torch.int32) for name, weight in redrawn}
         count = torch.zeros(1, dtype=torch.int64, device=device)
-        return cls(reinit, law, seed, steps, draws if steps else {}, count)
+        return cls(reinit, law, seed, steps, draws, count)
 
     @property
     def total(self) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from prunekit import Prune, Rounds, Spec, Train
 from prunekit.resolve.filling import resolve
-from prunekit.resolve.plan import Given, Learned, Measured, Plan, Rewind
+from prunekit.resolve.plan import GivenMasks, LearnedMasks, MeasuredMasks, Plan, Rewind
 from prunekit.resolve.plugins import Plugins
 from prunekit.selection.budget import Rule
 from prunekit.spec.sections import DataOptions
@@ -95,7 +95,7 @@ def test_each_round_has_its_method_its_density_and_whether_it_trains():
         Spec(scorer="magnitude", prune=Prune(density=0.5, densities=["*=0.5"]), rounds=rounds),
         PLUGINS,
     )
-    assert isinstance(plan.masks, Measured)
+    assert isinstance(plan.masks, MeasuredMasks)
     assert [(r.density, r.epochs, r.last) for r in plan.rounds] == [
         (0.75, 3, False),
         (0.5, 3, True),
@@ -119,9 +119,9 @@ def test_learned_scores_and_masks_of_another_run_plan_no_round_either():
         resolve(Spec(**LEARNED), PLUGINS),
         resolve(Spec(prune=Prune(masks="a")), PLUGINS),
     )
-    assert isinstance(learned.masks, Learned)
+    assert isinstance(learned.masks, LearnedMasks)
     assert learned.densities == [0.5]
-    assert isinstance(given.masks, Given)
+    assert isinstance(given.masks, GivenMasks)
     assert given.masks.path.startswith("/")
     assert (given.rounds, given.densities) == ((), [])
 
@@ -141,3 +141,40 @@ def test_learned_scores_and_masks_of_another_run_plan_no_round_either():
 )
 def test_a_plan_says_which_batches_a_round_scores(spec, scored):
     assert resolve(spec, PLUGINS).masks.scored == scored
+
+
+@attrs.frozen
+class Whole:
+    """A sampler that takes no allocation."""
+
+    allocates = False
+
+    def sample(self, scores, budget, rng):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("scorer", ["synflow", "edge-popup"])
+def test_what_a_scorer_suggests_for_layers_is_nothing_to_a_sampler_without_allocation(scorer):
+    plan = resolve(Spec(scorer=scorer, sampler=Whole()), PLUGINS)
+    _, rule, _ = plan.budget
+    assert rule == Rule("global", (), 0)
+    assert (plan.spec.prune.allocation, plan.spec.prune.min_per_layer) == (None, None)
+
+
+@attrs.frozen
+class Misread:
+    """A scorer that states something unknown: it is given batches."""
+
+    reads = "everything"
+
+    def score(self, network, batches, rng):
+        raise NotImplementedError
+
+
+def test_a_scorer_that_reads_what_nobody_knows_is_given_batches():
+    assert resolve(Spec(scorer=Misread()), PLUGINS).masks.scored.batches == 1
+
+
+def test_a_section_with_a_hole_is_no_setting():
+    with pytest.raises(TypeError, match=r"TrainSettings\.epochs is left open"):
+        TrainSettings.of(Train())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prunekit.errors import SpecError
 from prunekit.selection.budget import Budget
-from prunekit.selection.schedule import kept_counts, rules_of_round
+from prunekit.selection.schedule import densities, kept_of, rules_of_round
 
 SCORES = {
     "a": torch.tensor([[9.0, 8.0, 7.0, 6.0]]),
@@ -123,7 +123,8 @@ def test_densities_of_layers_hold_after_rounds_and_every_round_is_exact(rules, s
     scores = {name: torch.rand(size, generator=rng) for name, size in sizes.items()}
     total = 1000 * 0.145 if len(rules) == 3 else 1000 * 0.16
     competing = None
-    for number, kept in enumerate(kept_counts(1000, total / 1000, rounds, schedule), start=1):
+    counts = [kept_of(d, 1000) for d in densities(total / 1000, rounds, schedule)]
+    for number, kept in enumerate(counts, start=1):
         fixed = rules_of_round(rules, number, rounds, schedule)
         last = number == rounds
         competing = Budget(kept, densities=fixed, competing=competing, last=last).best(scores)

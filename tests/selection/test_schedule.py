@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from prunekit.errors import SpecError
-from prunekit.selection.schedule import densities, kept_counts
+from prunekit.selection.schedule import densities, kept_of
 
 
 def test_an_exponential_schedule_removes_the_same_share_each_round():
@@ -23,13 +23,13 @@ def test_the_last_density_is_exact(schedule):
 
 
 def test_counts_are_pythons_round_of_the_product():
-    assert kept_counts(5, 0.5, 1) == [2]  # round(2.5) goes to the even number
-    assert kept_counts(270_896, 0.1, 1) == [27_090]
-    assert kept_counts(1_000, 0.01, 2) == [100, 10]
+    assert kept_of(0.5, 5) == 2  # round(2.5) goes to the even number
+    assert kept_of(0.1, 270_896) == 27_090
+    assert [kept_of(d, 1_000) for d in densities(0.01, 2)] == [100, 10]
 
 
 def test_density_one_prunes_nothing_in_any_round():
-    assert kept_counts(10, 1.0, 3) == [10, 10, 10]
+    assert [kept_of(d, 10) for d in densities(1.0, 3)] == [10, 10, 10]
 
 
 @pytest.mark.parametrize(
