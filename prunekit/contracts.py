@@ -19,6 +19,7 @@ at the end of this file read them, and nothing else does:
 | `as_built`  | init          | `False`     | True: keeps the values the architecture drew         |
 | `pretrained`| architecture  | `False`     | True: weights come trained, nothing is redrawn       |
 | `takes`     | architecture  | `"images"`  | `"tokens"`: integers (batch, length), 0-padded       |
+| `same_bits_as` | any        | `()`        | sha256 of earlier files of it: their runs may go on  |
 | `batches`   | scorer        | `1`         | how many batches it is given in a round              |
 | `period`    | reinitializer | `1`         | where scores are learned: steps between two redraws  |
 """
@@ -164,6 +165,12 @@ class Observer(Protocol):
 def suggests(component: object) -> Mapping[str, Any]:
     """Dotted keys -> values for what a spec leaves open."""
     stated: Mapping[str, Any] = getattr(component, "suggests", {})
+    return stated
+
+
+def same_bits_as(component: object) -> tuple[str, ...]:
+    """The sha256 of files that the component had before and that gave the same bits."""
+    stated: tuple[str, ...] = getattr(component, "same_bits_as", ())
     return stated
 
 

@@ -38,6 +38,9 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class SynFlow:
     """Score a weight by the sum of all absolute paths from input to output that use it."""
 
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+        "477de9f9a46b927a9f0db07e8f15ab51ca790940556d2c53c50afbced57310fa",
+    )
     reads: ClassVar[str] = "one batch"
     own_copy: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, object]] = {"rounds.count": 100, "prune.min_per_layer": 1}

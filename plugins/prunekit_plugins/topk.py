@@ -21,7 +21,7 @@ prunes the first of equal scores, where the published sort leaves it to the mach
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import attrs
 import torch
@@ -37,6 +37,9 @@ Masks = dict[str, Tensor]
 class TopK:
     """Keep the weights with the largest scores."""
 
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+        "86f780ccd7f1c9195b5c3c7b9bceb9bdd08795257f7aea585b3ea5609ee57918",
+    )
     rule: Literal["exact", "kth", "truncate"] | None = prunekit.left_open(
         "exact", help="exact count, or a published threshold: k-th value (all ties kept), truncate"
     )

@@ -31,7 +31,7 @@ from prunekit.selection.schedule import densities as densities_of
 from prunekit.selection.schedule import kept_of, named
 from prunekit.spec.sections import Allocation, Prune, Schedule
 from prunekit.spec.settings import PruneSettings
-from prunekit.training.datacheck import by_two, logits_of
+from prunekit.training.datacheck import as_it_was, by_two, logits_of
 from prunekit.training.loaders import as_batches, shape_of
 
 
@@ -230,7 +230,12 @@ def usable_batches(
     pairs = as_batches(batches, input_shape, network.device)
     network.input_shape = shape_of(pairs, input_shape)
     if pairs and reads(scorer) != "nothing":
-        with torch.random.fork_rng([]), scoring_mode(network.model), torch.no_grad():
+        with (
+            torch.random.fork_rng([]),
+            scoring_mode(network.model),
+            as_it_was(network.model),
+            torch.no_grad(),
+        ):
             by_two(lambda x, _: logits_of(network.model, x), pairs[0][0], None)
     return pairs
 

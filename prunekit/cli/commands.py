@@ -55,12 +55,11 @@ def run_help(args: argparse.Namespace, keys: Mapping[str, str | None], available
         return text
     names = {key: value for key, value in keys.items() if key in COMPONENTS}
     table = flags.spec_table(args.spec, names, available)
-    chosen = {}
-    for kind in COMPONENTS:
-        if kind in table:
-            cls = flags.chosen_class(table, kind, available)
-            chosen[kind] = (available.name_of(kind, cls), cls)
-    return f"{text}\n\n{listing.further_options(chosen)}"
+    deciding = {kind: flags.chosen_class(table, kind, available) for kind in COMPONENTS}
+    chosen = {
+        kind: (available.name_of(kind, cls), cls) for kind, cls in deciding.items() if kind in table
+    }
+    return f"{text}\n\n{listing.further_options(chosen, deciding)}"
 
 
 def seed_count(text: str | None) -> int:

@@ -134,11 +134,17 @@ def indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
-def further_options(classes: Mapping[str, tuple[str, type]]) -> str:
-    """Options of the chosen components (kind -> name, class) and of every section."""
+def further_options(
+    classes: Mapping[str, tuple[str, type]], deciding: Mapping[str, type] | None = None
+) -> str:
+    """Options of the chosen components (kind -> name, class) and of every section.
+
+    deciding: by kind, the classes whose suggestions are the defaults; those chosen unless given.
+    """
+    deciding = deciding or {kind: cls for kind, (_, cls) in classes.items()}
     suggested: dict[str, Any] = {}
-    for kind in (kind for kind in SUGGESTERS if kind in classes):
-        for key, value in suggestions_of(classes[kind][1]).items():
+    for kind in (kind for kind in SUGGESTERS if kind in deciding):
+        for key, value in suggestions_of(deciding[kind]).items():
             suggested.setdefault(key, value)
     parts = []
     for kind in (kind for kind in COMPONENTS if kind in classes):

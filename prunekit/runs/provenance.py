@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from prunekit.contracts import same_bits_as
 from prunekit.errors import PluginError
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins, source_hash
@@ -72,7 +73,7 @@ def refuse_changed(recorded: Mapping[str, Any], spec: Spec, plugins: Plugins) ->
     now = components(spec, plugins)
     for kind in COMPONENTS:
         before = recorded.get(kind, {})
-        if before.get("sha256") != now[kind]["sha256"]:
+        if before.get("sha256") not in (now[kind]["sha256"], *same_bits_as(getattr(spec, kind))):
             raise PluginError(
                 f"the {kind} {now[kind]['name']!r} has changed since the run was started "
                 f"({before.get('package')} {before.get('version')}); restore it, or pass "

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prunekit.errors import SpecError
+
 if TYPE_CHECKING:
     from prunekit.selection.kth_triton import Select
 
@@ -42,6 +44,9 @@ def kth_smallest_each(
     first, the same one in the next call. A number for scores on the CPU; on any other device a
     tensor of one number there, which the next call with the same memory may overwrite.
     """
+    if not isinstance(memory, KthMemory):
+        given = type(memory).__name__
+        raise SpecError(f"memory must be a prunekit.KthMemory: {given}; make one by KthMemory()")
     values = list(scores.values())
     if values and not any([score.is_cpu for score in values]):  # noqa: C419  # a step has no time
         from prunekit.selection.kth_triton import Select  # importing Triton takes long

@@ -54,8 +54,23 @@ def check_fit(model: nn.Module, x: Any, y: Tensor, amp: str = "none") -> int:
     """
     known = y[y != IGNORED]
     chance = torch.random.fork_rng([y.device] if y.is_cuda else [])
-    with chance, scoring_mode(model), torch.no_grad(), autocast(y.device, amp):
+    with chance, scoring_mode(model), as_it_was(model), torch.no_grad(), autocast(y.device, amp):
         return by_two(lambda x, y: classes_of(model, x, y, known), x, y)
+
+
+@contextlib.contextmanager
+def as_it_was(model: nn.Module) -> Iterator[None]:
+    """Afterwards every module has the attributes that it had: no state of other examples.
+
+    Of a hidden state, say, or a cache of the size of the batch.
+    """
+    attributes = [(module, dict(vars(module))) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, before in attributes:
+            vars(module).clear()
+            vars(module).update(before)
 
 
 def by_two(check: Callable[[Any, Any], T], x: Any, y: Tensor | None) -> T:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from prunekit import KthMemory, Nearby, kth_smallest_each
+from prunekit import KthMemory, Nearby, SpecError, kth_smallest_each
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -53,3 +53,8 @@ def test_layers_are_ranked_each_by_its_own() -> None:
         found = kth_smallest_each(scores, {"a": k, "b": 1_000 * k}, memory)
         assert found == {"a": float(k), "b": 1_000 * k - 1}
     assert memory.nearby["b"].value == 2_999
+
+
+def test_a_memory_of_another_kind_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"must be a prunekit\.KthMemory: dict; make one by"):
+        kth_smallest_each({"a": torch.rand(3)}, {"a": 1}, {})

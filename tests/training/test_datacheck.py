@@ -153,3 +153,25 @@ def test_an_example_that_does_not_fit_is_found_wherever_it_stands() -> None:
 def test_refusals_speak_of_the_whole_batch(x: Tensor, y: Tensor, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         check_fit(nn.Linear(4, 2), x, y)
+
+
+class Remembering(nn.Module):
+    """Keeps a state of the size of its batch, and goes on from it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.state = nn.Linear(4, 3), None
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.inner(x)
+        self.state = out.detach() if self.state is None else out.detach() + self.state
+        return out + self.state
+
+
+@pytest.mark.parametrize("scorer", ["snip", "magnitude"])
+def test_a_state_of_the_checked_examples_is_not_left_behind(scorer: str) -> None:
+    model, batch = Remembering(), (torch.randn(8, 4), torch.arange(8) % 3)
+    prunekit.score(model, scorer, batches=[batch])
+    model.state = None
+    prunekit.train(model, None, DataLoader([*zip(*batch)], batch_size=8), epochs=1)
+    assert model.state.shape == (8, 3)
