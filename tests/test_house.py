@@ -30,6 +30,10 @@ DEFAULTS = {name: {"synflow", "sketch"} for name in ("sections.py", "filling.py"
 """Where a method is the default of an option, its name stands there and nowhere else."""
 
 
+ALTERNATIVES = {"bench/parts.py": ["torch.save("]}
+"""What a bench holds itself against, and only there."""
+
+
 def label(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -141,8 +145,8 @@ def test_nothing_is_pickled(path):
     assert not {module.split(".")[0] for module, _ in imported(path)} & {
         "pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"
     }  # fmt: skip
-    code = code_words(path)
-    assert not re.search(r"\btorch\.(load|save)\(|allow_pickle=True", code)
+    pickled = re.findall(r"\btorch\.(?:load|save)\(|allow_pickle=True", code_words(path))
+    assert pickled == ALTERNATIVES.get(label(path), [])
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=label)

@@ -88,9 +88,9 @@ class SynFlow:
         return normals.square_().sum(0).sqrt_().to(network.device)
 
 
-def saliency(w: Tensor, gradient: Tensor, out: Tensor) -> None:
-    """S = |w| * dR/d|w|; w: the absolute values, gradient: dR/d|w|, all of the weight's shape."""
-    torch.mul(gradient, w, out=out)
+def saliency(w: Tensor, gradient: Tensor) -> None:
+    """S = |w| * dR/d|w|, written over |w|; both of one shape."""
+    w.mul_(gradient)
 
 
 def check_flow(scores: Scores) -> None:

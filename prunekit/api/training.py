@@ -34,7 +34,7 @@ from prunekit.selection.masks import Masks
 from prunekit.spec.sections import Allocation, Prune, Train
 from prunekit.spec.settings import PruneSettings, TrainSettings
 from prunekit.training.accuracy import evaluate
-from prunekit.training.datacheck import Tried
+from prunekit.training.datacheck import CheckedBatches
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loaders import check_some, epoch_batches
 from prunekit.training.loop import Training, move, train_epochs
@@ -141,7 +141,12 @@ def _method(
 
 
 def _learned(
-    model: nn.Module, owner: LearnedScores, init: Any, history: History, batches: Tried, data: Any
+    model: nn.Module,
+    owner: LearnedScores,
+    init: Any,
+    history: History,
+    batches: CheckedBatches,
+    data: Any,
 ) -> Learned:
     """What `learn` returns: the same on every rank."""
     masks = Masks(owner.network.masks or {})
@@ -214,7 +219,7 @@ def _trained(
     settings: TrainSettings,
     seed: int,
     torch_device: torch.device,
-) -> tuple[History, Tried]:
+) -> tuple[History, CheckedBatches]:
     """Train all epochs; one line of metrics for each, and the batches.
 
     Under DistributedDataParallel the ranks differ in the chance of dropout and augmentation only.
@@ -225,9 +230,9 @@ def _trained(
             "a DistributedSampler"
         )
 
-    def checked(part: Any, split: str) -> Tried:
+    def checked(part: Any, split: str) -> CheckedBatches:
         batches = epoch_batches(part, split, settings.batch_size, torch_device, seed)
-        return Tried(batches, undistributed(model), settings.amp)
+        return CheckedBatches(batches, undistributed(model), settings.amp)
 
     batches = checked(data, "train")
     check_some(batches)

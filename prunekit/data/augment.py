@@ -88,11 +88,11 @@ def crop_boxes(count: int, height: int, width: int, rng: torch.Generator) -> Ten
     wide, tall = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
     top = (draws[..., 2] * (height - tall + 1)).floor()
     left = (draws[..., 3] * (width - wide + 1)).floor()
-    fits = (wide >= 1) & (wide <= width) & (tall >= 1) & (tall <= height)
-    tried = torch.stack([top, left, tall, wide], -1)  # (count, tries, 4)
-    first = tried[torch.arange(count), fits.int().argmax(1)]
+    inside = (wide >= 1) & (wide <= width) & (tall >= 1) & (tall <= height)
+    windows = torch.stack([top, left, tall, wide], -1)  # (count, tries, 4)
+    first = windows[torch.arange(count), inside.int().argmax(1)]
     central = torch.tensor(_central_box(height, width), dtype=torch.float64)
-    return torch.where(fits.any(1, keepdim=True), first, central).to(torch.int64)
+    return torch.where(inside.any(1, keepdim=True), first, central).to(torch.int64)
 
 
 def _central_box(height: int, width: int) -> tuple[int, int, int, int]:

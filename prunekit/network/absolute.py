@@ -19,14 +19,17 @@ from prunekit.network.masking import in_blocks, write_masked, zero_pruned
 from prunekit.network.model import Network
 from prunekit.network.paths import PositivePaths
 
-Product = Callable[[Tensor, Tensor, Tensor], object]
-"""(|w|, gradient, out), all of one shape: writes an elementwise function of the two to `out`."""
+Product = Callable[[Tensor, Tensor], object]
+"""(|w|, gradient), of one shape: writes an elementwise function of the two over |w|."""
 
 
 @attrs.define(eq=False)
 class AbsoluteNetwork:
     """`network` by absolute value; keep it in `network.memo`: from round to round the mask changes.
 
+    Called with an input x >= 0 (batch, ...) and masks it gives the sum of all paths to each output
+    (batch, classes); `products(total, product)` of a scalar `total` made of these turns |w| and
+    d total / d(|w| m) of each weight into a score.
     weights: w before masking, by name. state: what the model computes with, by name; the maskable
     ones are |w| m and have gradients. masks: those written to `state` last.
     """
@@ -79,7 +82,7 @@ class AbsoluteNetwork:
         def arrive(leaf: Tensor, name: str) -> None:
             assert leaf.grad is not None
             for w, gradient, out in in_blocks(self.weights[name], leaf.grad, products[name]):
-                product(out.copy_(w).abs_(), gradient, out)
+                product(out.copy_(w).abs_(), gradient)
             leaf.grad = None
             unused.discard(name)
 

@@ -101,8 +101,8 @@ def check_same_seed_gives_same_weights(arch: Architecture) -> None:
     first = built(arch).state_dict()
     with tiny.global_chance(0, others=7):
         second = arch.build(shape_of(arch, 3), 10).state_dict()
-    moved = tiny.changed(dict(first), dict(second))
-    assert not moved, f"{', '.join(moved[:3])} depend on chance other than torch's generator"
+    changed = tiny.changed(dict(first), dict(second))
+    assert not changed, f"{', '.join(changed[:3])} depend on chance other than torch's generator"
 
 
 CHECKS = (

@@ -108,8 +108,8 @@ def check_network_is_as_before(reinit: Reinitializer) -> None:
     """It only proposes: the model, the weights and the masks are as before on return."""
     network, fresh = tiny.network(masked=True), tiny.network(masked=True)
     redraws_of(reinit, network)
-    moved = tiny.changed(tiny.state(fresh.model), tiny.state(network.model))
-    assert not moved, f"reinit changed {', '.join(moved)}; return Redraw, the core writes"
+    changed = tiny.changed(tiny.state(fresh.model), tiny.state(network.model))
+    assert not changed, f"reinit changed {', '.join(changed)}; return Redraw, the core writes"
     assert tiny.same(network.weights, fresh.weights), "reinit changed network.weights"
     assert tiny.same(network.masks, fresh.masks), "reinit changed network.masks"
 

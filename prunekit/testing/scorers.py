@@ -60,16 +60,16 @@ def check_model_is_as_before(scorer: Scorer) -> None:
         network = tiny.network(masked)
         before = tiny.state(network.model)
         scores_of(scorer, network)
-        moved = tiny.changed(before, tiny.state(network.model))
-        assert not moved, f"scoring changed {', '.join(moved)}; use prunekit.scoring_mode"
+        changed = tiny.changed(before, tiny.state(network.model))
+        assert not changed, f"scoring changed {', '.join(changed)}; use prunekit.scoring_mode"
 
 
 def check_network_is_as_before(scorer: Scorer) -> None:
     """The weights before masking and the masks are as before on return."""
     network, fresh = tiny.network(masked=True), tiny.network(masked=True)
     scores_of(scorer, network)
-    moved = tiny.changed(fresh.weights, network.weights)
-    assert not moved, f"scoring changed network.weights of {', '.join(moved)}"
+    changed = tiny.changed(fresh.weights, network.weights)
+    assert not changed, f"scoring changed network.weights of {', '.join(changed)}"
     assert tiny.same(network.masks, fresh.masks), "scoring changed network.masks"
 
 
@@ -88,8 +88,8 @@ def check_same_inputs_give_same_scores(scorer: Scorer) -> None:
     """The scores are a function of network, batches and `rng`, whatever the global generators."""
     first = scores_of(scorer, tiny.network(), global_seed=1)
     second = scores_of(scorer, tiny.network(), global_seed=2)
-    moved = tiny.changed(first, second)
-    assert not moved, f"scores of {', '.join(moved)} depend on chance other than rng"
+    changed = tiny.changed(first, second)
+    assert not changed, f"scores of {', '.join(changed)} depend on chance other than rng"
 
 
 def check_global_generators_are_untouched(scorer: Scorer) -> None:
@@ -108,8 +108,8 @@ def check_frozen_networks_are_scored(scorer: Scorer) -> None:
     """Weights with requires_grad off get the scores they get with it on."""
     frozen, free = tiny.network(), tiny.network()
     frozen.model.requires_grad_(False)
-    moved = tiny.changed(scores_of(scorer, free), scores_of(scorer, frozen))
-    assert not moved, f"scores of {', '.join(moved)} change where requires_grad is off"
+    changed = tiny.changed(scores_of(scorer, free), scores_of(scorer, frozen))
+    assert not changed, f"scores of {', '.join(changed)} change where requires_grad is off"
 
 
 def check_cuda_agrees_with_cpu(scorer: Scorer) -> None:

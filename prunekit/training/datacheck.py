@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @attrs.define(eq=False)
-class Tried:
+class CheckedBatches:
     """Batches, the first of which is tried on `model` before it is handed out.
 
     amp: the autocast of the training. input_shape: of an input in it, () for what is no tensor;
@@ -29,7 +29,7 @@ class Tried:
     batches: EpochBatches
     model: nn.Module
     amp: str
-    fits: bool = False
+    checked: bool = False
     input_shape: tuple[int, ...] = ()
     classes: int = 0
 
@@ -38,10 +38,10 @@ class Tried:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         for x, y in self.batches.epoch(epoch, start):
-            if not self.fits:
+            if not self.checked:
                 self.classes = check_fit(self.model, x, y, self.amp)
                 self.input_shape = tuple(x.shape[1:]) if isinstance(x, Tensor) else ()
-                self.fits = True
+                self.checked = True
             yield x, y
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import prunekit
 from prunekit import SpecError
-from prunekit.training.datacheck import Tried, check_fit
+from prunekit.training.datacheck import CheckedBatches, check_fit
 from prunekit.training.loaders import LoaderBatches
 
 LABELS = torch.arange(8) % 2
@@ -79,7 +79,9 @@ def test_a_look_is_taken_once_and_leaves_no_trace() -> None:
     before = copy.deepcopy(model.state_dict())
     calls: list[Any] = []
     model.register_forward_hook(lambda *_: calls.append(None))
-    batches = Tried(LoaderBatches(DataLoader(pairs(FLAT), 4), torch.device("cpu")), model, "none")
+    batches = CheckedBatches(
+        LoaderBatches(DataLoader(pairs(FLAT), 4), torch.device("cpu")), model, "none"
+    )
     assert len(list(batches.epoch(0))) == len(list(batches.epoch(1))) == len(batches) == 2
     assert len(calls) == 1
     chance = torch.get_rng_state()
