@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from prunekit.network.model import Network
 from prunekit.pruning.scoring import scoring_mode, sum_gradients
 
-EXAMPLES, AT_ONCE = 64, 16
+EXAMPLES = 64
+NUMBERS = 1 << 20
+"""Of the inputs at most so many are passed at once: six images of 3 x 224 x 224."""
 
 
 def dead_kept(
@@ -25,7 +27,8 @@ def dead_kept(
         return {}
     x = torch.randn(EXAMPLES, *network.input_shape, generator=rng) if tokens is None else tokens
     with scoring_mode(network.model, "eval"):
-        outputs = (network.model(part.to(network.device)) for part in x[:EXAMPLES].split(AT_ONCE))
+        parts = x[:EXAMPLES].split(max(1, NUMBERS // max(1, x[:1].numel())))
+        outputs = (network.model(part.to(network.device)) for part in parts)
         losses = (
             (logits * torch.randn(logits.shape, generator=rng).to(logits.device)).sum()
             for logits in outputs

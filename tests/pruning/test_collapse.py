@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from prunekit.draws.chance import generator
 from prunekit.network.model import Network
+from prunekit.pruning import collapse
 from prunekit.pruning.collapse import dead_kept
 
 
@@ -57,6 +59,16 @@ def test_without_an_input_shape_or_masks_nothing_is_measured() -> None:
     network = chain(*ALL)
     network.mask(None)
     assert dead(network) == {}
+
+
+@pytest.mark.parametrize("numbers", [1, 3 * 7, 3 * 64])
+def test_the_counts_are_those_of_all_examples_at_once(
+    numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = torch.tensor([[1, 0], [1, 0]])
+    expected = dead(chain(ALL[0], second))
+    monkeypatch.setattr(collapse, "NUMBERS", numbers)
+    assert dead(chain(ALL[0], second)) == expected
 
 
 def test_the_network_is_left_as_it_was() -> None:
