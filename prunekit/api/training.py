@@ -105,12 +105,7 @@ def learn(
     is interrupted, the model holds its weights unpruned, redrawn ones as they were by then.
     Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
     """
-    scorer = learning(scorer)
-    if sampler is None:
-        sampler = default_name("sampler", scorer, Plugins())
-    (scorer, sampler, reinit, init), suggested = components_of(
-        scorer=scorer, sampler=sampler, reinit=reinit, init=init
-    )
+    (scorer, sampler, reinit, init), suggested = learning(scorer, sampler, reinit, init)
     sharing = Prune(density, allocation, tuple(densities))
     method = _method(scorer, sampler, reinit, sharing, suggested)
     refuse_no_learning(method, epochs)
@@ -130,12 +125,18 @@ def learn(
     return _learned(model, owner, init, history, batches, data)
 
 
-def learning(scorer: Any) -> LearnedScorer:
-    """The scorer; SpecError for one that measures its scores."""
+def learning(scorer: Any, sampler: Any, reinit: Any, init: Any) -> tuple[list[Any], dict[str, Any]]:
+    """The components of a learning, filled, and what they suggest.
+
+    The sampler is the one that goes with the scorer unless given. Raises SpecError for a scorer
+    that measures its scores.
+    """
     scorer = component_from("scorer", scorer, Plugins())
     if not learns(scorer):
         raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
-    return scorer
+    if sampler is None:
+        sampler = default_name("sampler", scorer, Plugins())
+    return components_of(scorer=scorer, sampler=sampler, reinit=reinit, init=init)
 
 
 def _method(
