@@ -72,10 +72,13 @@ class MaskedWeights:
 def gate(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """What `clear` takes for gradients of `dtype`, of the mask's shape and on its device.
 
-    int8, all bits set where kept, for float32 on a CPU; else bool, True where pruned.
+    All bits set where kept, for float32 on a CPU: int32 for few weights, which saves a conversion,
+    int8 for many, which saves memory. Else bool, True where pruned.
     """
-    bits = mask.device.type == "cpu" and dtype == torch.float32
-    return mask.contiguous().to(torch.int8).neg_() if bits else ~mask
+    if mask.device.type != "cpu" or dtype != torch.float32:
+        return ~mask
+    bits = torch.int32 if mask.numel() <= BLOCK else torch.int8
+    return mask.contiguous().to(bits).neg_()
 
 
 def clear(gradient: Tensor, shut: Tensor) -> None:
