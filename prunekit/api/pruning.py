@@ -11,10 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.api.components import components_of
-from prunekit.contracts import Scorer, acts, allocates, as_built, learns, reads, revives
+from prunekit.contracts import (
+    Reinitializer,
+    Scorer,
+    acts,
+    allocates,
+    as_built,
+    learns,
+    reads,
+    revives,
+)
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
-from prunekit.network.laws import apply_init, law_of, redraw_zeros
+from prunekit.network.laws import WeightInit, apply_init, law_of, redraw_zeros
 from prunekit.network.layers import refuse_hollow, unwrapped
 from prunekit.network.model import Batch, Network, Scores
 from prunekit.pruning.answers import describe
@@ -77,10 +86,11 @@ def score(
     network = Network.of(unwrapped(model), masks=masks)
     try:
         usable = usable_batches(network, scorer, batches, input_shape)
+        measured = measuring(scorer)
         return compute_scores(
-            measuring(scorer),
+            measured,
             network,
-            batches_of_round(scorer, usable, 1, 1),
+            batches_of_round(measured, usable, 1, 1),
             generator(seed, "score", 1),
             owner=describe(scorer),
             competing=None if revives(scorer) else network.masks,
@@ -142,7 +152,7 @@ def prune(
 
 
 def pruned(
-    network: Network, rounds: Sequence[Round], batches: list[Batch], init: Any, seed: int
+    network: Network, rounds: Sequence[Round], batches: list[Batch], init: WeightInit, seed: int
 ) -> Masks:
     """Carry the rounds out and multiply a sampler's scale into the weights; undone by errors."""
     pruning, method = Pruning(network), rounds[0].method
@@ -170,7 +180,7 @@ def undone_by_errors(network: Network, redraws: bool) -> Iterator[None]:
         raise
 
 
-def refuse_idle_init(init: Any, reinit: Any) -> None:
+def refuse_idle_init(init: WeightInit, reinit: Reinitializer) -> None:
     if not acts(reinit) and not as_built(init):
         raise SpecError(
             "init is the law that reinit redraws from, and reinit does not act; the model's own "
@@ -240,7 +250,7 @@ def usable_batches(
     return pairs
 
 
-def batches_of_round(scorer: Any, batches: list[Batch], number: int, rounds: int) -> list[Batch]:
+def batches_of_round(scorer: Scorer, batches: list[Batch], number: int, rounds: int) -> list[Batch]:
     """What the scorer is given in round `number` (from 1) of `rounds`; [] if it reads no data."""
     kind = reads(scorer)
     if kind == "batches" and not batches:

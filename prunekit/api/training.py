@@ -21,7 +21,7 @@ from prunekit.data.splits import Data
 from prunekit.draws.chance import fold
 from prunekit.errors import SpecError, did_you_mean
 from prunekit.gpu.devices import pick_device
-from prunekit.network.laws import law_of
+from prunekit.network.laws import WeightInit, law_of
 from prunekit.network.layers import refuse_hollow, undistributed, unwrapped
 from prunekit.network.model import Network
 from prunekit.pruning.answers import describe
@@ -155,7 +155,7 @@ def _method(
 def _learned(
     model: nn.Module,
     owner: LearnedScores,
-    init: Any,
+    init: WeightInit,
     history: History,
     batches: CheckedBatches,
     data: Any,
