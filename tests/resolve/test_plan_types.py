@@ -52,7 +52,6 @@ Method(scorer=Sums(), sampler=TopK(), reinit=NoReinit(), rule=rule)
     ],
 )
 def test_a_scorer_of_the_wrong_type_is_seen_when_it_is_planned(returned, lines, tmp_path):
-    pytest.importorskip("mypy")
     (tmp_path / "planned.py").write_text(PLANNED.format(returned=returned))
     command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml")]
     path = os.pathsep.join(map(str, (ROOT, ROOT / "plugins")))
