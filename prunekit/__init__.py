@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from prunekit.errors import DataError, NumericalError, SpecError
     from prunekit.network.absolute import AbsoluteNetwork
     from prunekit.network.laws import Law, Redraw
-    from prunekit.network.layers import Layer
     from prunekit.network.model import Batch, Mode, Network, Scores
+    from prunekit.network.names import Layer
     from prunekit.network.paths import PositivePaths
     from prunekit.pruning.scoring import (
         batch_losses,
@@ -66,7 +66,7 @@ _HOMES = {
     "prunekit.selection.masks": ("Masks",),
     "prunekit.selection.nearby": ("KthMemory", "Nearby", "kth_smallest_each"),
     "prunekit.network.laws": ("Law", "Redraw"),
-    "prunekit.network.layers": ("Layer",),
+    "prunekit.network.names": ("Layer",),
     "prunekit.network.absolute": ("AbsoluteNetwork",),
     "prunekit.network.model": ("Batch", "Mode", "Network", "Scores"),
     "prunekit.network.paths": ("PositivePaths",),

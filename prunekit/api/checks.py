@@ -9,8 +9,8 @@ import torch
 from prunekit.contracts import as_built, scales
 from prunekit.errors import SpecError
 from prunekit.network.laws import WeightInit, first_values
-from prunekit.network.layers import Layer
 from prunekit.network.model import Network
+from prunekit.network.names import Layer
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.rules import SCALED
 

@@ -22,8 +22,8 @@ from prunekit.draws.chance import fold
 from prunekit.errors import SpecError, did_you_mean
 from prunekit.gpu.devices import pick_device
 from prunekit.network.laws import WeightInit, law_of
-from prunekit.network.layers import refuse_hollow, undistributed, unwrapped
 from prunekit.network.model import Network
+from prunekit.network.names import refuse_hollow, undistributed, unwrapped
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.filling import check_some_kept

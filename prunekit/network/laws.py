@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from prunekit.draws import chance
 from prunekit.errors import PluginError, SpecError
-from prunekit.network.layers import Layer, layers_by_rule, layers_of, maskable_layers
+from prunekit.network.layers import layers_by_rule, maskable_layers
+from prunekit.network.names import Layer, layers_of
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs

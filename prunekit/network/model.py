@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError
-from prunekit.network.layers import Layer, maskable_layers, refuse_hollow
+from prunekit.network.layers import maskable_layers
 from prunekit.network.masking import write_masked
+from prunekit.network.names import Layer, refuse_hollow
 
 Batch = tuple[Tensor, Tensor | None]
 """Inputs (batch, ...) and labels (batch,) int64, or None where a scorer needs no labels."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
-from prunekit.network.layers import unwrapped
+from prunekit.network.names import unwrapped
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors, write_tensors
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from prunekit.draws.chance import generator, words
 from prunekit.network.laws import WeightInit, by_counter
-from prunekit.network.layers import Layer
 from prunekit.network.model import Network
+from prunekit.network.names import Layer
 from prunekit.testing import options, tiny
 
 

@@ -15,7 +15,7 @@ from torch.nn.modules.module import (
 
 from prunekit.contracts import pretrained
 from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
-from prunekit.network.layers import refuse_hollow, unwrapped
+from prunekit.network.names import refuse_hollow, unwrapped
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import build_options, component_from
 from prunekit.tickets.header import Origin

@@ -16,7 +16,8 @@ from prunekit.contracts import has_coins
 from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
 from prunekit.network.laws import by_counter
-from prunekit.network.layers import Layer, layers_by_rule, layers_of
+from prunekit.network.layers import layers_by_rule
+from prunekit.network.names import Layer, layers_of
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
-from prunekit.network.layers import Layer, layers_of
+from prunekit.network.names import Layer, layers_of
 from prunekit.storage.tensorfile import digest
 from prunekit.tickets.coding.rans import Integers
 from prunekit.tickets.header import Header, Part
