@@ -45,7 +45,7 @@ class AbsoluteNetwork:
     def of(cls, network: Network, dtype: torch.dtype) -> AbsoluteNetwork:
         """Its parameters and buffers are copies in `dtype`; integers are shared."""
         model, weights = network.model, network.weights
-        everything = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        everything = {**parameters_of(model), **dict(model.named_buffers())}
         state = {
             name: tensor.detach().to(dtype).abs() if tensor.is_floating_point() else tensor.detach()
             for name, tensor in everything.items()
