@@ -20,9 +20,7 @@ COMPUTED = re.compile(r"parametrizations\.(\w+)\.original1?$|(\w+)_orig$|(weight
 """The names of that from which a weight is computed."""
 
 
-def renamed(
-    given: Mapping[str, T], wanted: Collection[str], computed: bool = True
-) -> dict[str, T]:
+def renamed(given: Mapping[str, T], wanted: Collection[str], computed: bool = True) -> dict[str, T]:
     """`given` under the names of `wanted`: as they are if all fit, else without wrappers.
 
     First the prefix that all share comes off; then names are compared without anything that

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -83,18 +84,25 @@ def layers_of(model: nn.Module) -> dict[str, Layer]:
     computed (parametrizations, weight and spectral norm, torch.nn.utils.prune) has the weight's
     name and module.
     """
-    layers: dict[str, Layer] = {}
-    seen: set[int] = set()
+    return {layer.name: layer for _, layer in _listed(model)}
+
+
+def _listed(model: nn.Module) -> Iterator[tuple[str, Layer]]:
+    """Every parameter once, with what the model itself calls it."""
+    names: set[str] = set()
+    seen: dict[int, nn.Parameter] = {}
     for place in places(model):
         for local, parameter in place.module.named_parameters(recurse=False):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                owner_name, owner, leaf = place.read(local)
-                name = dotted(owner_name, leaf)
-                if name in layers:  # a wrapper's own beside one of what it wraps
-                    owner_name, owner, name = place.path, place.module, dotted(place.path, local)
-                layers[name] = Layer(name, owner_name, owner, parameter)
-    return layers
+            if id(parameter) in seen:
+                continue
+            seen[id(parameter)] = parameter
+            path = dotted(place.path, local)
+            owner_name, owner, leaf = place.read(local)
+            name = dotted(owner_name, leaf)
+            if name in names:  # a wrapper's own beside one of what it wraps
+                owner_name, owner, name = place.path, place.module, path
+            names.add(name)
+            yield path, Layer(name, owner_name, owner, parameter)
 
 
 def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -102,17 +110,31 @@ def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: layer.parameter for name, layer in layers_of(model).items()}
 
 
+def paths_of(model: nn.Module) -> dict[str, str]:
+    """Each name in `model.named_parameters()` -> what `layers_of` calls it."""
+    return {path: layer.name for path, layer in _listed(model)}
+
+
 def state_names(model: nn.Module) -> dict[str, str]:
     """Each name in the state_dict of `model` -> what it is called without wrappers."""
     where = {place.path: place for place in places(model, unique=False)}
-    own = {id(layer.parameter): name for name, layer in layers_of(model).items()}
-    first: dict[str, str] = {path: own[id(p)] for path, p in model.named_parameters()}
-    names = {}
+    first, names = paths_of(model), {}
     for key in model.state_dict(keep_vars=True):
         path, _, local = key.rpartition(".")
         place = where.get(path)
         names[key] = first.get(key) or (_read(place, local) if place else key)
     return names
+
+
+def state_of(model: nn.Module) -> dict[str, Any]:
+    """The state_dict of `model`, by the names of `state_names`."""
+    names = state_names(model)
+    return {names[path]: value for path, value in model.state_dict().items()}
+
+
+def load_state(model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Give `model` what `state_of` gave, in place."""
+    model.load_state_dict({path: state[name] for path, name in state_names(model).items()})
 
 
 def _read(place: Place, local: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import attrs
 from torch import nn
@@ -45,9 +46,9 @@ SAVED = "peft.utils.other.ModulesToSaveWrapper"
 
 def held(module: nn.Module, kinds: Mapping[str, str]) -> str | None:
     """The attribute that holds what `module` wraps, if its class is one of `kinds`."""
-    for kind in type(module).__mro__:
+    for kind in type(module).__mro__:  # that of no module has none of them
         attribute = kinds.get(f"{kind.__module__}.{kind.__qualname__}")
-        if attribute in module._modules:
+        if attribute and attribute in module._modules:
             return attribute
     return None
 
@@ -99,7 +100,8 @@ def _dropped(module: nn.Module) -> Iterator[str]:
     if attribute:
         yield attribute
     if held(module, {SAVED: "modules_to_save"}):
-        yield from ("modules_to_save", *(f"modules_to_save.{a}" for a in module.active_adapters))
+        active: Any = module.active_adapters
+        yield from ("modules_to_save", *(f"modules_to_save.{name}" for name in active))
 
 
 def _recomputed(module: nn.Module) -> Iterator[tuple[str, str]]:
