@@ -149,7 +149,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def distributed(model: nn.Module) -> DistributedDataParallel | None:
+def replicated(model: nn.Module) -> DistributedDataParallel | None:
     """The DistributedDataParallel that `model` is, is inside, or has inside; None without one."""
     found = (part for part in model.modules() if isinstance(part, DistributedDataParallel))
     return next(found, None)
