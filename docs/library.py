@@ -81,7 +81,7 @@ def page(table: list[tuple[str, str, list[str]]]) -> str:
     lines = [
         "# Networks of three libraries, pruned",
         "",
-        f"`prune(model, scorer, density={DENSITY})` with random weights and a batch of two examples.",
+        f"`prune(model, scorer, density={DENSITY})` with random weights and two examples.",
         "Exact: of all that the network multiplies with, counted from its operands by",
         "`docs/operands.py`, which knows nothing of prunekit, exactly so many are not zero. Never",
         "reached: weights that a pass does not use (auxiliary heads), which are masked too.",

@@ -116,7 +116,8 @@ TIMM: Mapping[str, int] = {
 
 TORCHVISION = (
     "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
-    "inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf",
+    "inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small",
+    "regnet_x_400mf",
     "regnet_y_400mf", "resnet18", "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_1",
     "swin_t", "swin_v2_t", "vit_b_32", "wide_resnet50_2",
 )  # fmt: skip
