@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from prunekit.api.batches import batches_of_round, usable_batches
 from prunekit.api.components import components_of
 from prunekit.contracts import (
     Reinitializer,
@@ -18,7 +18,6 @@ from prunekit.contracts import (
     allocates,
     as_built,
     learns,
-    reads,
     revives,
 )
 from prunekit.draws.chance import generator
@@ -26,11 +25,11 @@ from prunekit.errors import SpecError
 from prunekit.network.laws import WeightInit, apply_init, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
 from prunekit.network.names import refuse_hollow, unwrapped
-from prunekit.network.objective import Batch
+from prunekit.network.objective import Batch, Forward, Loss, Objective
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import Method, Round, rounds_of
 from prunekit.pruning.rounds import Pruning, prune_rounds
-from prunekit.pruning.scoring import compute_scores, scoring_mode
+from prunekit.pruning.scoring import compute_scores
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.rules import refuse_idle_period, refuse_idle_sharing
 from prunekit.resolve.structure import component_from
@@ -41,8 +40,6 @@ from prunekit.selection.schedule import densities as densities_of
 from prunekit.selection.schedule import kept_of, named
 from prunekit.spec.sections import Allocation, Prune, Schedule
 from prunekit.spec.settings import PruneSettings
-from prunekit.training.datacheck import as_it_was, by_two, logits_of
-from prunekit.training.loaders import as_batches, shape_of
 
 
 def initialize(
@@ -72,21 +69,25 @@ def score(
     batches: Iterable[Any] | None = None,
     input_shape: Sequence[int] | None = None,
     masks: Mapping[str, Tensor] | None = None,
+    loss: str | Loss | None = None,
+    forward: Forward | None = None,
     seed: int = 0,
 ) -> Scores:
     """One score for every maskable weight of `model`, which is left as it was.
 
-    scorer: a name or a component. batches: (inputs, labels) pairs, all of which are used: inputs
-    (batch, ...), labels (batch,) int64. input_shape: without the batch dimension; taken from the
-    batches when left out. masks: name -> bool tensor of the weight's shape: score the masked
-    network; a pruned weight then scores 0, unless the scorer revives.
+    scorer: a name or a component. batches, loss, forward: see `prune`; as many batches are read
+    as the scorer's option `batches` says. input_shape: without the batch dimension; taken from
+    the first batch when left out. masks: name -> bool tensor of the weight's shape: score the
+    masked network; a pruned weight then scores 0, unless the scorer revives.
     Raises SpecError when the scorer needs batches, NumericalError for NaN, infinity, or a
     layer that scores 0 throughout.
     """
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
+    objective = Objective(loss, forward)
     network = Network.of(unwrapped(model), masks=masks)
+    network.objective = objective
     try:
-        usable = usable_batches(network, scorer, batches, input_shape)
+        usable = usable_batches(network, scorer, batches, input_shape, 1)
         measured = measuring(scorer)
         return compute_scores(
             measured,
@@ -119,13 +120,19 @@ def prune(
     densities: Sequence[str] = (),
     min_per_layer: int | None = None,
     init: Any = "default",
+    loss: str | Loss | None = None,
+    forward: Forward | None = None,
     seed: int = 0,
 ) -> Masks:
     """Prune `model` in place and return its masks.
 
     density: share of weights kept, in (0, 1], or kept: an exact count, or one for each round.
-    batches: (inputs, labels) pairs, inputs (batch, ...) and labels (batch,) int64; a scorer that
-    reads one batch a round takes them in turn. input_shape: without the batch dimension.
+    batches: pairs (inputs, labels), inputs a tensor, a tuple of arguments or a mapping of them; or
+    mappings with "labels"; a list, a DataLoader or an iterator. As many are read as the scorer's
+    option `batches` says, the same in every round; one that reads one batch a round takes them in
+    turn. input_shape: without the batch dimension. loss: a name (cross-entropy, binary, mse), or a
+    callable on outputs and labels that returns a mean; None = the model's own loss, else
+    cross-entropy. forward: a callable on model and inputs, where the model is not called on them.
     init: the law from which `reinit` redraws. See `Prune` for the other options. The scorer's
     suggestions fill density and allocation, and in several rounds min_per_layer, where left out.
     Raises SpecError for arguments that do not fit together; a pruning that fails is undone.
@@ -138,8 +145,10 @@ def prune(
     given = Prune(density, allocation, tuple(densities), min_per_layer)
     refuse_idle_sharing(given, sampler)
     refuse_idle_init(init, reinit)
+    objective = Objective(loss, forward)
     network = Network.of(unwrapped(model), include, exclude)
-    usable = usable_batches(network, scorer, batches, input_shape)
+    network.objective = objective
+    usable = usable_batches(network, scorer, batches, input_shape, rounds)
     if density is None and kept is None:
         density = suggested.get("prune.density")
     if rounds == 1 or not allocates(sampler):  # a floor is for the rounds that follow
@@ -226,40 +235,3 @@ def measuring(scorer: Any) -> Scorer:
         raise SpecError(f"{describe(scorer)} learns its scores while training; use prunekit.learn")
     measured: Scorer = scorer
     return measured
-
-
-def usable_batches(
-    network: Network,
-    scorer: Any,
-    batches: Iterable[Any] | None,
-    input_shape: Sequence[int] | None,
-) -> list[Batch]:
-    """The batches on the network's device; it knows the shape of an input then.
-
-    Raises SpecError where its model does not take the first one and the scorer will ask it to.
-    """
-    pairs = as_batches(batches, input_shape, network.device)
-    network.input_shape = shape_of(pairs, input_shape)
-    if pairs and reads(scorer) != "nothing":
-        with (
-            torch.random.fork_rng([]),
-            scoring_mode(network.model),
-            as_it_was(network.model),
-            torch.no_grad(),
-        ):
-            by_two(lambda x, _: logits_of(network.model, x), pairs[0][0], None)
-    return pairs
-
-
-def batches_of_round(scorer: Scorer, batches: list[Batch], number: int, rounds: int) -> list[Batch]:
-    """What the scorer is given in round `number` (from 1) of `rounds`; [] if it reads no data."""
-    kind = reads(scorer)
-    if kind == "batches" and not batches:
-        raise SpecError(f"{describe(scorer)} reads data; give batches=[(inputs, labels), ...]")
-    if kind == "nothing":
-        return []
-    if kind != "one batch" or len(batches) <= 1:
-        return batches
-    if len(batches) < rounds:
-        raise SpecError(f"{len(batches)} batches for {rounds} rounds; give one for each round")
-    return [batches[number - 1]]
