@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
 from prunekit.contracts import Scorer, batches_read, reads
@@ -19,9 +19,27 @@ from prunekit.network.objective import Batch
 from prunekit.pruning.answers import describe
 from prunekit.pruning.scoring import outputs_of, scoring_mode
 from prunekit.training.datacheck import as_it_was, by_two
+from prunekit.training.ranks import agreed
 
 
-def usable_batches(
+def agreed_batches(
+    model: nn.Module,
+    network: Network,
+    scorer: Any,
+    batches: Iterable[Any] | None,
+    input_shape: Sequence[int] | None,
+    rounds: int,
+) -> list[Batch]:
+    """What `given_batches` gives; SpecError on every rank where those of one do not fit."""
+    return agreed(
+        model,
+        "whether the batches fit",
+        lambda: given_batches(network, scorer, batches, input_shape, rounds),
+        lambda _: "they do",
+    )
+
+
+def given_batches(
     network: Network,
     scorer: Any,
     batches: Iterable[Any] | None,
@@ -82,7 +100,7 @@ def warn_of_others(scorer: Any, given: int, wanted: int) -> None:
     warnings.warn(
         f"{name} reads {wanted} batches, and {given} are given, of which {used} are used; for "
         f'others give {name}(batches={given}), or scorer={{"name": ..., "batches": {given}}}',
-        stacklevel=5,
+        stacklevel=6,
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from prunekit.api.batches import batches_of_round, usable_batches
+from prunekit.api.batches import agreed_batches, batches_of_round, given_batches
 from prunekit.api.components import components_of
 from prunekit.contracts import (
+    MaskSampler,
     Reinitializer,
     Scorer,
     acts,
@@ -24,7 +25,7 @@ from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
 from prunekit.network.laws import WeightInit, apply_init, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
-from prunekit.network.names import refuse_hollow, unwrapped
+from prunekit.network.names import parameters_of, refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Forward, Loss, Objective
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import Method, Round, rounds_of
@@ -40,6 +41,7 @@ from prunekit.selection.schedule import densities as densities_of
 from prunekit.selection.schedule import kept_of, named
 from prunekit.spec.sections import Allocation, Prune, Schedule
 from prunekit.spec.settings import PruneSettings
+from prunekit.training.ranks import agreed, bits
 
 
 def initialize(
@@ -49,17 +51,22 @@ def initialize(
 
     Norm gains that are all 0 become 1. include: patterns; what they name in full is drawn too.
     Raises SpecError for an init that draws nothing, and where it needs a fan-in that a parameter
-    has not.
+    has not, and, in DistributedDataParallel, where the ranks draw other weights.
     """
     init = component_from("init", init, Plugins())
     if as_built(init):
         raise SpecError("this init keeps the weights that a model has; name one that draws them")
     if not 0 <= seed < 2**64:
         raise SpecError(f"a seed of weights must lie in [0, 2^64): {seed}")
-    model = unwrapped(model)
-    refuse_hollow(model)
-    apply_init(model, init, seed, include)
-    redraw_zeros(model, init, seed)
+    inner = unwrapped(model)
+    refuse_hollow(inner)
+
+    def drawn() -> Mapping[str, Tensor]:
+        apply_init(inner, init, seed, include)
+        redraw_zeros(inner, init, seed)
+        return parameters_of(inner)
+
+    agreed(model, "the weights drawn", drawn, bits)
 
 
 def score(
@@ -79,25 +86,31 @@ def score(
     as the scorer's option `batches` says. input_shape: without the batch dimension; taken from
     the first batch when left out. masks: name -> bool tensor of the weight's shape: score the
     masked network; a pruned weight then scores 0, unless the scorer revives.
+    Names are those of the model without wrappers. Each rank of DistributedDataParallel reads its
+    own batches, and all must find the same scores: SpecError on every rank otherwise, also where
+    one of them fails.
     Raises SpecError when the scorer needs batches, NumericalError for NaN, infinity, or a
     layer that scores 0 throughout.
     """
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
-    objective = Objective(loss, forward)
     network = Network.of(unwrapped(model), masks=masks)
-    network.objective = objective
+    network.objective = Objective(loss, forward)
     try:
-        usable = usable_batches(network, scorer, batches, input_shape, 1)
         measured = measuring(scorer)
-        return compute_scores(
-            measured,
-            network,
-            batches_of_round(measured, usable, 1, 1),
-            generator(seed, "score", 1),
-            owner=describe(scorer),
-            competing=None if revives(scorer) else network.masks,
-            first_round=masks is None,
-        )
+
+        def scored() -> Scores:
+            given = given_batches(network, scorer, batches, input_shape, 1)
+            return compute_scores(
+                measured,
+                network,
+                batches_of_round(measured, given, 1, 1),
+                generator(seed, "score", 1),
+                owner=describe(scorer),
+                competing=None if revives(scorer) else network.masks,
+                first_round=masks is None,
+            )
+
+        return agreed(model, "scores", scored, bits)
     finally:
         network.mask(None)
 
@@ -127,15 +140,14 @@ def prune(
     """Prune `model` in place and return its masks.
 
     density: share of weights kept, in (0, 1], or kept: an exact count, or one for each round.
-    batches: pairs (inputs, labels), inputs a tensor, a tuple of arguments or a mapping of them; or
-    mappings with "labels"; a list, a DataLoader or an iterator. As many are read as the scorer's
-    option `batches` says, the same in every round; one that reads one batch a round takes them in
-    turn. input_shape: without the batch dimension. loss: a name (cross-entropy, binary, mse), or a
-    callable on outputs and labels that returns a mean; None = the model's own loss, else
-    cross-entropy. forward: a callable on model and inputs, where the model is not called on them.
-    init: the law from which `reinit` redraws. See `Prune` for the other options. The scorer's
-    suggestions fill density and allocation, and in several rounds min_per_layer, where left out.
-    Raises SpecError for arguments that do not fit together; a pruning that fails is undone.
+    batches: a list, DataLoader or iterator of `Batch`es, or of mappings with "labels": as many are
+    read as the scorer's option `batches` says, the same in every round; one that reads one batch a
+    round takes them in turn. input_shape: without the batch dimension. loss, forward: what a batch
+    comes to, see `Objective`. init: the law from which `reinit` redraws. See `Prune` for the
+    others, which the scorer's suggestions fill where they are left out.
+    Names are those of the model without wrappers. Each rank of DistributedDataParallel reads its
+    own batches, and all must find the same masks: SpecError on every rank where they differ or one
+    fails, and for arguments that do not fit together; a pruning that fails is undone.
     """
     reinit = component_from("reinit", reinit, Plugins())
     refuse_idle_period(reinit)
@@ -144,34 +156,51 @@ def prune(
     )
     given = Prune(density, allocation, tuple(densities), min_per_layer)
     refuse_idle_sharing(given, sampler)
-    refuse_idle_init(init, reinit)
-    objective = Objective(loss, forward)
+    refuse_idle_reinit(init, reinit, rounds)
     network = Network.of(unwrapped(model), include, exclude)
-    network.objective = objective
-    usable = usable_batches(network, scorer, batches, input_shape, rounds)
-    if density is None and kept is None:
-        density = suggested.get("prune.density")
+    network.objective = Objective(loss, forward)
+    usable = agreed_batches(model, network, scorer, batches, input_shape, rounds)
+    density = suggested.get("prune.density") if density is kept is None else density
+    settings = settings_of(given, suggested, sampler, rounds)
+    shares = densities_of_rounds(network.total, density, kept, rounds, schedule)
+    method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
+    return pruned(model, network, rounds_of(method, shares, schedule), usable, init, seed)
+
+
+def settings_of(
+    given: Prune, suggested: dict[str, Any], sampler: MaskSampler, rounds: int
+) -> PruneSettings:
+    """What `prune` was told of the shares of layers, filled by what components suggest."""
     if rounds == 1 or not allocates(sampler):  # a floor is for the rounds that follow
         suggested.pop("prune.min_per_layer", None)
-    settings = PruneSettings.of(filled(given, "prune", suggested))
-    shares = densities_of_rounds(network.total, density, kept, rounds, schedule)
-    if acts(reinit) and rounds == 1:
-        raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
-    method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
-    return pruned(network, rounds_of(method, shares, schedule), usable, init, seed)
+    return PruneSettings.of(filled(given, "prune", suggested))
 
 
 def pruned(
-    network: Network, rounds: Sequence[Round], batches: list[Batch], init: WeightInit, seed: int
+    model: nn.Module,
+    network: Network,
+    rounds: Sequence[Round],
+    batches: list[Batch],
+    init: WeightInit,
+    seed: int,
 ) -> Masks:
-    """Carry the rounds out and multiply a sampler's scale into the weights; undone by errors."""
+    """Carry the rounds out and multiply a sampler's scale into the weights; undone by errors.
+
+    Also where the ranks that hold replicas of `model` do not agree.
+    """
     pruning, method = Pruning(network), rounds[0].method
+    redraws = acts(method.reinit)
 
     def of_round(number: int) -> list[Batch]:
         return batches_of_round(method.scorer, batches, number, len(rounds))
 
-    with undone_by_errors(network, acts(method.reinit)):
+    def outcome() -> dict[str, Tensor]:
         prune_rounds(pruning, rounds, of_round, law_of(network.model, init, seed), seed)
+        redrawn = {f"{name}, redrawn": w for name, w in network.weights.items() if redraws}
+        return {**(network.masks or {}), **redrawn}
+
+    with undone_by_errors(network, redraws):
+        agreed(model, "the masks found", outcome, bits)
     for name, factor in (pruning.scale or {}).items():
         network.change(name, None, network.weights[name] * factor)
     return Masks(network.masks or {})
@@ -190,7 +219,9 @@ def undone_by_errors(network: Network, redraws: bool) -> Iterator[None]:
         raise
 
 
-def refuse_idle_init(init: WeightInit, reinit: Reinitializer) -> None:
+def refuse_idle_reinit(init: WeightInit, reinit: Reinitializer, rounds: int) -> None:
+    if acts(reinit) and rounds == 1:
+        raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
     if not acts(reinit) and not as_built(init):
         raise SpecError(
             "init is the law that reinit redraws from, and reinit does not act; the model's own "
