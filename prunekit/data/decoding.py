@@ -46,6 +46,7 @@ def read_image(file: Path, channels: int = 3) -> Tensor:
     """
     with _opened(file) as image:
         image.load()
+        image.info.pop("transparency", None)  # no colour depends on it; Pillow would warn
         shown = _of_8_bits(image).convert(MODES[channels])
         turn = TURNS.get(_orientation(image))
         pixels = np.array(shown if turn is None else shown.transpose(turn))

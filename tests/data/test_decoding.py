@@ -154,9 +154,9 @@ def test_images_of_other_modes_keep_their_colours(
 def test_a_palette_keeps_its_colours_with_transparency_or_without(tmp_path: Path) -> None:
     image = Image.new("P", (3, 2), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])
-    for name in ("a.png", "b.png", "c.gif"):
-        if name == "b.png":
-            image.info["transparency"] = 1
+    for name, transparency in (("a.png", None), ("b.png", 1), ("c.png", b"\0\x80"), ("d.gif", 1)):
+        if transparency is not None:
+            image.info["transparency"] = transparency
         image.save(tmp_path / name)
         assert read_image(tmp_path / name)[:, 1, 2].tolist() == [10, 20, 30]
 
