@@ -23,7 +23,7 @@ from prunekit.contracts import (
 )
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
-from prunekit.network.laws import WeightInit, apply_init, law_of, redraw_zeros
+from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of, redraw_zeros
 from prunekit.network.model import Batch, Network, Scores
 from prunekit.network.names import refuse_hollow, unwrapped
 from prunekit.pruning.answers import describe
@@ -49,9 +49,10 @@ def initialize(
 ) -> None:
     """Draw every maskable weight of `model` from `init`, in place: those of a run of this seed.
 
-    Norm gains that are all 0 become 1. include: patterns; what they name in full is drawn too.
-    Raises SpecError for an init that draws nothing, and where it needs a fan-in that a parameter
-    has not.
+    Norm gains that are all 0 become 1. The row of an embedding that stands for padding is not
+    drawn: it is 0, as torch makes it (a run draws it). include: patterns; what they name in full is
+    drawn too. Raises SpecError for an init that draws nothing, and where it needs a fan-in that a
+    parameter has not.
     """
     init = component_from("init", init, Plugins())
     if as_built(init):
@@ -62,6 +63,7 @@ def initialize(
     refuse_hollow(model)
     apply_init(model, init, seed, include)
     redraw_zeros(model, init, seed)
+    blank_padding(model)
 
 
 def score(

@@ -56,7 +56,7 @@ def build_model(plan: Plan, data: Data) -> Built:
     if not as_built(plan.init):
         apply_init(model, plan.init, plan.seed, plan.include)
     redrawn = redraw_zeros(model, plan.init, plan.seed)
-    return Built(model.train(), redrawn, law_of(model, plan.init, plan.seed))
+    return Built(model.train(), redrawn, law_of(model, plan.init, plan.seed, padding=True))
 
 
 def load_weights(model: nn.Module, path: str) -> None:

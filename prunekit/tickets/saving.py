@@ -15,7 +15,7 @@ from prunekit.api.learned import Learned
 from prunekit.contracts import has_coins
 from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
-from prunekit.network.laws import by_counter
+from prunekit.network.laws import by_counter, padding_rows
 from prunekit.network.layers import layers_by_rule
 from prunekit.network.names import Layer, layers_of
 from prunekit.resolve.filling import resolve
@@ -167,15 +167,21 @@ def ticket_of(
     """A ticket from the tensors of a run. `model` is of its architecture and is filled.
 
     state: a state_dict. masks: bool, by parameter. draws: int, by parameter, {} where nothing was
-    redrawn. Raises SpecError where a kept weight is not at its drawn value, bit by bit.
+    redrawn. Raises SpecError where a kept weight is not at its drawn value, bit by bit; a padding
+    of 0, which no seed gives, is coded as pruned.
     """
-    layers = layers_of(model)
+    layers, padding = layers_of(model), padding_rows(model)
+    masks = {name: but_for(padding.get(name), mask, state[name]) for name, mask in masks.items()}
     kept = {name: mask.reshape(-1).numpy() for name, mask in masks.items()}
     for name in masks:
         refuse_trained(layers[name], init, origin.seed, state[name], masks[name], draws.get(name))
     for name, layer in layers_by_rule(model).items():
-        if name not in masks and stands_as_drawn(layer, init, origin.seed, state[name]):
-            kept[name] = np.ones(layer.parameter.numel(), bool)
+        if name in masks:
+            continue
+        everything = torch.ones(layer.shape, dtype=torch.bool)
+        drawn_ones = but_for(padding.get(name), everything, state[name])
+        if stands_as_drawn(layer, init, origin.seed, state[name], drawn_ones):
+            kept[name] = drawn_ones.reshape(-1).numpy()
     numbers = [_kept_draws(kept[name], draws.get(name)) for name in kept]
     values, codes, flipped = kept_values(layers, init, origin.seed, state, kept, numbers)
     parts = tuple(
@@ -235,12 +241,20 @@ def off_their_draw(
     return int(torch.count_nonzero(kept.view(torch.int32) != values.view(torch.int32)))
 
 
-def stands_as_drawn(layer: Layer, init: Any, seed: int, weight: Tensor) -> bool:
-    """Whether a parameter without a mask still has the initial values of all its weights."""
-    everything = torch.ones(weight.shape, dtype=torch.bool)
+def stands_as_drawn(layer: Layer, init: Any, seed: int, weight: Tensor, kept: Tensor) -> bool:
+    """Whether a parameter without a mask still has the initial values of all its `kept` weights."""
     return weight.dtype == torch.float32 and not off_their_draw(
-        layer, init, seed, weight, everything, None
+        layer, init, seed, weight, kept, None
     )
+
+
+def but_for(padding: int | None, mask: Tensor, weight: Tensor) -> Tensor:
+    """The mask without what is 0 in the row that stands for padding."""
+    if padding is None:
+        return mask
+    mask = mask.clone()
+    mask[padding] &= weight[padding] != 0
+    return mask
 
 
 def kept_values(
