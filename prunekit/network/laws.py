@@ -109,7 +109,7 @@ def padding_rows(model: nn.Module) -> dict[str, int]:
     rows = {}
     for module in model.modules():
         row, weight = getattr(module, "padding_idx", None), getattr(module, "weight", None)
-        if isinstance(row, int) and id(weight) in names and weight.ndim == 2:
+        if isinstance(row, int) and isinstance(weight, Tensor) and id(weight) in names:
             rows[names[id(weight)]] = row
     return rows
 

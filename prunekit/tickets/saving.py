@@ -35,7 +35,7 @@ from prunekit.tickets.described import info
 from prunekit.tickets.header import Header, Origin, Part, Values
 from prunekit.tickets.loading import unchanged_by_errors
 from prunekit.tickets.ticket import Ticket
-from prunekit.tickets.weights import drawn, fill, own_state, state_sha256
+from prunekit.tickets.weights import but_for, drawn, fill, own_state, state_sha256
 
 Tensors = Mapping[str, Tensor]
 
@@ -246,15 +246,6 @@ def stands_as_drawn(layer: Layer, init: Any, seed: int, weight: Tensor, kept: Te
     return weight.dtype == torch.float32 and not off_their_draw(
         layer, init, seed, weight, kept, None
     )
-
-
-def but_for(padding: int | None, mask: Tensor, weight: Tensor) -> Tensor:
-    """The mask without what is 0 in the row that stands for padding."""
-    if padding is None:
-        return mask
-    mask = mask.clone()
-    mask[padding] &= weight[padding] != 0
-    return mask
 
 
 def kept_values(

@@ -26,6 +26,15 @@ def drawn(layer: Layer, init: Any, seed: int, elements: Tensor, draw: int | Tens
     return init.quantile(layer)(words_at(seed, "init", layer.name, elements, draw))
 
 
+def but_for(padding: int | None, mask: Tensor, weight: Tensor) -> Tensor:
+    """The mask without what is 0 in the row that stands for padding."""
+    if padding is None:
+        return mask
+    mask = mask.clone()
+    mask[padding] &= weight[padding] != 0
+    return mask
+
+
 @torch.no_grad()
 def weights_of(
     part: Part, layer: Layer, init: Any, header: Header, mask: Integers, codes: Integers | None
