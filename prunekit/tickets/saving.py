@@ -178,8 +178,7 @@ def ticket_of(
     for name, layer in layers_by_rule(model).items():
         if name in masks:
             continue
-        everything = torch.ones(layer.shape, dtype=torch.bool)
-        drawn_ones = but_for(padding.get(name), everything, state[name])
+        drawn_ones = but_for(padding.get(name), torch.ones(layer.shape).bool(), state[name])
         if stands_as_drawn(layer, init, origin.seed, state[name], drawn_ones):
             kept[name] = drawn_ones.reshape(-1).numpy()
     numbers = [_kept_draws(kept[name], draws.get(name)) for name in kept]
