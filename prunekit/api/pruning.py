@@ -24,8 +24,9 @@ from prunekit.contracts import (
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
 from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of, redraw_zeros
-from prunekit.network.model import Batch, Network, Scores
+from prunekit.network.model import Network, Scores
 from prunekit.network.names import refuse_hollow, unwrapped
+from prunekit.network.objective import Batch
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import Method, Round, rounds_of
 from prunekit.pruning.rounds import Pruning, prune_rounds

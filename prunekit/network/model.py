@@ -13,9 +13,7 @@ from prunekit.errors import SpecError
 from prunekit.network.layers import maskable_layers
 from prunekit.network.masking import write_masked
 from prunekit.network.names import Layer, refuse_hollow
-
-Batch = tuple[Tensor, Tensor | None]
-"""Inputs (batch, ...) and labels (batch,) int64, or None where a scorer needs no labels."""
+from prunekit.network.objective import Objective
 
 Scores = dict[str, Tensor]
 """Parameter name -> one finite float per weight, of the parameter's shape."""
@@ -32,6 +30,7 @@ class Network:
     layers: name -> Layer. weights: name -> values before masking. masks: name -> bool, or None
     where nothing is masked yet; both of their parameter's shape. input_shape: without the batch
     dimension, or None.
+    objective: how the model is called on a batch, and the loss that it comes to.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """
@@ -42,6 +41,7 @@ class Network:
     masks: dict[str, Tensor] | None = None
     input_shape: tuple[int, ...] | None = None
     memo: dict[str, Any] = attrs.field(factory=dict)
+    objective: Objective = attrs.field(factory=Objective)
 
     @classmethod
     def of(

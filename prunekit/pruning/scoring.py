@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from prunekit.contracts import Scorer
 from prunekit.errors import NumericalError, SpecError
-from prunekit.network.model import Batch, Mode, Network, Scores
+from prunekit.network.model import Mode, Network, Scores
+from prunekit.network.objective import Batch
 from prunekit.pruning.scorecheck import check_bounds, check_form, zero_and_bound
 
 Loss = Callable[[Tensor, Tensor], Tensor]
