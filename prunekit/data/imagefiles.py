@@ -74,6 +74,7 @@ def image_data(
 ) -> Data:
     """Data of image files, with 3 channels (RGB) or 1 (grey).
 
+    They are turned as their EXIF orientation says; grey values of 16 bits are scaled to 8.
     Sets that decode to at most `memory` GB (10^9 bytes) are decoded now, so that every damaged
     file is found before training; of larger ones the headers are read now. With an `input_shape`
     images of any size are streamed and no header is read. The mean and standard deviation are
