@@ -67,7 +67,9 @@ def load_weights(model: nn.Module, path: str) -> None:
     it is tied to is there.
     """
     wanted = model.state_dict()
-    given = named_for(model, read_weights(path))
+    given = read_weights(path)
+    given = {name: t for name, t in given.items() if name in wanted or not counts_averages(name)}
+    given = named_for(model, given)
     for name in given.keys() - wanted.keys():
         raise SpecError(f"--weights {path}: the model has no {name!r}; give this model's weights")
     present = {wanted[name].data_ptr() for name in given}
@@ -80,6 +82,11 @@ def load_weights(model: nn.Module, path: str) -> None:
                 f"--weights {path}: {name!r} has shape {shapes}; choose the same --arch"
             )
     model.load_state_dict(given, strict=False)
+
+
+def counts_averages(name: str) -> bool:
+    """Whether it is the counter that AveragedModel puts beside a model's state."""
+    return name.rpartition(".")[2] == "n_averaged"
 
 
 def check_output(model: nn.Module, example: Tensor | None, classes: int) -> None:

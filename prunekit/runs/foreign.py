@@ -10,23 +10,25 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from prunekit.network.matching import renamed
 from prunekit.storage.pretrained import fitted
 
 
 def named_for(model: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`given` under the names of `model`, where all fit; else as they are.
 
-    Names may lack or have one prefix. transformers renames, splits and fuses weights as it saves
-    some models (ViT, mixtures of experts): its own `from_pretrained` is given the tensors then,
-    nothing else, and must use each and miss none.
+    Names may lack or have one prefix, and what wrappers put into them. transformers renames,
+    splits and fuses weights as it saves some models (ViT, mixtures of experts): its own
+    `from_pretrained` is given the tensors then, nothing else, and must use each and miss none.
     """
     wanted = model.state_dict().keys()
-    named = fitted(given, wanted)
-    if not named.keys() <= wanted:
-        for prefix, module in model.named_modules():
-            if hasattr(type(module), "base_model_prefix"):  # a PreTrainedModel
-                start = f"{prefix}." if prefix else ""
-                return _as_loaded(module, given, start) or named
+    for named in (fitted(given, wanted), renamed(given, wanted, computed=False)):
+        if named.keys() <= wanted:
+            return named
+    for prefix, module in model.named_modules():
+        if hasattr(type(module), "base_model_prefix"):  # a PreTrainedModel
+            start = f"{prefix}." if prefix else ""
+            return _as_loaded(module, given, start) or named
     return named
 
 
