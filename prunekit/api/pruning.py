@@ -23,6 +23,8 @@ from prunekit.contracts import (
 )
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
+from prunekit.network.choice import Choice
+from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import WeightInit, apply_init, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
 from prunekit.network.names import refuse_hollow, unwrapped
@@ -46,7 +48,7 @@ from prunekit.training.loaders import as_batches, shape_of
 
 
 def initialize(
-    model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[str] | None = None
+    model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[Choice] | None = None
 ) -> None:
     """Draw every maskable weight of `model` from `init`, in place: those of a run of this seed.
 
@@ -84,9 +86,11 @@ def score(
     layer that scores 0 throughout.
     """
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
-    network = Network.of(unwrapped(model), masks=masks)
+    inner = unwrapped(model)
+    usable, shape = usable_batches(inner, scorer, batches, input_shape)
+    uses = first_pass(inner, usable[0][0] if usable else None, shape)
+    network = Network.of(inner, None, None, shape, masks, uses)
     try:
-        usable = usable_batches(network, scorer, batches, input_shape)
         measured = measuring(scorer)
         return compute_scores(
             measured,
@@ -94,7 +98,7 @@ def score(
             batches_of_round(measured, usable, 1, 1),
             generator(seed, "score", 1),
             owner=describe(scorer),
-            competing=None if revives(scorer) else network.masks,
+            competing=network.held if revives(scorer) else network.masks,
             first_round=masks is None,
         )
     finally:
@@ -113,8 +117,8 @@ def prune(
     schedule: Schedule = "exponential",
     batches: Iterable[Any] | None = None,
     input_shape: Sequence[int] | None = None,
-    include: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
+    include: Sequence[Choice] | None = None,
+    exclude: Sequence[Choice] | None = None,
     allocation: Allocation | None = None,
     densities: Sequence[str] = (),
     min_per_layer: int | None = None,
@@ -138,8 +142,10 @@ def prune(
     given = Prune(density, allocation, tuple(densities), min_per_layer)
     refuse_idle_sharing(given, sampler)
     refuse_idle_init(init, reinit)
-    network = Network.of(unwrapped(model), include, exclude)
-    usable = usable_batches(network, scorer, batches, input_shape)
+    inner = unwrapped(model)
+    usable, shape = usable_batches(inner, scorer, batches, input_shape)
+    uses = first_pass(inner, usable[0][0] if usable else None, shape)
+    network = Network.of(inner, include, exclude, shape, uses=uses)
     if density is None and kept is None:
         density = suggested.get("prune.density")
     if rounds == 1 or not allocates(sampler):  # a floor is for the rounds that follow
@@ -165,7 +171,7 @@ def pruned(
         prune_rounds(pruning, rounds, of_round, law_of(network.model, init, seed), seed)
     for name, factor in (pruning.scale or {}).items():
         network.change(name, None, network.weights[name] * factor)
-    return Masks(network.masks or {})
+    return Masks(network.masks or {}, network.survey.line if network.survey else "")
 
 
 @contextlib.contextmanager
@@ -229,26 +235,27 @@ def measuring(scorer: Any) -> Scorer:
 
 
 def usable_batches(
-    network: Network,
+    model: nn.Module,
     scorer: Any,
     batches: Iterable[Any] | None,
     input_shape: Sequence[int] | None,
-) -> list[Batch]:
-    """The batches on the network's device; it knows the shape of an input then.
+) -> tuple[list[Batch], tuple[int, ...] | None]:
+    """The batches on the model's device, and the shape of an input without the batch dimension.
 
-    Raises SpecError where its model does not take the first one and the scorer will ask it to.
+    Raises SpecError where the model does not take the first one and the scorer will ask it to.
     """
-    pairs = as_batches(batches, input_shape, network.device)
-    network.input_shape = shape_of(pairs, input_shape)
+    refuse_hollow(model)
+    here = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    pairs = as_batches(batches, input_shape, here)
     if pairs and reads(scorer) != "nothing":
         with (
             torch.random.fork_rng([]),
-            scoring_mode(network.model),
-            as_it_was(network.model),
+            scoring_mode(model),
+            as_it_was(model),
             torch.no_grad(),
         ):
-            by_two(lambda x, _: logits_of(network.model, x), pairs[0][0], None)
-    return pairs
+            by_two(lambda x, _: logits_of(model, x), pairs[0][0], None)
+    return pairs, shape_of(pairs, input_shape)
 
 
 def batches_of_round(scorer: Scorer, batches: list[Batch], number: int, rounds: int) -> list[Batch]:

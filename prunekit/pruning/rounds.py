@@ -48,13 +48,15 @@ class Pruning:
 def competing(pruning: Pruning, revived: bool) -> dict[str, Tensor] | None:
     """Which weights may be kept in the next round; None = all of them.
 
-    Pruned stays pruned, unless the weight was redrawn or the method revives.
+    Pruned stays pruned, unless the weight was redrawn or the method revives; what the model's own
+    masks prune stays pruned always.
     """
-    masks = pruning.network.masks
+    masks, held = pruning.network.masks, pruning.network.held
     if masks is None or revived:
-        return None
+        return held
     redrawn = pruning.redrawn
-    return {name: m | redrawn[name] if name in redrawn else m for name, m in masks.items()}
+    among = {name: m | redrawn[name] if name in redrawn else m for name, m in masks.items()}
+    return among if held is None else {name: m & held[name] for name, m in among.items()}
 
 
 class Around(Protocol):
