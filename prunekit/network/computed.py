@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import _SpectralNorm, _WeightNorm
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
@@ -145,9 +146,39 @@ def foreign_masks(model: nn.Module, layers: Mapping[str, Layer]) -> dict[str, Te
             if isinstance(hook, BasePruningMethod):
                 original = module._parameters.get(f"{hook._tensor_name}_orig")
                 if id(original) in names:
-                    mask = module._buffers[f"{hook._tensor_name}_mask"]
+                    mask: Tensor = getattr(module, f"{hook._tensor_name}_mask")
                     found[names[id(original)]] = torch.ne(mask, 0)
     return found
+
+
+def normed_in(computed: Sequence[Computed], layers: Mapping[str, Layer]) -> dict[str, int | None]:
+    """Parameters that are divided by norms of their own -> the axis of which each slice has one.
+
+    None where there is one norm, as the spectral one. By weight and spectral normalisation of
+    torch, old and new.
+    """
+    names = {id(layer.parameter): name for name, layer in layers.items()}
+    found: dict[str, int | None] = {}
+    for weight in computed:
+        for parameter, dim in _norms_of(weight):
+            if id(parameter) in names:
+                found[names[id(parameter)]] = dim
+    return found
+
+
+def _norms_of(weight: Computed) -> Iterator[tuple[Any, int | None]]:
+    module, name = weight.module, weight.name
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, WeightNorm) and hook.name == name:
+            yield getattr(module, f"{name}_v"), None if hook.dim == -1 else hook.dim
+        elif isinstance(hook, SpectralNorm) and hook.name == name:
+            yield getattr(module, f"{name}_orig"), None
+    parts: Any = () if weight.hooked else module.parametrizations[name]  # type: ignore[index]
+    for part in parts:
+        if isinstance(part, _WeightNorm) and hasattr(parts, "original1"):
+            yield parts.original1, None if part.dim == -1 else part.dim
+        elif isinstance(part, _SpectralNorm) and hasattr(parts, "original"):
+            yield parts.original, None
 
 
 def removal_of(model: nn.Module, layer: Layer) -> str | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError
 from prunekit.network.choice import Choice
-from prunekit.network.computed import Computed, computed_in, foreign_masks
+from prunekit.network.computed import Computed, computed_in, foreign_masks, normed_in
 from prunekit.network.layers import surveyed
 from prunekit.network.masking import write_masked
 from prunekit.network.names import Layer, refuse_hollow
@@ -37,7 +37,8 @@ class Network:
     objective: how the model is called on a batch, and the loss that it comes to.
     survey: what of the model is maskable, and what is not. held: masks that the model has already,
     of torch.nn.utils.prune: what they prune is never kept; None = there are none. computed: the
-    weights that the model computes from its parameters.
+    weights that the model computes from its parameters. normed: those that are divided by norms of
+    their own, see `normed_in`.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """
@@ -52,6 +53,7 @@ class Network:
     survey: Survey | None = None
     held: dict[str, Tensor] | None = None
     computed: list[Computed] = attrs.field(factory=list)
+    normed: dict[str, int | None] = attrs.field(factory=dict)
 
     @classmethod
     def of(
@@ -78,6 +80,7 @@ class Network:
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
         network = cls(model, layers, weights, None, input_shape, survey=survey)
         network.computed = list(computed_in(model))
+        network.normed = normed_in(network.computed, layers)
         if masks is not None:
             for name in masks.keys() - weights.keys():
                 raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn, Tensor
+from torch import Tensor, nn
 
 from prunekit.network.taint import tensors_in
 

@@ -19,8 +19,10 @@ PRODUCTS: Mapping[str, tuple[int, ...]] = {
 """Matrix products: the places of their operands."""
 
 LOOKUPS = frozenset(
-    ("embedding", "_embedding_bag", "_embedding_bag_forward_only", "embedding_bag", "index")
-    + ("_unsafe_index", "index_select", "gather", "take")
+    (
+        *("embedding", "_embedding_bag", "_embedding_bag_forward_only", "embedding_bag", "index"),
+        *("_unsafe_index", "index_select", "gather", "take"),
+    )
 )
 """What takes rows of its first argument."""
 
@@ -34,8 +36,8 @@ AS_A_WHOLE = frozenset(
 
 ZEROS_STAY = frozenset(
     re.findall(
-    r"\w+",
-    """
+        r"\w+",
+        """
     mul neg abs relu sign sgn sqrt square sin tan tanh asin atan sinh asinh expm1 log1p erf trunc
     round floor ceil hardshrink softshrink leaky_relu gelu silu elu mish _prelu_kernel hardtanh
     nan_to_num fmod remainder

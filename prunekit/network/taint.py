@@ -20,8 +20,8 @@ from prunekit.network.operations import (
     LIKE,
     LOOKUPS,
     PRODUCTS,
-    kernel_of,
     keeps_zeros,
+    kernel_of,
     recurrent_weights,
 )
 

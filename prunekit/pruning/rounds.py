@@ -15,6 +15,7 @@ from prunekit.draws.chance import generator
 from prunekit.network.laws import Law
 from prunekit.network.model import Network, Scores, put
 from prunekit.network.objective import Batch
+from prunekit.pruning.alive import norms_alive
 from prunekit.pruning.answers import check_masks, check_pruned, describe, redraws_of, sample
 from prunekit.pruning.method import Round
 from prunekit.pruning.scoring import compute_scores
@@ -125,7 +126,10 @@ def prune_round(
     budget = method.rule.budget(round_.density, network.total, among, round_.last)
     sampled = sample(method.sampler, scores, budget, generator(seed, "sample", pruning.round))
     counts = check_masks(method.sampler, sampled.masks, network, budget)
-    network.mask(sampled.masks, write=round_.last or not own_copy(method.scorer))
+    masks = sampled.masks
+    if network.normed and sampled.scale is None:
+        masks = norms_alive(network, scores, masks, among)
+    network.mask(masks, write=round_.last or not own_copy(method.scorer))
     pruning.scores, pruning.scale, pruning.redrawn = scores, sampled.scale, {}
     return round_line(pruning, counts, time.perf_counter() - started)
 
