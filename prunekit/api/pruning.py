@@ -86,10 +86,7 @@ def score(
     layer that scores 0 throughout.
     """
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
-    inner = unwrapped(model)
-    usable, shape = usable_batches(inner, scorer, batches, input_shape)
-    uses = first_pass(inner, usable[0][0] if usable else None, shape)
-    network = Network.of(inner, None, None, shape, masks, uses)
+    network, usable = used(model, scorer, batches, input_shape, masks=masks)
     try:
         measured = measuring(scorer)
         return compute_scores(
@@ -142,10 +139,7 @@ def prune(
     given = Prune(density, allocation, tuple(densities), min_per_layer)
     refuse_idle_sharing(given, sampler)
     refuse_idle_init(init, reinit)
-    inner = unwrapped(model)
-    usable, shape = usable_batches(inner, scorer, batches, input_shape)
-    uses = first_pass(inner, usable[0][0] if usable else None, shape)
-    network = Network.of(inner, include, exclude, shape, uses=uses)
+    network, usable = used(model, scorer, batches, input_shape, include=include, exclude=exclude)
     if density is None and kept is None:
         density = suggested.get("prune.density")
     if rounds == 1 or not allocates(sampler):  # a floor is for the rounds that follow
@@ -232,6 +226,23 @@ def measuring(scorer: Any) -> Scorer:
         raise SpecError(f"{describe(scorer)} learns its scores while training; use prunekit.learn")
     measured: Scorer = scorer
     return measured
+
+
+def used(
+    model: nn.Module,
+    scorer: Any,
+    batches: Iterable[Any] | None,
+    input_shape: Sequence[int] | None,
+    **chosen: Any,
+) -> tuple[Network, list[Batch]]:
+    """The network of what `model` multiplies with, as a forward pass shows; and its batches.
+
+    chosen: include, exclude and masks, for `Network.of`.
+    """
+    inner = unwrapped(model)
+    usable, shape = usable_batches(inner, scorer, batches, input_shape)
+    uses = first_pass(inner, usable[0][0] if usable else None, shape)
+    return Network.of(inner, input_shape=shape, uses=uses, **chosen), usable
 
 
 def usable_batches(

@@ -36,7 +36,7 @@ class Chosen:
 def chosen(key: str, choices: Any, model: nn.Module, layers: Mapping[str, Layer]) -> Chosen:
     """The parameters that `choices` name. Raises SpecError for one that names none."""
     if isinstance(choices, str | type) or not isinstance(choices, Sequence | None):
-        raise SpecError(f'{key} is a list of patterns or module types, as ["*.mlp.*"]: {choices!r}')
+        raise SpecError(f"include and exclude are lists of patterns: {choices!r}")
     parts, aliases = tuple(choices or ()), _aliases(model, layers) if choices else {}
     matched: set[str] = set()
     for choice in parts:

@@ -112,10 +112,10 @@ def _uses_in(
         return {}
     finally:
         module.training = training
-    matrix = is_matrix(value) and not NO_WEIGHT.search(weight)
-    for name, zeros in ledger.of(value).sources.items() if weight and matrix else ():
-        ledger.uses[name].operand = True
-        ledger.uses[name].zeros &= zeros
+    if weight and isinstance(value, Tensor) and is_matrix(value) and not NO_WEIGHT.search(weight):
+        for name, zeros in ledger.of(value).sources.items():
+            ledger.uses[name].operand = True
+            ledger.uses[name].zeros &= zeros
     return {name: use for name, use in ledger.uses.items() if use.reached}
 
 

@@ -47,8 +47,8 @@ def surveyed(
         raise SpecError("no maskable weight is left; loosen prune.include and prune.exclude")
     left = f": {', '.join(map(str, found.matrices[:3]))}" if found.matrices else ""
     raise SpecError(
-        "the model has no maskable weight, as those of Linear, Conv2d and Embedding: none of its "
-        f"parameters is an operand of a product; name others in include{left}"
+        "the model has no maskable weight: none of its parameters is an operand of a product, as "
+        f"those of Linear and Conv2d, or a table; name others in include{left}"
     )
 
 

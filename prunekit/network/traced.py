@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from prunekit.network.ledger import Ledger
 from prunekit.network.modes import Writes, as_written, eval_mode, left_alone, slow_attention
 from prunekit.network.names import layers_of
-from prunekit.network.taint import DATA, Ledger, Taint, Use, tensors_in
+from prunekit.network.taint import DATA, Taint, Use, tensors_in
 
 Uses = Mapping[str, Use]
 """Parameter name -> what one forward pass did with it."""
