@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from prunekit.api.batches import agreed_batches, batches_of_round, given_batches
+from prunekit.api.batches import agreed_batches, batches_of_round
 from prunekit.api.components import components_of
 from prunekit.contracts import (
     MaskSampler,
@@ -23,6 +23,8 @@ from prunekit.contracts import (
 )
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
+from prunekit.network.choice import Choice
+from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
 from prunekit.network.names import parameters_of, refuse_hollow, unwrapped
@@ -45,7 +47,7 @@ from prunekit.training.ranks import agreed, bits
 
 
 def initialize(
-    model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[str] | None = None
+    model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[Choice] | None = None
 ) -> None:
     """Draw every maskable weight of `model` from `init`, in place: those of a run of this seed.
 
@@ -93,20 +95,19 @@ def score(
     layer that scores 0 throughout.
     """
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
-    network = Network.of(unwrapped(model), masks=masks)
-    network.objective = Objective(loss, forward)
+    objective = Objective(loss, forward)
+    network, given = used(model, scorer, batches, input_shape, objective, masks=masks)
     try:
         measured = measuring(scorer)
 
         def scored() -> Scores:
-            given = given_batches(network, scorer, batches, input_shape, 1)
             return compute_scores(
                 measured,
                 network,
                 batches_of_round(measured, given, 1, 1),
                 generator(seed, "score", 1),
                 owner=describe(scorer),
-                competing=None if revives(scorer) else network.masks,
+                competing=network.held if revives(scorer) else network.masks,
                 first_round=masks is None,
             )
 
@@ -127,8 +128,8 @@ def prune(
     schedule: Schedule = "exponential",
     batches: Iterable[Any] | None = None,
     input_shape: Sequence[int] | None = None,
-    include: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
+    include: Sequence[Choice] | None = None,
+    exclude: Sequence[Choice] | None = None,
     allocation: Allocation | None = None,
     densities: Sequence[str] = (),
     min_per_layer: int | None = None,
@@ -157,9 +158,10 @@ def prune(
     given = Prune(density, allocation, tuple(densities), min_per_layer)
     refuse_idle_sharing(given, sampler)
     refuse_idle_reinit(init, reinit, rounds)
-    network = Network.of(unwrapped(model), include, exclude)
-    network.objective = Objective(loss, forward)
-    usable = agreed_batches(model, network, scorer, batches, input_shape, rounds)
+    objective = Objective(loss, forward)
+    network, usable = used(
+        model, scorer, batches, input_shape, objective, rounds, include=include, exclude=exclude
+    )
     density = suggested.get("prune.density") if density is kept is None else density
     settings = settings_of(given, suggested, sampler, rounds)
     shares = densities_of_rounds(network.total, density, kept, rounds, schedule)
@@ -203,7 +205,7 @@ def pruned(
         agreed(model, "the masks found", outcome, bits)
     for name, factor in (pruning.scale or {}).items():
         network.change(name, None, network.weights[name] * factor)
-    return Masks(network.masks or {})
+    return Masks(network.masks or {}, network.survey.line if network.survey else "")
 
 
 @contextlib.contextmanager
@@ -266,3 +268,25 @@ def measuring(scorer: Any) -> Scorer:
         raise SpecError(f"{describe(scorer)} learns its scores while training; use prunekit.learn")
     measured: Scorer = scorer
     return measured
+
+
+def used(
+    model: nn.Module,
+    scorer: Any,
+    batches: Iterable[Any] | None,
+    input_shape: Sequence[int] | None,
+    objective: Objective,
+    rounds: int = 1,
+    **chosen: Any,
+) -> tuple[Network, list[Batch]]:
+    """The network of what `model` multiplies with, as a forward pass shows; and its batches.
+
+    chosen: include, exclude and masks, for `Network.of`.
+    """
+    refuse_hollow(model)
+    given = agreed_batches(model, objective, scorer, batches, input_shape, rounds)
+    inner = unwrapped(model)
+    uses = first_pass(inner, given.example, given.input_shape, objective)
+    network = Network.of(inner, input_shape=given.input_shape, uses=uses, **chosen)
+    network.objective = objective
+    return network, given.batches

@@ -37,10 +37,11 @@ class LayerCount:
 class Masks(Mapping[str, Tensor]):
     """Parameter name -> bool tensor of the parameter's shape, True = kept.
 
-    Raises SpecError for a tensor that is not bool.
+    survey: a line on what they are of, and of what not, where that is known. Raises SpecError for
+    a tensor that is not bool.
     """
 
-    def __init__(self, masks: Mapping[str, Tensor]) -> None:
+    def __init__(self, masks: Mapping[str, Tensor], survey: str = "") -> None:
         if not isinstance(masks, Mapping):
             raise SpecError(f"masks map parameter names to bool tensors: {type(masks).__name__}")
         for name, mask in masks.items():
@@ -48,6 +49,7 @@ class Masks(Mapping[str, Tensor]):
                 given = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
                 raise SpecError(f"the mask of {name} must be a bool tensor: {given}; use `s > t`")
         self._masks = dict(masks)
+        self.survey = survey
 
     def __getitem__(self, name: str) -> Tensor:
         return self._masks[name]
