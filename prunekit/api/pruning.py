@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -141,10 +142,8 @@ def prune(
     reads one batch a round takes them in turn. input_shape: without the batch dimension.
     init: the law from which `reinit` redraws. See `Prune` for the other options. The scorer's
     suggestions fill density and allocation, and in several rounds min_per_layer, where left out.
-    Names are those of the model without wrappers. Each rank of DistributedDataParallel reads its
-    own batches, and all must find the same masks, as they do with the same batches and seed.
-    Raises SpecError for arguments that do not fit together, and on every rank where masks differ
-    or one rank fails; a pruning that fails is undone.
+    Raises SpecError for arguments that do not fit together, and on every rank of
+    DistributedDataParallel where their masks differ; a pruning that fails is undone.
     """
     reinit = component_from("reinit", reinit, Plugins())
     refuse_idle_period(reinit)
@@ -155,12 +154,7 @@ def prune(
     refuse_idle_sharing(given, sampler)
     refuse_idle_init(init, reinit)
     network = Network.of(unwrapped(model), include, exclude)
-    usable = agreed(
-        model,
-        "whether the batches fit",
-        lambda: usable_batches(network, scorer, batches, input_shape),
-        lambda _: "they do",
-    )
+    usable = partial(usable_batches, network, scorer, batches, input_shape)
     if density is None and kept is None:
         density = suggested.get("prune.density")
     if rounds == 1 or not allocates(sampler):  # a floor is for the rounds that follow
@@ -177,21 +171,23 @@ def pruned(
     model: nn.Module,
     network: Network,
     rounds: Sequence[Round],
-    batches: list[Batch],
+    usable: Callable[[], list[Batch]],
     init: WeightInit,
     seed: int,
 ) -> Masks:
     """Carry the rounds out and multiply a sampler's scale into the weights; undone by errors.
 
-    Also where the ranks that hold replicas of `model` do not agree.
+    Also where the ranks that hold replicas of `model` do not agree, or one of them fails.
     """
     pruning, method = Pruning(network), rounds[0].method
     redraws = acts(method.reinit)
 
-    def of_round(number: int) -> list[Batch]:
-        return batches_of_round(method.scorer, batches, number, len(rounds))
-
     def outcome() -> dict[str, Tensor]:
+        batches = usable()
+
+        def of_round(number: int) -> list[Batch]:
+            return batches_of_round(method.scorer, batches, number, len(rounds))
+
         prune_rounds(pruning, rounds, of_round, law_of(network.model, init, seed), seed)
         redrawn = {f"{name}, redrawn": w for name, w in network.weights.items() if redraws}
         return {**(network.masks or {}), **redrawn}

@@ -152,7 +152,7 @@ def test_a_pickle_is_named_and_the_cure_said(tmp_path: Path) -> None:
     (tmp_path / "cut.pth").write_bytes((tmp_path / "new.pt").read_bytes()[:100])
     for path in tmp_path.iterdir():
         assert "is a pickle" in refused(path)
-        with pytest.raises(StorageError, match=r"torch\.load\(path, weights_only=True\)"):
+        with pytest.raises(StorageError, match=r"torch\.load with weights_only=True"):
             Masks.load(path)
 
 

@@ -96,11 +96,6 @@ def refused(model: nn.Module, rank: int, **given: Any) -> str:
     return str(error.value)
 
 
-def compiled(model: nn.Module) -> Any:
-    """As torch's own examples have it: the compiler is outside."""
-    return torch.compile(DistributedDataParallel(model), backend="eager")
-
-
 def refusals(rank: int, wrapped: Callable[[nn.Module], nn.Module]) -> dict[str, str]:
     frozen = network()
     frozen.get_submodule("6").weight.requires_grad_(False)
@@ -125,39 +120,6 @@ def trained(rank: int, ranks: int, model: nn.Module) -> tuple[dict[str, Tensor],
     return {name: p.detach() for name, p in model.named_parameters()}, dict(masks), model
 
 
-def batches(seed: int) -> list[tuple[Tensor, Tensor]]:
-    """One batch, a function of the seed."""
-    rng = torch.Generator().manual_seed(seed)
-    return [(torch.randn(8, 1, 7, 7, generator=rng), torch.arange(8) % 4)]
-
-
-def one_shot(rank: int, wrapped: Callable[[nn.Module], nn.Module]) -> dict[str, Any]:
-    """What two ranks prune and score by the same batches, and by other ones."""
-    model = wrapped(network())
-    same = batches(0)
-    scores = prunekit.score(model, "snip", batches=same)
-    before = [p.detach().clone() for p in model.parameters()]
-    lines = {}
-    for name, given in {"batches": batches(rank), "one fails": batches(0)}.items():
-        if name == "one fails" and rank:
-            given[0][0].fill_(torch.nan)
-        for what, call in {"score": prunekit.score, "prune": prunekit.prune}.items():
-            options = {"density": 0.3} if what == "prune" else {}
-            with pytest.raises(prunekit.PrunekitError) as error:
-                call(model, "snip", batches=given, **options)
-            lines[f"{what}, {name}"] = str(error.value)
-    with pytest.raises(prunekit.SpecError) as error:
-        prunekit.prune(model, "random", density=0.3, seed=rank)
-    lines["prune, seed"] = str(error.value)
-    undone = all(torch.equal(p, old) for p, old in zip(model.parameters(), before))
-    with pytest.raises(prunekit.SpecError) as error:
-        prunekit.initialize(model, "kaiming-uniform", seed=rank)
-    lines["initialize, seed"] = str(error.value)
-    prunekit.initialize(model, "kaiming-uniform", seed=1)
-    masks = prunekit.prune(model, "snip", density=0.3, batches=same)
-    return {"scores": dict(scores), "masks": dict(masks), "lines": lines, "undone": undone}
-
-
 def join(rank: int, folder: str) -> None:
     """Meet the other rank; a collective that it does not join fails after a minute."""
     given: dict[str, Any] = {"rank": rank, "world_size": 2, "timeout": timedelta(minutes=1)}
@@ -176,11 +138,6 @@ def work(rank: int, folder: str) -> None:
     found["dropout"] = learned(dropping, 0, 2)  # both learn from the share of rank 0
     found["train"] = trained(rank, 2, DistributedDataParallel(network()))[:2]
     found["refusals"] = refusals(rank, DistributedDataParallel)
-    found["one shot"] = one_shot(rank, DistributedDataParallel)
-    found["compiled"] = learned(compiled(network()), rank, 2)
-    found["compiled train"] = trained(rank, 2, compiled(network()))[:2]
-    found["compiled refusals"] = refusals(rank, compiled)
-    found["compiled one shot"] = one_shot(rank, compiled)
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
@@ -268,65 +225,13 @@ def test_masked_weights_stay_exactly_zero_under_training(ranks: list[dict[str, A
         torch.testing.assert_close(first[f"module.{name}"], weight, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("wrap", ["", "compiled "])
-def test_what_would_drive_the_ranks_apart_is_refused_on_each(
-    ranks: list[dict[str, Any]], wrap: str
-) -> None:
+def test_what_would_drive_the_ranks_apart_is_refused_on_each(ranks: list[dict[str, Any]]) -> None:
     for rank in ranks:
-        found = rank[f"{wrap}refusals"]
+        found = rank["refusals"]
         assert found["seed"] == "the ranks differ in seed; every rank must have the same"
         assert found["masks"] == "the ranks differ in masks; every rank must have the same"
         assert "no gradient of 6.weight" in found["frozen"]
         assert "give a DataLoader with a DistributedSampler" in found["unshared"]
-
-
-def test_compiled_replicas_are_trained_alike_and_as_others(ranks: list[dict[str, Any]]) -> None:
-    first, second = (rank["compiled"] for rank in ranks)
-    plain = ranks[0]["plain"]
-    for key in ("masks", "scores", "weights"):
-        assert_equal(first[key], second[key])
-    assert_equal(first["masks"], plain["masks"])
-    (weights, masks), (others, _) = (rank["compiled train"] for rank in ranks)
-    assert_equal(weights, others)
-    assert_equal(masks, ranks[0]["train"][1])
-    for name, weight in ranks[0]["train"][0].items():
-        torch.testing.assert_close(weights[f"_orig_mod.{name}"], weight, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("wrap", ["", "compiled "])
-def test_ranks_that_prune_or_score_by_other_batches_or_seeds_refuse_and_nothing_changes(
-    ranks: list[dict[str, Any]], wrap: str
-) -> None:
-    for rank in ranks:
-        found = rank[f"{wrap}one shot"]
-        for what in ("prune, batches", "prune, seed"):
-            line = "the ranks differ in the masks found; every rank must have the same"
-            assert found["lines"][what] == line
-        line = "the ranks differ in scores; every rank must have the same"
-        assert found["lines"]["score, batches"] == line
-        line = "the ranks differ in the weights drawn; every rank must have the same"
-        assert found["lines"]["initialize, seed"] == line
-        assert found["undone"]
-
-
-def test_where_one_rank_fails_the_others_do_not_wait(ranks: list[dict[str, Any]]) -> None:
-    first, second = (rank["one shot"]["lines"] for rank in ranks)
-    assert first["score, one fails"].startswith("the ranks differ in scores")
-    assert first["prune, one fails"].startswith("the ranks differ in the masks found")
-    for what in ("score, one fails", "prune, one fails"):
-        assert "the ranks" not in second[what]
-
-
-@pytest.mark.parametrize("wrap", ["", "compiled "])
-def test_ranks_with_the_same_batches_find_what_one_process_finds(
-    ranks: list[dict[str, Any]], wrap: str
-) -> None:
-    model = network()
-    scores = prunekit.score(model, "snip", batches=batches(0))
-    masks = prunekit.prune(model, "snip", density=0.3, batches=batches(0))
-    for rank in ranks:
-        assert_equal(rank[f"{wrap}one shot"]["scores"], scores)
-        assert_equal(rank[f"{wrap}one shot"]["masks"], dict(masks))
 
 
 def test_the_sampler_is_told_the_epoch() -> None:
