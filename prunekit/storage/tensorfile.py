@@ -122,7 +122,7 @@ def read_tensors(
         if is_pickle(path):
             raise StorageError(
                 f"{path} is a pickle, which can run code when it is loaded, and prunekit reads "
-                "none: torch.load(path, weights_only=True) in your own code, then "
+                "none: torch.load it, weights_only=True, in your own code, then "
                 "safetensors.torch.save_file of the state_dict; give that file"
             ) from None
         reason = " ".join(str(error).split())
