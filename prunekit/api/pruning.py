@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from prunekit.api.checks import warn_of_counts
 from prunekit.api.components import components_of
+from prunekit.api.shares import shares_of_rounds
 from prunekit.contracts import (
     Reinitializer,
     Scorer,
@@ -27,6 +28,7 @@ from prunekit.network.laws import WeightInit, apply_init, law_of, redraw_zeros
 from prunekit.network.model import Batch, Network, Scores
 from prunekit.network.names import refuse_hollow, unwrapped
 from prunekit.pruning.answers import describe
+from prunekit.pruning.earlier import begun, room
 from prunekit.pruning.method import Method, Round, rounds_of
 from prunekit.pruning.rounds import Pruning, prune_rounds
 from prunekit.pruning.scoring import compute_scores, scoring_mode
@@ -36,8 +38,6 @@ from prunekit.resolve.structure import component_from
 from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Rule
 from prunekit.selection.masks import Masks
-from prunekit.selection.schedule import densities as densities_of
-from prunekit.selection.schedule import kept_of, named
 from prunekit.spec.sections import Allocation, Prune, Schedule
 from prunekit.spec.settings import PruneSettings
 from prunekit.training.datacheck import as_it_was, by_two, logits_of
@@ -114,6 +114,7 @@ def prune(
     input_shape: Sequence[int] | None = None,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
+    masks: Mapping[str, Tensor] | None = None,
     allocation: Allocation | None = None,
     densities: Sequence[str] = (),
     min_per_layer: int | None = None,
@@ -125,9 +126,14 @@ def prune(
     density: share of weights kept, in (0, 1], or kept: an exact count, or one for each round.
     batches: (inputs, labels) pairs, inputs (batch, ...) and labels (batch,) int64; a scorer that
     reads one batch a round takes them in turn. input_shape: without the batch dimension.
-    init: the law from which `reinit` redraws. See `Prune` for the other options. The scorer's
-    suggestions fill density and allocation, and in several rounds min_per_layer, where left out.
-    Raises SpecError for arguments that do not fit together; a pruning that fails is undone.
+    masks: of an earlier pruning, to go on from: what they prune comes back only where the scorer
+    revives or `reinit` redraws it, and the density is still a share of all maskable weights; a
+    weight without a mask is whole. Without masks, zeros in a layer count as pruned earlier, with a
+    warning. A layer that ends empty, and an inexact sampler that keeps another share than asked,
+    are warnings too. init: the law from which `reinit` redraws. See `Prune` for the other options.
+    The scorer's suggestions fill density and allocation, and in several rounds min_per_layer,
+    where left out. Raises SpecError for arguments that do not fit together; a pruning that fails
+    is undone.
     """
     reinit = component_from("reinit", reinit, Plugins())
     refuse_idle_period(reinit)
@@ -144,27 +150,33 @@ def prune(
     if rounds == 1 or not allocates(sampler):  # a floor is for the rounds that follow
         suggested.pop("prune.min_per_layer", None)
     settings = PruneSettings.of(filled(given, "prune", suggested))
-    shares = densities_of_rounds(network.total, density, kept, rounds, schedule)
+    pruning = begun(network, scorer, masks, level=2)
+    free = room(pruning, scorer)
+    shares = shares_of_rounds(network.total, free, density, kept, rounds, schedule, sampler)
     if acts(reinit) and rounds == 1:
         raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
     method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
-    return pruned(network, rounds_of(method, shares, schedule), usable, init, seed)
+    found = pruned(pruning, rounds_of(method, shares, schedule), usable, init, seed)
+    warn_of_counts(found, sampler, settings.densities)
+    return found
 
 
 def pruned(
-    network: Network, rounds: Sequence[Round], batches: list[Batch], init: WeightInit, seed: int
+    pruning: Pruning, rounds: Sequence[Round], batches: list[Batch], init: WeightInit, seed: int
 ) -> Masks:
     """Carry the rounds out and multiply a sampler's scale into the weights; undone by errors."""
-    pruning, method = Pruning(network), rounds[0].method
+    network, method = pruning.network, rounds[0].method
 
     def of_round(number: int) -> list[Batch]:
         return batches_of_round(method.scorer, batches, number, len(rounds))
 
     with undone_by_errors(network, acts(method.reinit)):
+        if network.masks is not None:
+            network.write()
         prune_rounds(pruning, rounds, of_round, law_of(network.model, init, seed), seed)
     for name, factor in (pruning.scale or {}).items():
         network.change(name, None, network.weights[name] * factor)
-    return Masks(network.masks or {})
+    return Masks(network.masks or {}, rounds[-1].density)
 
 
 @contextlib.contextmanager
@@ -186,37 +198,6 @@ def refuse_idle_init(init: WeightInit, reinit: Reinitializer) -> None:
             "init is the law that reinit redraws from, and reinit does not act; the model's own "
             "weights are used as they are: leave init out"
         )
-
-
-def densities_of_rounds(
-    total: int,
-    density: float | None,
-    kept: int | Sequence[int] | None,
-    rounds: int,
-    schedule: Schedule,
-) -> list[float]:
-    """The share of `total` weights that each round keeps; of counts, the counts' own."""
-    if (density is None) == (kept is None):
-        raise SpecError("give density, the share of weights kept, or kept, a count: one of them")
-    if not isinstance(rounds, int) or rounds < 1:
-        raise SpecError(f"rounds must be an int >= 1: {rounds!r}")
-    if density is not None:
-        shares = densities_of(density, rounds, schedule)
-        counts = [kept_of(share, total) for share in shares]
-    elif isinstance(kept, Integral):
-        shares = densities_of(min(max(int(kept), 1) / total, 1.0), rounds, schedule)
-        counts = [*(kept_of(share, total) for share in shares[:-1]), int(kept)]
-    elif isinstance(kept, Sequence):
-        named(schedule)  # refuses an unknown one, which counts do not need
-        counts = [*kept]
-    else:
-        raise SpecError(f"kept must be an int, or one int for each round: {kept!r}")
-    if len(counts) != rounds:
-        raise SpecError(f"kept has {len(counts)} counts for {rounds} rounds; give one each")
-    for count in counts:
-        if not isinstance(count, Integral) or not 0 < count <= total:
-            raise SpecError(f"kept must lie in [1, {total}], the maskable weights: {count!r}")
-    return [count / total for count in counts] if density is None else shares
 
 
 def measuring(scorer: Any) -> Scorer:

@@ -61,9 +61,7 @@ class Network:
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
         network = cls(model, layers, weights, None, input_shape)
         if masks is not None:
-            for name in masks.keys() - weights.keys():
-                raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")
-            network.mask({name: _fitting(name, w, masks) for name, w in weights.items()})
+            network.mask(network.fitting(masks))
         return network
 
     @property
@@ -79,6 +77,12 @@ class Network:
     @property
     def device(self) -> torch.device:
         return next(iter(self.weights.values())).device
+
+    def fitting(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One mask a weight, in order, all True where `masks` has none; SpecError for others."""
+        for name in masks.keys() - self.weights.keys():
+            raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")
+        return {name: _fitting(name, weight, masks) for name, weight in self.weights.items()}
 
     def mask(self, masks: dict[str, Tensor] | None, write: bool = True) -> None:
         """Take these masks and write the effective weights into the model, unless told not to."""
