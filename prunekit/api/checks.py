@@ -86,8 +86,9 @@ def warn_of_counts(masks: Masks, sampler: MaskSampler, densities: Sequence[str])
     empty = [c.name for c in counts if c.total and not c.kept and c.name not in wanted]
     if empty:
         more = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
+        verb = "keeps" if len(empty) == 1 else "keep"
         warnings.warn(
-            f"layer collapse: {', '.join(empty[:3])}{more} keep no weight, so nothing "
-            "flows through them; raise the density, or give min_per_layer=1",
+            f"layer collapse: {', '.join(empty[:3])}{more} {verb} no weight, so nothing "
+            "flows through; raise the density, or give min_per_layer=1",
             stacklevel=3,
         )

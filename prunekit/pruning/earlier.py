@@ -26,7 +26,11 @@ def begun(
     """
     before = network.fitting(masks) if masks is not None else zeros_pruned(network)
     if masks is None and before is not None:
-        warnings.warn(_zeros_said(before), stacklevel=level + 1)
+        warnings.warn(
+            f"{_zeros_said(before)}, and count as pruned earlier; hand in masks=, those of the "
+            "earlier pruning, or masks={} to let all weights compete",
+            stacklevel=level + 1,
+        )
     if before is not None:
         network.mask(before, write=False)
     return Pruning(network, alive=alive(network, scorer))
@@ -78,12 +82,19 @@ def _of_init(layer: Layer, weight: Tensor) -> int:
     return rows.numel() - int(torch.count_nonzero(rows))
 
 
+def warn_of_zeros(network: Network) -> None:
+    """Say it where zeros stand that compete like other weights, as in a run that starts so."""
+    masks = zeros_pruned(network)
+    if masks is not None:
+        warnings.warn(
+            f"{_zeros_said(masks)}, and compete with the others, so fewer than asked may be kept "
+            "that are not 0; prunekit.prune in Python goes on from masks=",
+            stacklevel=2,
+        )
+
+
 def _zeros_said(masks: Mapping[str, Tensor]) -> str:
     zeros = {name: mask.numel() - int(torch.count_nonzero(mask)) for name, mask in masks.items()}
     first = next(name for name, count in zeros.items() if count)
     total = sum(mask.numel() for mask in masks.values())
-    return (
-        f"{sum(zeros.values()):,} of {total:,} weights are 0 already, as in {first}, and count as "
-        "pruned earlier; hand in masks=, those of the earlier pruning, or masks={} to let all "
-        "weights compete"
-    )
+    return f"{sum(zeros.values()):,} of {total:,} weights are 0 already, as in {first}"
