@@ -115,7 +115,7 @@ def learn(
     needed = awaited(model, network.effective)
     check_some_kept(method.density, network.total, sampler)
     check_weights(network, init, seed, acts(reinit))
-    budget, law = method.budget(network.total), law_of(inner, init, seed)
+    budget, law = method.budget(network), law_of(inner, init, seed)
     with flags_restored(inner):
         owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):

@@ -13,6 +13,7 @@ from prunekit.errors import SpecError
 from prunekit.network.layers import maskable_layers
 from prunekit.network.masking import write_masked
 from prunekit.network.names import Layer, refuse_hollow
+from prunekit.network.rows import Rows, rows_of
 
 Batch = tuple[Tensor, Tensor | None]
 """Inputs (batch, ...) and labels (batch,) int64, or None where a scorer needs no labels."""
@@ -68,6 +69,11 @@ class Network:
     def effective(self) -> dict[str, nn.Parameter]:
         """What the model computes with: its own parameters, by name."""
         return {name: layer.parameter for name, layer in self.layers.items()}
+
+    @property
+    def rows(self) -> dict[str, Rows]:
+        """The output rows of each layer, by name."""
+        return {name: rows_of(layer) for name, layer in self.layers.items()}
 
     @property
     def total(self) -> int:

@@ -120,7 +120,8 @@ def prune_round(
         competing=among,
         first_round=pruning.round == 1 and network.masks is None,
     )
-    budget = method.rule.budget(round_.density, network.total, among, round_.last)
+    total, rows = network.total, network.rows
+    budget = method.rule.budget(round_.density, total, among, round_.last, rows)
     sampled = sample(method.sampler, scores, budget, generator(seed, "sample", pruning.round))
     counts = check_masks(method.sampler, sampled.masks, network, budget)
     network.mask(sampled.masks, write=round_.last or not own_copy(method.scorer))
