@@ -131,12 +131,15 @@ def hold(weights: Weights, optimizer: Any) -> Held:
 
 def _from_outside_in(optimizer: Any) -> Iterator[Any]:
     """The optimizer, what it wraps, what that wraps, and so on."""
-    seen: set[int] = set()
-    while optimizer is not None and id(optimizer) not in seen:
-        yield optimizer
-        seen.add(id(optimizer))
-        inside = (getattr(optimizer, name, None) for name in INSIDE)
-        optimizer = next((value for value in inside if hasattr(value, "step")), None)
+    yield optimizer
+    seen = {id(optimizer)}
+    inside: Any = optimizer
+    while inside is not None:
+        values = (getattr(inside, name, None) for name in INSIDE)
+        inside = next((v for v in values if hasattr(v, "step") and id(v) not in seen), None)
+        if inside is not None:
+            seen.add(id(inside))
+            yield inside
 
 
 def _takes_hooks(optimizer: Any) -> bool:
