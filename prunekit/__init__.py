@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from prunekit.errors import DataError, NumericalError, SpecError
     from prunekit.network.absolute import AbsoluteNetwork
     from prunekit.network.laws import Law, Redraw
-    from prunekit.network.model import Batch, Mode, Network, Scores
+    from prunekit.network.model import Mode, Network, Scores
     from prunekit.network.names import Layer
+    from prunekit.network.objective import Batch, Objective
     from prunekit.network.paths import PositivePaths
     from prunekit.pruning.scoring import (
         batch_losses,
@@ -67,8 +68,9 @@ _HOMES = {
     "prunekit.selection.nearby": ("KthMemory", "Nearby", "kth_smallest_each"),
     "prunekit.network.laws": ("Law", "Redraw"),
     "prunekit.network.names": ("Layer",),
+    "prunekit.network.objective": ("Batch", "Objective"),
     "prunekit.network.absolute": ("AbsoluteNetwork",),
-    "prunekit.network.model": ("Batch", "Mode", "Network", "Scores"),
+    "prunekit.network.model": ("Mode", "Network", "Scores"),
     "prunekit.network.paths": ("PositivePaths",),
     "prunekit.data.torchvision_sets": ("published_data",),
     "prunekit.draws.quantiles": (

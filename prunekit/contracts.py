@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from prunekit.data.splits import Data
     from prunekit.network.laws import Law, Redraw
-    from prunekit.network.model import Batch, Network, Scores
+    from prunekit.network.model import Network, Scores
+    from prunekit.network.objective import Batch
     from prunekit.selection.budget import Budget, Sampled
 
 Reads = Literal["batches", "one batch", "nothing"]

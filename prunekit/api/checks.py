@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from prunekit.contracts import MaskSampler, as_built, exact, scales
 from prunekit.errors import SpecError
-from prunekit.network.laws import WeightInit, first_values
+from prunekit.network.laws import WeightInit, first_values, padding_rows
 from prunekit.network.model import Network
 from prunekit.network.names import Layer
 from prunekit.pruning.answers import describe
@@ -35,8 +36,10 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
 
     Raises SpecError for an init that then could not act.
     """
+    padding = padding_rows(network.model)
     if not as_built(init):
-        other = next((n for n, layer in network.layers.items() if differs(layer, init, seed)), None)
+        layers = network.layers.items()
+        other = next((n for n, x in layers if differs(x, init, seed, padding.get(n))), None)
         text = (
             f"init and seed {seed} draw other weights than {other} has; draw them by "
             "prunekit.initialize(model, init, seed=seed)"
@@ -45,7 +48,7 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
             raise SpecError(f"{text}, or leave init out")
         if other is not None:
             warnings.warn(f"{text}; as it is, redrawn weights only are of init", stacklevel=3)
-    zeros = sum(w.numel() - int(torch.count_nonzero(w)) for w in network.weights.values())
+    zeros = sum(zeros_of(w, padding.get(name)) for name, w in network.weights.items())
     if zeros > network.total / 100:
         warnings.warn(
             f"{zeros:,} of {network.total:,} weights are 0, as another learn or prune leaves them, "
@@ -54,9 +57,20 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
         )
 
 
-def differs(layer: Layer, init: WeightInit, seed: int) -> bool:
-    """Whether a layer's weights are others than the first that `init` draws."""
-    return not torch.equal(layer.parameter, first_values(layer, init, seed).to(layer.parameter))
+def differs(layer: Layer, init: WeightInit, seed: int, padding: int | None) -> bool:
+    """Whether a layer's weights are others than the first that `init` draws, but for that row."""
+    first = first_values(layer, init, seed).to(layer.parameter)
+    if padding is not None:
+        first[padding] = layer.parameter.detach()[padding]
+    return not torch.equal(layer.parameter, first)
+
+
+def zeros_of(weight: Tensor, padding: int | None) -> int:
+    """How many weights are 0, those of that row left out."""
+    zeros = weight == 0
+    if padding is not None:
+        zeros[padding] = False
+    return int(torch.count_nonzero(zeros))
 
 
 def warn_idle_reinit(period: int) -> None:
@@ -68,10 +82,13 @@ def warn_idle_reinit(period: int) -> None:
     )
 
 
-def warn_of_counts(masks: Masks, sampler: MaskSampler, densities: Sequence[str]) -> None:
+def warn_of_counts(
+    masks: Masks, sampler: MaskSampler, densities: Sequence[str], level: int = 2
+) -> None:
     """Say where an inexact sampler kept another share than asked, and which layers ended empty.
 
     A weight a layer, or 1 %, is the rounding of a rule. densities: rules; what they empty is asked.
+    level: whose line the warnings name, 1 = the caller's.
     """
     asked = kept_of(masks.asked or 0.0, masks.total)
     if not exact(sampler) and abs(masks.kept - asked) > max(len(masks), asked / 100):
@@ -79,7 +96,7 @@ def warn_of_counts(masks: Masks, sampler: MaskSampler, densities: Sequence[str])
             f"density {masks.asked:.4g} was asked, {asked:,} of {masks.total:,} weights, and "
             f"{describe(sampler)} kept {masks.kept:,}, density {masks.density:.4g}: it is inexact "
             "by its own rule",
-            stacklevel=3,
+            stacklevel=level + 1,
         )
     wanted = {name for name, share in fixed_layers(densities, list(masks)).items() if not share}
     counts = masks.per_layer()
@@ -90,5 +107,5 @@ def warn_of_counts(masks: Masks, sampler: MaskSampler, densities: Sequence[str])
         warnings.warn(
             f"layer collapse: {', '.join(empty[:3])}{more} {verb} no weight, so nothing "
             "flows through; raise the density, or give min_per_layer=1",
-            stacklevel=3,
+            stacklevel=level + 1,
         )

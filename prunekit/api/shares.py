@@ -7,6 +7,8 @@ from numbers import Integral
 
 from prunekit.contracts import MaskSampler
 from prunekit.errors import SpecError
+from prunekit.pruning.earlier import room_of
+from prunekit.pruning.rounds import Pruning
 from prunekit.resolve.filling import check_some_kept
 from prunekit.selection.schedule import densities as densities_of
 from prunekit.selection.schedule import kept_of, named
@@ -14,19 +16,20 @@ from prunekit.spec.sections import Schedule
 
 
 def shares_of_rounds(
-    total: int,
-    room: int,
+    pruning: Pruning,
+    scorer: object,
+    sampler: MaskSampler,
     density: float | None,
     kept: int | Sequence[int] | None,
     rounds: int,
     schedule: Schedule,
-    sampler: MaskSampler,
 ) -> list[float]:
-    """The share of `total` weights that each round keeps; of counts, the counts' own.
+    """The share of all weights that each round keeps; of counts, the counts' own.
 
-    room: how many may be kept, less than all after an earlier pruning; the schedule falls from
-    there. Raises SpecError for what cannot be kept.
+    After an earlier pruning the schedule falls from what is left. Raises SpecError for what cannot
+    be kept.
     """
+    total, room = pruning.network.total, room_of(pruning, scorer)
     if (density is None) == (kept is None):
         raise SpecError("give density, the share of weights kept, or kept, a count: one of them")
     if not isinstance(rounds, int) or rounds < 1:

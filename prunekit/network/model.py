@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from prunekit.errors import SpecError
 from prunekit.network.layers import maskable_layers
 from prunekit.network.masking import write_masked
+from prunekit.network.matching import renamed
 from prunekit.network.names import Layer, refuse_hollow
+from prunekit.network.objective import Objective
 from prunekit.network.rows import Rows, rows_of
-
-Batch = tuple[Tensor, Tensor | None]
-"""Inputs (batch, ...) and labels (batch,) int64, or None where a scorer needs no labels."""
 
 Scores = dict[str, Tensor]
 """Parameter name -> one finite float per weight, of the parameter's shape."""
@@ -33,6 +32,7 @@ class Network:
     layers: name -> Layer. weights: name -> values before masking. masks: name -> bool, or None
     where nothing is masked yet; both of their parameter's shape. input_shape: without the batch
     dimension, or None.
+    objective: how the model is called on a batch, and the loss that it comes to.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """
@@ -43,6 +43,7 @@ class Network:
     masks: dict[str, Tensor] | None = None
     input_shape: tuple[int, ...] | None = None
     memo: dict[str, Any] = attrs.field(factory=dict)
+    objective: Objective = attrs.field(factory=Objective)
 
     @classmethod
     def of(
@@ -86,6 +87,7 @@ class Network:
 
     def fitting(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One mask a weight, in order, all True where `masks` has none; SpecError for others."""
+        masks = renamed(masks, self.weights)
         for name in masks.keys() - self.weights.keys():
             raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")
         return {name: _fitting(name, weight, masks) for name, weight in self.weights.items()}

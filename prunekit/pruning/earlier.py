@@ -21,8 +21,10 @@ def begun(
 ) -> Pruning:
     """A pruning that goes on from `masks`; without, zeros count as pruned, with a warning.
 
-    The model is not written yet. level: whose line the warning names, 1 = the caller's. Raises
-    SpecError for a mask that fits no weight. `masks` of nothing let every weight compete.
+    What `masks` prune comes back only where the scorer revives it or a reinitializer redraws it,
+    and a density is still a share of all maskable weights; a weight without a mask is whole, so
+    {} lets every weight compete. The model is not written yet. level: whose line the warning
+    names, 1 = the caller's. Raises SpecError for a mask that fits no weight.
     """
     before = network.fitting(masks) if masks is not None else zeros_pruned(network)
     if masks is None and before is not None:
@@ -43,7 +45,7 @@ def alive(network: Network, scorer: object) -> dict[str, Tensor] | None:
     return {name: mask | (network.weights[name] != 0) for name, mask in network.masks.items()}
 
 
-def room(pruning: Pruning, scorer: object) -> int:
+def room_of(pruning: Pruning, scorer: object) -> int:
     """How many weights may be kept in the first round."""
     among = pruning.alive if revives(scorer) else pruning.network.masks
     if among is None:

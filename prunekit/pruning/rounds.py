@@ -13,7 +13,8 @@ from torch import Tensor
 from prunekit.contracts import Reinitializer, acts, own_copy, revives
 from prunekit.draws.chance import generator
 from prunekit.network.laws import Law
-from prunekit.network.model import Batch, Network, Scores, put
+from prunekit.network.model import Network, Scores, put
+from prunekit.network.objective import Batch
 from prunekit.pruning.answers import check_masks, check_pruned, describe, redraws_of, sample
 from prunekit.pruning.method import Round
 from prunekit.pruning.scoring import compute_scores

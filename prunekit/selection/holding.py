@@ -16,7 +16,8 @@ from torch.utils.hooks import RemovableHandle
 
 from prunekit.errors import SpecError
 from prunekit.network.masking import write_masked
-from prunekit.network.names import layers_of, unwrapped
+from prunekit.network.matching import renamed
+from prunekit.network.names import parameters_of, refuse_sharded
 
 INSIDE = ("optimizer", "base_optimizer", "_optimizer", "_base_optimizer", "optim")
 """Where wrappers of an optimizer have it."""
@@ -30,9 +31,10 @@ Weights = Mapping[str, tuple[nn.Parameter, Tensor]]
 
 def fitting(masks: Mapping[str, Tensor], model: nn.Module) -> Weights:
     """The parameters of `model` that `masks` name; SpecError when a name or shape does not fit."""
-    layers, weights = layers_of(unwrapped(model)), {}
-    for name, mask in masks.items():
-        parameter = layers[name].parameter if name in layers else None
+    refuse_sharded(model)
+    parameters, weights = parameters_of(model), {}
+    for name, mask in renamed(masks, parameters).items():
+        parameter = parameters.get(name)
         if parameter is None or parameter.shape != mask.shape:
             have = "no such parameter" if parameter is None else f"{tuple(parameter.shape)}"
             raise SpecError(

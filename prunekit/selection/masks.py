@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
+from prunekit.network.matching import renamed
 from prunekit.selection.holding import Held, fitting, hold, write_zeros
 from prunekit.selection.schedule import kept_of
 from prunekit.storage.runfolder import RunFolder
@@ -103,7 +104,8 @@ class Masks(Mapping[str, Tensor]):
 
         Call it once after pruning, and after each `optimizer.step()` of your own loop, or let
         `hold` do that. Adapters that are merged into the weights (LoRA) fill pruned weights again:
-        call it after the merge. Raises SpecError when a name or shape does not fit the model.
+        call it after the merge. Names fit whatever wraps the model, or wrapped the one that the
+        masks were made for. Raises SpecError when a name or shape does not fit the model.
         """
         write_zeros(fitting(self, model), [] if optimizer is None else [optimizer])
 
@@ -151,7 +153,8 @@ def foreign_masks(path: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]
     Raises SpecError when a name or shape does not fit, StorageError for a damaged file.
     """
     source = Path(path)
-    masks = Masks.load(RunFolder(source).masks if source.is_dir() else source)
+    loaded = Masks.load(RunFolder(source).masks if source.is_dir() else source)
+    masks = renamed(loaded, weights)
     for name, weight in weights.items():
         if name not in masks or masks[name].shape != weight.shape:
             have = f"shape {tuple(masks[name].shape)}" if name in masks else "no mask"

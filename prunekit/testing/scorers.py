@@ -8,7 +8,8 @@ import torch
 
 from prunekit.contracts import Scorer, learns
 from prunekit.draws.chance import generator
-from prunekit.network.model import Batch, Network, Scores
+from prunekit.network.model import Network, Scores
+from prunekit.network.objective import Batch
 from prunekit.testing import learners, options, tiny
 
 

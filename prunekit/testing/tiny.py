@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from prunekit.contracts import batches_read, reads
 from prunekit.draws.chance import generator
-from prunekit.network.model import Batch, Network, Scores
+from prunekit.network.model import Network, Scores
+from prunekit.network.objective import Batch
 
 INPUT_SHAPE = (3, 8, 8)
 CLASSES = 4

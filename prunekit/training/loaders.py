@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from prunekit.data.splits import Batches, Data
 from prunekit.errors import SpecError
-from prunekit.network.model import Batch
+from prunekit.network.objective import Batch
 from prunekit.training.accuracy import EpochBatches
 
 

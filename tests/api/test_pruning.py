@@ -106,8 +106,8 @@ def test_a_scorer_that_reads_data_asks_for_batches() -> None:
         ((torch.ones(2, 6).double(), torch.arange(2)), r"does not take inputs \(2, 6\) float64"),
         ((np.ones((2, 6)), np.arange(2)), r"a pair of tensors, .*: \(ndarray, ndarray\)"),
         ((torch.ones(6), 1), r"a pair of tensors, as a DataLoader gives: \(Tensor, int\)"),
-        (1, r"a batch must be a pair \(inputs, labels\): int"),
-        ([1, 2, 3], r"a batch must be a pair \(inputs, labels\): list"),
+        (1, r"a batch must be a pair \(inputs, labels\), a mapping .*: int"),
+        ([1, 2, 3], r"a pair of tensors, as a DataLoader gives: \(tuple, int\)"),
     ],
 )
 def test_a_batch_that_the_model_does_not_take_is_one_line(batch, message: str) -> None:
@@ -276,11 +276,9 @@ def test_a_pruning_that_fails_takes_its_redraws_back() -> None:
 @pytest.mark.filterwarnings("ignore:layer collapse")
 def test_in_rounds_synflow_keeps_every_layer_alive_and_in_one_round_it_is_as_published() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3)
-    )
-    state = copy.deepcopy(model.state_dict())
-    floors = []
+    hidden = [nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
+    model = nn.Sequential(*hidden, nn.Linear(64, 3))
+    state, floors = copy.deepcopy(model.state_dict()), []
     for rounds, floor in ((1, None), (2, None), (2, 0)):
         model.load_state_dict(state)
         masks = prunekit.prune(

@@ -17,7 +17,8 @@ from torch import Tensor
 
 import prunekit
 from prunekit.errors import NumericalError, PluginError, SpecError, StorageError
-from prunekit.network.model import Batch, Network, Scores
+from prunekit.network.model import Network, Scores
+from prunekit.network.objective import Batch
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins
 from prunekit.runs import running
