@@ -166,7 +166,7 @@ def test_masks_of_another_model_are_refused(name: str, mask: torch.Tensor, have:
 def test_a_masked_model_is_a_plain_model() -> None:
     model = tiny_model()
     keys = list(model.state_dict())
-    masks = prunekit.prune(model, "magnitude", density=0.5)
+    masks = prunekit.prune(model, "magnitude", density=0.5, allocation="layer")
     assert list(model.state_dict()) == keys
     twin = copy.deepcopy(model)
     x = torch.tensor([[1.0, -2.0]])
