@@ -61,6 +61,18 @@ class Writes:
 
 
 @contextlib.contextmanager
+def random_left_alone(devices: Sequence[int] = ()) -> Iterator[None]:
+    """Afterwards the generators of torch (and of CUDA devices), Python and NumPy are as before."""
+    python, numpys = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpys)
+
+
+@contextlib.contextmanager
 def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
     """Afterwards the model and the generators are what they were."""
     attributes = [(vars(module), _contents(vars(module))) for module in model.modules()]
@@ -72,14 +84,11 @@ def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
         for value in vars(module).values()
         if isinstance(value, torch.Generator)
     ]
-    python, numpys = random.getstate(), np.random.get_state()
     devices = sorted({t.device.index for t, _ in tensors if t.is_cuda})
     try:
-        with torch.random.fork_rng(devices):
+        with random_left_alone(devices):
             yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpys)
         for generator, state in generators:
             generator.set_state(state)
         for own, before in attributes:

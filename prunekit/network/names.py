@@ -62,10 +62,10 @@ def refuse_hollow(model: Any) -> None:
 
 def layers_of(model: nn.Module) -> dict[str, Layer]:
     """Parameter name -> Layer for every parameter, each once, in definition order."""
-    layers = {}
+    layers, modules = {}, dict(model.named_modules(remove_duplicate=False))
     for name, parameter in model.named_parameters():
         owner = name.rpartition(".")[0]
-        layers[name] = Layer(name, owner, model.get_submodule(owner), parameter)
+        layers[name] = Layer(name, owner, modules[owner], parameter)
     return layers
 
 

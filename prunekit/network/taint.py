@@ -7,7 +7,7 @@ pass finds of a parameter is a `Use`; the rules are those of docs/maskable.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
