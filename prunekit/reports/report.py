@@ -215,7 +215,7 @@ def show(folder: str | Path) -> None:
 def survey_lines(facts: Mapping[str, Any]) -> list[str]:
     """What is maskable in one line, and the matrices that are not; many are cut."""
     left = facts.get("left_out", [])
-    shown = [f"not masked: {text}" for text in left[:SHOWN_LAYERS]]
+    shown = [f"matrix {text}" for text in left[:SHOWN_LAYERS]]
     more = [f"... {len(left) - SHOWN_LAYERS} more"] if len(left) > SHOWN_LAYERS else []
     return [*filter(None, [facts.get("survey")]), *shown, *more]
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import random
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations, parametrize, prune
+from torch.nn.utils import parametrizations, prune
 from torch.utils.checkpoint import checkpoint
 
 from prunekit.network.survey import survey
@@ -54,12 +51,6 @@ def grouped(m: Any, x: Tensor) -> Tensor:
     return F.grouped_mm(x.bfloat16(), m.kernels.bfloat16(), offs=ends).float()
 
 
-def standardized(m: Any, x: Tensor) -> Tensor:
-    w = m.weight
-    w = (w - w.mean((1, 2, 3), keepdim=True)) / w.std((1, 2, 3), keepdim=True) * m.gain
-    return F.conv2d(x, w)
-
-
 def global_response_norm(m: Any, x: Tensor) -> Tensor:
     energy = x.norm(dim=(1, 2), keepdim=True)
     return m.grn_weight * (x * energy / energy.mean(-1, keepdim=True)) + x
@@ -86,10 +77,6 @@ def latents_then(m: Any, x: Tensor) -> Tensor:
     return q @ x.transpose(1, 2)
 
 
-def straight_through(m: Any, x: Tensor) -> Tensor:
-    return F.linear(x, m.kernel + (m.kernel.sign() - m.kernel).detach())
-
-
 def of_list(m: Any, x: Tensor) -> Tensor:
     for kernel in m.kernels:
         x = x @ kernel
@@ -109,23 +96,6 @@ def functional(m: Any, x: Tensor) -> Tensor:
 
 def rotary(m: Any, x: Tensor) -> Tensor:
     return x[..., None, :] * m.frequencies
-
-
-class Adapter(nn.Module):
-    """W + B A, as low-rank adapters are written as a parametrization."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.b = made((1, 4)), made((3, 1))
-
-    def forward(self, w: Tensor) -> Tensor:
-        return w + self.b @ self.a
-
-
-def adapted() -> nn.Module:
-    layer = nn.Linear(4, 3)
-    parametrize.register_parametrization(layer, "weight", Adapter())
-    return layer
 
 
 def masked_by_torch() -> nn.Module:
@@ -296,45 +266,6 @@ def is_renamed(name: str, part: str) -> bool:
     return name == "weight" and part in ("original", "original1", "weight_orig")
 
 
-LOST: dict[str, tuple[Callable[[], nn.Module], Tensor, set[bool]]] = {
-    "standardized": (
-        lambda: Made(standardized, weight=(2, 3, 3, 3), gain=(2, 1, 1, 1)), IMAGE, {False},
-    ),
-    "cayley": (
-        lambda: parametrizations.orthogonal(nn.Linear(4, 4), orthogonal_map="cayley"), X, {False},
-    ),
-    "exponential": (
-        lambda: parametrizations.orthogonal(nn.Linear(4, 4), orthogonal_map="matrix_exp"),
-        X,
-        {False},
-    ),
-    "householder": (
-        lambda: parametrizations.orthogonal(nn.Linear(4, 3), orthogonal_map="householder"),
-        X,
-        {False},
-    ),
-    "an adapter": (adapted, X, {False, True}),
-    "weight norm": (lambda: parametrizations.weight_norm(nn.Linear(4, 3)), X, {True}),
-    "spectral norm": (lambda: parametrizations.spectral_norm(nn.Linear(4, 3)), X, {True}),
-    "a mask": (masked_by_torch, X, {True}),
-    "quantized, straight through": (lambda: Made(straight_through, kernel=(3, 4)), X, {True}),
-    "a sign": (lambda: Made(lambda m, x: F.linear(x, Sign.apply(m.w)), w=(3, 4)), X, {True}),
-    "rotated": (
-        lambda: Made(lambda m, x: F.linear(x, m.w @ m.turn), w=(3, 4), turn=torch.eye(4)),
-        X,
-        {False},
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", LOST)
-def test_zeros_reach_the_operand_or_they_do_not(case: str) -> None:
-    build, x, expected = LOST[case]
-    model = build()
-    uses = uses_of(model, lambda: model(x))
-    assert {use.zeros for use in uses.values() if use.operand} == expected
-
-
 def test_a_parameter_that_the_pass_does_not_reach_is_said_to_be_unreached() -> None:
     model = Made(lambda m, x: m.used(x), used=nn.Linear(4, 3), spare=nn.Linear(4, 3))
     uses = uses_of(model, lambda: model(X))
@@ -342,60 +273,6 @@ def test_a_parameter_that_the_pass_does_not_reach_is_said_to_be_unreached() -> N
         "spare.weight",
         "spare.bias",
     ]
-
-
-class Restless(nn.Module):
-    """A forward that changes all it can reach."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words = nn.Embedding(5, 4, max_norm=0.1)
-        self.norm = nn.BatchNorm1d(4)
-        self.register_buffer("calls", torch.zeros(()))
-        self.seen: list[int] = []
-        self.state: Any = None
-        self.own = torch.Generator().manual_seed(3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        self.calls = self.calls + 1
-        self.seen.append(1)
-        self.fresh = 1
-        self.state = torch.rand(3) + torch.rand(3, generator=self.own)
-        random.random()
-        np.random.random()
-        self.train()
-        self.words.weight.requires_grad_(False)
-        return self.norm(self.words(x).mean(1))
-
-
-def facts(model: nn.Module) -> list[Any]:
-    held = [t.tolist() for t in model.state_dict().values()]
-    flags = [p.requires_grad for p in model.parameters()]
-    return [
-        *held, flags, [m.training for m in model.modules()], model.seen, model.state,
-        hasattr(model, "fresh"), model.own.get_state().tolist(), torch.get_rng_state().tolist(),
-        random.getstate(), np.random.get_state()[1].tolist(),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_the_pass_leaves_model_and_generators_as_they_were(fails: bool) -> None:
-    model = Restless()
-    before, calls = copy.deepcopy(facts(model)), model.calls
-
-    def run() -> None:
-        model(TOKENS)
-        if fails:
-            raise ValueError("no")
-
-    if fails:
-        with pytest.raises(ValueError, match="no"):
-            uses_of(model, run)
-    else:
-        uses_of(model, run)
-    assert facts(model) == before
-    assert model.calls is calls
 
 
 def test_the_callers_modes_do_not_change_what_is_found() -> None:
