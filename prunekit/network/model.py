@@ -14,6 +14,7 @@ from prunekit.network.choice import Choice
 from prunekit.network.computed import Computed, computed_in, foreign_masks, normed_in
 from prunekit.network.layers import surveyed
 from prunekit.network.masking import write_masked
+from prunekit.network.matching import renamed
 from prunekit.network.names import Layer, refuse_hollow
 from prunekit.network.objective import Objective
 from prunekit.network.survey import Survey
@@ -82,6 +83,7 @@ class Network:
         network.computed = list(computed_in(model))
         network.normed = normed_in(network.computed, layers)
         if masks is not None:
+            masks = renamed(masks, weights)
             for name in masks.keys() - weights.keys():
                 raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")
         held = foreign_masks(model, layers) if network.computed else {}

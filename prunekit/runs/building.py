@@ -16,7 +16,8 @@ from prunekit.network.laws import Law, NoLaw, apply_init, is_norm, law_of, redra
 from prunekit.network.modes import eval_mode
 from prunekit.network.taint import Use
 from prunekit.resolve.plan import Plan
-from prunekit.storage.tensorfile import read_tensors
+from prunekit.runs.foreign import named_for
+from prunekit.storage.pretrained import read_weights
 
 if TYPE_CHECKING:
     from prunekit.data.splits import Data
@@ -62,16 +63,19 @@ def build_model(plan: Plan, data: Data) -> Built:
     if not as_built(plan.init):
         apply_init(model, plan.init, plan.seed, plan.include, uses)
     redrawn = redraw_zeros(model, plan.init, plan.seed, uses)
-    return Built(model.train(), redrawn, law_of(model, plan.init, plan.seed), uses)
+    return Built(model.train(), redrawn, law_of(model, plan.init, plan.seed, padding=True), uses)
 
 
 def load_weights(model: nn.Module, path: str) -> None:
-    """Copy the safetensors file at `path` into `model`; every name and shape must fit.
+    """Copy a safetensors file, or a folder of save_pretrained, into `model`; all must fit.
 
-    A tied name may be absent when the name it is tied to is there.
+    Names are brought to the model's as `named_for` says. A tied name may be absent when the name
+    it is tied to is there.
     """
-    given, _ = read_tensors(path, foreign=True)
     wanted = model.state_dict()
+    given = read_weights(path)
+    given = {name: t for name, t in given.items() if name in wanted or not counts_averages(name)}
+    given = named_for(model, given)
     for name in given.keys() - wanted.keys():
         raise SpecError(f"--weights {path}: the model has no {name!r}; give this model's weights")
     present = {wanted[name].data_ptr() for name in given}
@@ -84,6 +88,11 @@ def load_weights(model: nn.Module, path: str) -> None:
                 f"--weights {path}: {name!r} has shape {shapes}; choose the same --arch"
             )
     model.load_state_dict(given, strict=False)
+
+
+def counts_averages(name: str) -> bool:
+    """Whether it is the counter that AveragedModel puts beside a model's state."""
+    return name.rpartition(".")[2] == "n_averaged"
 
 
 def check_output(model: nn.Module, example: Tensor | None, classes: int) -> None:

@@ -15,9 +15,16 @@ from prunekit.api.learned import Learned
 from prunekit.contracts import has_coins
 from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
-from prunekit.network.laws import by_counter
+from prunekit.network.laws import by_counter, padding_rows
 from prunekit.network.layers import layers_by_rule
-from prunekit.network.names import Layer, layers_of
+from prunekit.network.names import (
+    Layer,
+    layers_of,
+    load_state,
+    parameters_of,
+    state_names,
+    state_of,
+)
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
@@ -35,7 +42,15 @@ from prunekit.tickets.described import info
 from prunekit.tickets.header import Header, Origin, Part, Values
 from prunekit.tickets.loading import unchanged_by_errors
 from prunekit.tickets.ticket import Ticket
-from prunekit.tickets.weights import drawn, fill, own_state, state_sha256
+from prunekit.tickets.weights import (
+    but_for,
+    drawn,
+    fill,
+    off_their_draw,
+    own_state,
+    stands_as_drawn,
+    state_sha256,
+)
 
 Tensors = Mapping[str, Tensor]
 
@@ -86,12 +101,12 @@ def ticket_of_learned(run: Learned, plugins: Plugins) -> tuple[Ticket, Coins | N
         seed=int(run.seed),
     )
     own_state(run.model)  # refuses what is no tensor
-    state = {name: value.cpu().clone() for name, value in run.model.state_dict().items()}
+    state = {name: value.cpu().clone() for name, value in state_of(run.model).items()}
     masks, draws = run.masks.to("cpu"), {name: draw.cpu() for name, draw in run.draws.items()}
     try:
         with unchanged_by_errors(run.model):
             ticket = ticket_of(run.model, origin, run.init, state, masks, draws)
-            run.model.load_state_dict(state)  # it was filled anew: pruned weights had signs
+            load_state(run.model, state)  # it was filled anew: pruned weights had signs
     except RuntimeError as error:  # some states cannot be loaded
         reason = " ".join(str(error).split())[:200]
         raise SpecError(f"this model's state cannot be put back ({reason})") from None
@@ -121,11 +136,13 @@ def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | 
     state, _ = read_tensors(folder.model)
     draws = read_tensors(folder.draws)[0] if folder.draws.is_file() else {}
     masks = Masks.load(folder.masks)
-    if missing := sorted(masks.keys() - state.keys()):
-        raise StorageError(f"{folder.model} has no {missing[0]}, which {folder.masks} masks")
     model = build_unfilled(
         origin, spec.arch, plugins, int(summary["parameters"]), lambda model: None
     ).eval()
+    names = state_names(model)
+    state = {names.get(path, path): value for path, value in state.items()}
+    if missing := sorted(masks.keys() - state.keys()):
+        raise StorageError(f"{folder.model} has no {missing[0]}, which {folder.masks} masks")
     return ticket_of(model, origin, spec.init, state, masks, draws), coins_of(
         spec.reinit, masks, draws
     )
@@ -167,15 +184,20 @@ def ticket_of(
     """A ticket from the tensors of a run. `model` is of its architecture and is filled.
 
     state: a state_dict. masks: bool, by parameter. draws: int, by parameter, {} where nothing was
-    redrawn. Raises SpecError where a kept weight is not at its drawn value, bit by bit.
+    redrawn. Raises SpecError where a kept weight is not at its drawn value, bit by bit; a padding
+    of 0, which no seed gives, is coded as pruned.
     """
-    layers = layers_of(model)
+    layers, padding = layers_of(model), padding_rows(model)
+    masks = {name: but_for(padding.get(name), mask, state[name]) for name, mask in masks.items()}
     kept = {name: mask.reshape(-1).numpy() for name, mask in masks.items()}
     for name in masks:
         refuse_trained(layers[name], init, origin.seed, state[name], masks[name], draws.get(name))
     for name, layer in layers_by_rule(model).items():
-        if name not in masks and stands_as_drawn(layer, init, origin.seed, state[name]):
-            kept[name] = np.ones(layer.parameter.numel(), bool)
+        if name in masks:
+            continue
+        drawn_ones = but_for(padding.get(name), torch.ones(layer.shape).bool(), state[name])
+        if stands_as_drawn(layer, init, origin.seed, state[name], drawn_ones):
+            kept[name] = drawn_ones.reshape(-1).numpy()
     numbers = [_kept_draws(kept[name], draws.get(name)) for name in kept]
     values, codes, flipped = kept_values(layers, init, origin.seed, state, kept, numbers)
     parts = tuple(
@@ -197,8 +219,8 @@ def _with_sha256(
     ticket: Ticket, model: nn.Module, init: Any, state: Tensors, masks: Tensors
 ) -> Ticket:
     """The ticket with the sha256 of the run's own masked state, which it must give again."""
-    model.load_state_dict(dict(state))
-    parameters = dict(model.named_parameters())
+    load_state(model, state)
+    parameters = parameters_of(model)
     for name, mask in masks.items():
         parameters[name].masked_fill_(~mask, 0)
     sha256 = state_sha256(model)
@@ -223,24 +245,6 @@ def refuse_trained(
             "prunekit.initialize drew with the init and seed of prunekit.learn; for others use "
             "`prunekit export`"
         )
-
-
-def off_their_draw(
-    layer: Layer, init: Any, seed: int, weight: Tensor, mask: Tensor, draw: Tensor | None
-) -> int:
-    """How many kept weights (float32) of one parameter have other bits than their draw."""
-    elements = torch.nonzero(mask.reshape(-1))[:, 0]
-    numbers = 0 if draw is None else draw.reshape(-1)[elements].long()
-    values, kept = drawn(layer, init, seed, elements, numbers), weight.reshape(-1)[elements]
-    return int(torch.count_nonzero(kept.view(torch.int32) != values.view(torch.int32)))
-
-
-def stands_as_drawn(layer: Layer, init: Any, seed: int, weight: Tensor) -> bool:
-    """Whether a parameter without a mask still has the initial values of all its weights."""
-    everything = torch.ones(weight.shape, dtype=torch.bool)
-    return weight.dtype == torch.float32 and not off_their_draw(
-        layer, init, seed, weight, everything, None
-    )
 
 
 def kept_values(

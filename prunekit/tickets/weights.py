@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
-from prunekit.network.names import Layer, layers_of
+from prunekit.network.names import Layer, layers_of, parameters_of, state_names, state_of
 from prunekit.storage.tensorfile import digest
 from prunekit.tickets.coding.rans import Integers
 from prunekit.tickets.header import Header, Part
@@ -24,6 +24,32 @@ CHUNK = 1 << 22  # weights drawn at once: words take 8 bytes each
 def drawn(layer: Layer, init: Any, seed: int, elements: Tensor, draw: int | Tensor) -> Tensor:
     """Values (n,) of the weights at flat indices `elements` (n,), from draw number `draw`."""
     return init.quantile(layer)(words_at(seed, "init", layer.name, elements, draw))
+
+
+def off_their_draw(
+    layer: Layer, init: Any, seed: int, weight: Tensor, mask: Tensor, draw: Tensor | None
+) -> int:
+    """How many kept weights (float32) of one parameter have other bits than their draw."""
+    elements = torch.nonzero(mask.reshape(-1))[:, 0]
+    numbers = 0 if draw is None else draw.reshape(-1)[elements].long()
+    values, kept = drawn(layer, init, seed, elements, numbers), weight.reshape(-1)[elements]
+    return int(torch.count_nonzero(kept.view(torch.int32) != values.view(torch.int32)))
+
+
+def stands_as_drawn(layer: Layer, init: Any, seed: int, weight: Tensor, kept: Tensor) -> bool:
+    """Whether a parameter without a mask still has the initial values of all its `kept` weights."""
+    return weight.dtype == torch.float32 and not off_their_draw(
+        layer, init, seed, weight, kept, None
+    )
+
+
+def but_for(padding: int | None, mask: Tensor, weight: Tensor) -> Tensor:
+    """The mask without what is 0 in the row that stands for padding."""
+    if padding is None:
+        return mask
+    mask = mask.clone()
+    mask[padding] &= weight[padding] != 0
+    return mask
 
 
 @torch.no_grad()
@@ -96,12 +122,13 @@ def _fill_with(name: str, value: float, wanted: Tensor) -> None:
 def own_state(model: nn.Module) -> dict[str, Tensor]:
     """The state_dict of `model`, tied tensors under the name their owner has.
 
-    Raises SpecError for a state that is no tensor.
+    Names are those without wrappers. Raises SpecError for a state that is no tensor.
     """
     own: dict[str, Tensor] = {}
-    owners = dict(model.named_parameters())
+    owners, names = parameters_of(model), state_names(model)
     parameters = {id(p) for p in owners.values()}
-    for name, value in model.state_dict(keep_vars=True).items():
+    for path, value in model.state_dict(keep_vars=True).items():
+        name = names[path]
         if not isinstance(value, Tensor):
             raise SpecError(f"{name} is no tensor; a ticket holds tensors only")
         if id(value) not in parameters or name in owners:
@@ -111,4 +138,4 @@ def own_state(model: nn.Module) -> dict[str, Tensor]:
 
 def state_sha256(model: nn.Module) -> str:
     """sha256 of the state_dict: names, dtypes, shapes and bytes, in order of the names."""
-    return digest({name: value.cpu() for name, value in model.state_dict().items()}, {})
+    return digest({name: value.cpu() for name, value in state_of(model).items()}, {})
