@@ -57,6 +57,15 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
         )
 
 
+def refuse_held(network: Network) -> None:
+    """SpecError for masks of torch.nn.utils.prune: a learned mask would compete with them."""
+    if network.held is not None:
+        raise SpecError(
+            "the model has masks of torch.nn.utils.prune; make them permanent first: "
+            "torch.nn.utils.prune.remove(module, name)"
+        )
+
+
 def differs(layer: Layer, init: WeightInit, seed: int, padding: int | None) -> bool:
     """Whether a layer's weights are others than the first that `init` draws, but for that row."""
     first = first_values(layer, init, seed).to(layer.parameter)

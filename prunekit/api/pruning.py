@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from prunekit.api.batches import agreed_batches, batches_of_round
+from prunekit.api.batches import batches_of_round, seen
 from prunekit.api.checks import warn_of_counts
 from prunekit.api.components import components_of
 from prunekit.api.shares import shares_of_rounds
@@ -25,7 +25,6 @@ from prunekit.contracts import (
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
 from prunekit.network.choice import Choice
-from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
 from prunekit.network.names import parameters_of, refuse_hollow, unwrapped
@@ -95,10 +94,9 @@ def score(
     layer that scores 0 throughout.
     """
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
-    objective = Objective(loss, forward)
-    network, given = used(model, scorer, batches, input_shape, objective, masks=masks)
+    objective, measured = Objective(loss, forward), measuring(scorer)
+    network, given = seen(model, scorer, batches, input_shape, 1, objective, masks=masks)
     try:
-        measured = measuring(scorer)
 
         def scored() -> Scores:
             return compute_scores(
@@ -157,10 +155,8 @@ def prune(
     given = Prune(density, allocation, tuple(densities), min_per_layer)
     refuse_idle_sharing(given, sampler)
     refuse_idle_reinit(init, reinit, rounds)
-    objective = Objective(loss, forward)
-    network, usable = used(
-        model, scorer, batches, input_shape, objective, rounds, include=include, exclude=exclude
-    )
+    objective, chosen = Objective(loss, forward), {"include": include, "exclude": exclude}
+    network, usable = seen(model, scorer, batches, input_shape, rounds, objective, **chosen)
     density = suggested.get("prune.density") if density is kept is None else density
     settings = settings_of(given, suggested, sampler, rounds)
     pruning = begun(network, scorer, masks, level=2)
@@ -248,25 +244,3 @@ def measuring(scorer: Any) -> Scorer:
         raise SpecError(f"{describe(scorer)} learns its scores while training; use prunekit.learn")
     measured: Scorer = scorer
     return measured
-
-
-def used(
-    model: nn.Module,
-    scorer: Any,
-    batches: Iterable[Any] | None,
-    input_shape: Sequence[int] | None,
-    objective: Objective,
-    rounds: int = 1,
-    **chosen: Any,
-) -> tuple[Network, list[Batch]]:
-    """The network of what `model` multiplies with, as a forward pass shows; and its batches.
-
-    chosen: include, exclude and masks, for `Network.of`.
-    """
-    refuse_hollow(model)
-    given = agreed_batches(model, objective, scorer, batches, input_shape, rounds)
-    inner = unwrapped(model)
-    uses = first_pass(inner, given.example, given.input_shape, objective)
-    network = Network.of(inner, input_shape=given.input_shape, uses=uses, **chosen)
-    network.objective = objective
-    return network, given.batches

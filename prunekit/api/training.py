@@ -12,7 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from prunekit.api.checks import check_weights, refuse_no_learning, warn_idle_reinit, warn_of_counts
+from prunekit.api.checks import (
+    check_weights,
+    refuse_held,
+    refuse_no_learning,
+    warn_idle_reinit,
+    warn_of_counts,
+)
 from prunekit.api.components import components_of
 from prunekit.api.learned import Learned
 from prunekit.contracts import LearnedScorer, MaskSampler, Reinitializer, acts, learns
@@ -20,6 +26,8 @@ from prunekit.data.splits import Data
 from prunekit.draws.chance import fold
 from prunekit.errors import SpecError, did_you_mean
 from prunekit.gpu.devices import pick_device
+from prunekit.network.choice import Choice
+from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import WeightInit, law_of
 from prunekit.network.matching import renamed
 from prunekit.network.model import Network
@@ -44,7 +52,7 @@ from prunekit.spec.settings import PruneSettings, TrainSettings
 from prunekit.training.accuracy import evaluate
 from prunekit.training.datacheck import CheckedBatches
 from prunekit.training.learned import LearnedScores
-from prunekit.training.loaders import check_some, epoch_batches
+from prunekit.training.loaders import check_some, epoch_batches, example_of
 from prunekit.training.loop import Training, move, train_epochs
 from prunekit.training.masked import MaskedWeights
 from prunekit.training.owner import Owner
@@ -94,8 +102,8 @@ def learn(
     density: float | None = None,
     allocation: Allocation | None = None,
     densities: Sequence[str] = (),
-    include: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
+    include: Sequence[Choice] | None = None,
+    exclude: Sequence[Choice] | None = None,
     test: Any = None,
     epochs: int = 1,
     seed: int = 0,
@@ -118,7 +126,10 @@ def learn(
     refuse_no_learning(method, epochs)
     settings, torch_device = _settled(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
-    network = Network.of(inner, include, exclude)
+    uses = first_pass(inner, example_of(data, torch_device))
+    network = Network.of(inner, include, exclude, uses=uses)
+    check_alike(model, {"the maskable weights": list(network.layers)})
+    refuse_held(network)
     needed = awaited(model, network.effective)
     check_some_kept(method.density, network.total, sampler)
     check_weights(network, init, seed, acts(reinit))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -61,6 +60,18 @@ class Writes:
 
 
 @contextlib.contextmanager
+def random_left_alone(devices: Sequence[int] = ()) -> Iterator[None]:
+    """Afterwards the generators of torch (and of CUDA devices), Python and NumPy are as before."""
+    python, numpys = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpys)
+
+
+@contextlib.contextmanager
 def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
     """Afterwards the model and the generators are what they were."""
     attributes = [(vars(module), _contents(vars(module))) for module in model.modules()]
@@ -72,14 +83,11 @@ def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
         for value in vars(module).values()
         if isinstance(value, torch.Generator)
     ]
-    python, numpys = random.getstate(), np.random.get_state()
     devices = sorted({t.device.index for t, _ in tensors if t.is_cuda})
     try:
-        with torch.random.fork_rng(devices):
+        with random_left_alone(devices):
             yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpys)
         for generator, state in generators:
             generator.set_state(state)
         for own, before in attributes:
@@ -122,10 +130,3 @@ def slow_attention() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
-
-
-def as_written() -> contextlib.AbstractContextManager[Any]:
-    """Run compiled modules as they are written; where none can be, the compiler stays out."""
-    if "torch._dynamo" in sys.modules:
-        return torch.compiler.set_stance("force_eager")
-    return contextlib.nullcontext()

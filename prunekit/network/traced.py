@@ -14,9 +14,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunekit.network.ledger import Ledger
-from prunekit.network.modes import Writes, as_written, eval_mode, left_alone, slow_attention
+from prunekit.network.modes import Writes, eval_mode, left_alone, slow_attention
 from prunekit.network.names import layers_of
 from prunekit.network.taint import DATA, Taint, Use, tensors_in
+from prunekit.network.wrappers import as_written
 
 Uses = Mapping[str, Use]
 """Parameter name -> what one forward pass did with it."""

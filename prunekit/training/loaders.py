@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from prunekit.data.splits import Batches, Data
 from prunekit.errors import SpecError
-from prunekit.network.objective import Batch
+from prunekit.network.modes import random_left_alone
+from prunekit.network.objective import Batch, batch_of
 from prunekit.training.accuracy import EpochBatches
 
 
@@ -105,3 +106,32 @@ def shape_of(batches: list[Batch], input_shape: Sequence[int] | None) -> tuple[i
     if input_shape is not None:
         return tuple(input_shape)
     return tuple(batches[0][0].shape[1:]) if batches else None
+
+
+def example_of(data: Any, device: torch.device) -> Any:
+    """Inputs of two examples of `data`, to see what a model does with its weights; None where
+    they cannot be had without reading on. Random numbers are left as they were."""
+    dataset = data.dataset if isinstance(data, DataLoader) else data
+    if isinstance(data, Data):
+        example = data.example()
+        return torch.zeros(2, *data.input_shape) if example is None else example.to(device)
+    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        return None
+    collate = data.collate_fn if isinstance(data, DataLoader) else default_collate
+    with random_left_alone():
+        try:
+            two = collate([dataset[0], dataset[len(dataset) - 1]])
+            return moved(batch_of(two)[0], device)
+        except Exception:  # anyone's dataset may raise anything; training will say it
+            return None
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """Tensors on the device, whatever holds them."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: moved(part, device) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(moved(part, device) for part in value)
+    return value
