@@ -96,6 +96,14 @@ def test_a_sum_is_the_mean_times_what_counts():
         assert float(total) == pytest.approx(float(mean) * (2 if callable(loss) else 4))
 
 
+def test_examples_count_once_however_many_labels_they_have():
+    loss = Objective(lambda outputs, labels: outputs.sum())
+    outputs = torch.zeros(3, 2)
+    three = torch.zeros(3)
+    for labels in (three, (three, Y), {"a": three, "b": Y}, [{}, {}, {}], torch.tensor(1.0), None):
+        assert int(loss.outcome(outputs, labels).counted) == 3
+
+
 def test_labels_that_are_the_inputs_are_refused_unless_a_loss_is_named():
     tokens = torch.tensor([[0, 1, 2], [2, 1, 0]])
     logits = torch.zeros(2, 3, 5)
