@@ -31,7 +31,7 @@ USE: Names = {
 METHOD: Names = {
     "The door": ("hookimpl", "option", "left_open", "positive", "at_least", "between"),
     "What a component is given": (
-        *("Network", "Layer", "Batch", "Mode", "Scores", "Budget", "Law"),
+        *("Network", "Layer", "Batch", "Objective", "Mode", "Scores", "Budget", "Law"),
     ),
     "What it returns": ("Sampled", "Redraw"),
     "Losses and gradients": (

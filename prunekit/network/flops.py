@@ -20,6 +20,7 @@ from torch.utils.flop_counter import flop_registry
 
 from prunekit.network.modes import eval_mode
 from prunekit.network.names import Layer
+from prunekit.network.wrappers import as_written
 
 
 @attrs.frozen

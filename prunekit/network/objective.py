@@ -96,8 +96,9 @@ class Objective:
                 f"no loss is named {self.loss!r}; choose from {', '.join(LOSSES)}, or give a "
                 "callable on outputs and labels"
             )
-        for name, value in (("loss", self.loss), ("forward", self.forward)):
-            if value is not None and not isinstance(value, str) and not callable(value):
+        loss = None if isinstance(self.loss, str) else self.loss
+        for name, value in (("loss", loss), ("forward", self.forward)):
+            if value is not None and not callable(value):
                 raise SpecError(f"{name} must be a callable: {type(value).__name__}")
         if self.label_smoothing and self.loss not in (None, "cross-entropy"):
             raise SpecError("label_smoothing acts on cross-entropy only; leave it out")
@@ -236,8 +237,13 @@ def counted_in(labels: Any, outputs: Any) -> Tensor:
     """How many labels count, or examples where they are no class numbers; a number ()."""
     if isinstance(labels, Tensor) and labels.ndim and not labels.is_floating_point():
         return (labels != IGNORED).sum()
-    if isinstance(labels, Tensor | list | tuple) and len(labels):
+    if isinstance(labels, Tensor) and labels.ndim:
         return torch.tensor(len(labels))
+    if isinstance(labels, list) and labels:
+        return torch.tensor(len(labels))
+    several = [*labels.values()] if isinstance(labels, Mapping) else labels
+    if isinstance(several, tuple | list) and several:
+        return counted_in(several[0], outputs)
     held = outputs.values() if isinstance(outputs, Mapping) else outputs
     held = (held,) if isinstance(held, Tensor) else held
     sizes = [len(part) for part in held if isinstance(part, Tensor) and part.ndim]

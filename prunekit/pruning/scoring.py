@@ -18,8 +18,8 @@ from prunekit.errors import NumericalError, SpecError
 from prunekit.network.examples import parts_of
 from prunekit.network.losses import described
 from prunekit.network.model import Mode, Network, Scores
-from prunekit.network.modes import as_written
 from prunekit.network.objective import Batch, Objective
+from prunekit.network.wrappers import as_written
 from prunekit.pruning.scorecheck import check_bounds, check_form, zero_and_bound
 
 Loss = Callable[[Tensor, Tensor], Tensor]
