@@ -24,6 +24,7 @@ from prunekit.gpu.devices import pick_device
 from prunekit.network.laws import WeightInit, law_of
 from prunekit.network.model import Network
 from prunekit.network.names import refuse_hollow, undistributed, unwrapped
+from prunekit.network.objective import Forward, Loss, Objective
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.filling import check_some_kept
@@ -36,7 +37,7 @@ from prunekit.selection.masks import Masks
 from prunekit.spec.sections import Allocation, Prune, Train
 from prunekit.spec.settings import PruneSettings, TrainSettings
 from prunekit.training.accuracy import evaluate
-from prunekit.training.datacheck import CheckedBatches
+from prunekit.training.datacheck import CheckedBatches, trains_on
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loaders import check_some, epoch_batches
 from prunekit.training.loop import Training, move, train_epochs
@@ -58,22 +59,31 @@ def train(
     test: Any = None,
     epochs: int = 1,
     seed: int = 0,
+    loss: str | Loss | None = None,
+    forward: Forward | None = None,
     device: str | None = None,
     **options: Any,
 ) -> History:
     """Train `model` in place under `masks` (None = dense); one line of metrics for each epoch.
 
-    data, test: a prunekit `Data`, a Dataset of (input, label) or a DataLoader. device: default
-    where the model is. options: those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw".
+    data, test: a prunekit `Data`, a Dataset or a DataLoader. A batch is (inputs, labels), where
+    inputs may be a tuple of arguments or a mapping of named ones; or one mapping with labels.
+    loss: "cross-entropy", "binary", "mse", or a callable on outputs and labels that gives a mean;
+    default the loss that the model gives, else cross-entropy. forward: a callable on model and
+    inputs, in place of calling the model on them. device: default where the model is. options:
+    those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw".
+    There is an accuracy where the loss knows right and wrong.
     A model in DistributedDataParallel takes a DataLoader; its metrics are of the rank's examples.
-    Raises SpecError for a mask that does not fit, NumericalError when the loss is not finite.
+    Raises SpecError for a mask, data or labels that do not fit, NumericalError when the loss is
+    not finite.
     """
+    objective = Objective(loss, forward)
     settings, torch_device = _settled(model, device, epochs, options, (data, test))
     bits = Masks(masks or {}).to(torch_device)
     check_alike(model, {"masks": bits.digest()})
     bits.apply(model)
     owner = MaskedWeights.of(unwrapped(model), bits, torch_device)
-    return _trained(model, owner, data, test, settings, seed, torch_device)[0]
+    return _trained(model, owner, data, test, settings, seed, torch_device, objective)[0]
 
 
 def learn(
@@ -92,6 +102,8 @@ def learn(
     test: Any = None,
     epochs: int = 1,
     seed: int = 0,
+    loss: str | Loss | None = None,
+    forward: Forward | None = None,
     device: str | None = None,
     **options: Any,
 ) -> Learned:
@@ -101,10 +113,12 @@ def learn(
     and stay as they were, but for running statistics. scorer: one that learns; sampler, allocation
     and density (in (0, 1)) are those it suggests unless given. init: the law from which `reinit`
     redraws pruned weights, and that of the weights where `initialize` drew them: then what this
-    returns can be saved as a ticket. data, test, device, options: as in `train`. Where it fails or
-    is interrupted, the model holds its weights unpruned, redrawn ones as they were by then.
+    returns can be saved as a ticket. data, test, loss, forward, device, options: as in `train`.
+    Where it fails or is interrupted, the model holds its weights unpruned, redrawn ones as they
+    were by then.
     Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
     """
+    objective = Objective(loss, forward)
     (scorer, sampler, reinit, init), suggested = learning(scorer, sampler, reinit, init)
     sharing = Prune(density, allocation, tuple(densities))
     method = _method(scorer, sampler, reinit, sharing, suggested)
@@ -119,7 +133,9 @@ def learn(
     with flags_restored(inner):
         owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):
-            history, batches = _trained(model, owner, data, test, settings, seed, torch_device)
+            history, batches = _trained(
+                model, owner, data, test, settings, seed, torch_device, objective
+            )
     if owner.redraws.period and not owner.redraws.events:
         warn_idle_reinit(owner.redraws.period)
     return _learned(model, owner, init, history, batches, data)
@@ -231,11 +247,13 @@ def _trained(
     settings: TrainSettings,
     seed: int,
     torch_device: torch.device,
+    objective: Objective,
 ) -> tuple[History, CheckedBatches]:
     """Train all epochs; one line of metrics for each, and the batches.
 
     Under DistributedDataParallel the ranks differ in the chance of dropout and augmentation only.
     """
+    bare, amp = undistributed(model), settings.amp
     if not isinstance(data, DataLoader) and isinstance(model, DistributedDataParallel):
         raise SpecError(
             "the ranks of DistributedDataParallel share the examples out; give a DataLoader with "
@@ -243,8 +261,15 @@ def _trained(
         )
 
     def checked(part: Any, split: str) -> CheckedBatches:
-        batches = epoch_batches(part, split, settings.batch_size, torch_device, seed)
-        return CheckedBatches(batches, undistributed(model), settings.amp)
+        batches = epoch_batches(
+            part,
+            split,
+            settings.batch_size,
+            torch_device,
+            seed,
+            lambda one: trains_on(bare, one, amp, objective),
+        )
+        return CheckedBatches(batches, bare, amp, objective)
 
     batches = checked(data, "train")
     check_some(batches)
@@ -256,12 +281,20 @@ def _trained(
     rank = rank_of(model)
     seed = fold(seed, "rank", rank) if rank else seed
     training = Training(
-        model, owner, batches, settings, settings.epochs, seed, "train", torch_device
+        model,
+        owner,
+        batches,
+        settings,
+        settings.epochs,
+        seed,
+        "train",
+        torch_device,
+        objective=objective,
     )
     history: History = []
     for line in train_epochs(training):
         if tested is not None:
-            result = evaluate(undistributed(model), tested, torch_device, settings.amp)
+            result = evaluate(bare, tested, torch_device, amp, objective)
             line |= {f"test.{key}": value for key, value in result.items()}
         history.append({"epoch": training.epoch, **line})
     return history, batches

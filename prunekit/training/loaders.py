@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
 
 from prunekit.data.splits import Batches, Data
 from prunekit.errors import SpecError
-from prunekit.network.objective import Batch
-from prunekit.training.accuracy import EpochBatches
+from prunekit.network.objective import Batch, batch_of
+from prunekit.training.accuracy import EpochBatches, Pairs
 
 
 def check_some(batches: EpochBatches) -> None:
@@ -38,27 +38,97 @@ class LoaderBatches:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Its batches from number `start` on; SpecError for one that is no pair."""
+    def epoch(self, epoch: int, start: int = 0) -> Pairs:
+        """Its batches from number `start` on; SpecError for what is no batch, see `batch_of`."""
         for part in (self.loader.sampler, self.loader.batch_sampler):
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
-        for number, batch in enumerate(self.loader):
-            x, y = pair_of(batch)
+        for number, item in enumerate(self.loader):
             if number >= start:
-                yield x.to(self.device), y.to(self.device)
+                yield batch_of(placed(item, self.device))
+
+
+def placed(value: Any, device: torch.device) -> Any:
+    """`value` on `device`: tensors and whatever has `to`, in lists, tuples and mappings too."""
+    if hasattr(value, "to"):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {name: placed(part, device) for name, part in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    parts = [placed(part, device) for part in value]
+    if isinstance(value, list):
+        return parts
+    return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+
+
+@attrs.frozen(eq=False)
+class Joined:
+    """The batches of indices of another sampler, a lone last one in the batch before."""
+
+    sampler: Any
+
+    def __len__(self) -> int:
+        return len(self.sampler) - 1
+
+    def __iter__(self) -> Iterator[list[int]]:
+        held: list[int] = []
+        for indices in self.sampler:
+            if held and len(indices) > 1:
+                yield held
+                held = []
+            held = held + indices
+        yield held
+
+
+def ends_alone(loader: Any) -> bool:
+    """Whether the last of several batches has one example, as far as the loader can say."""
+    batches = loader.batch_sampler
+    if type(batches) is not BatchSampler or batches.drop_last:
+        return False
+    count = len(batches.sampler) if isinstance(batches.sampler, Sized) else 0
+    return count > batches.batch_size and count % batches.batch_size == 1
 
 
 def epoch_batches(
-    data: Any, split: str, batch_size: int, device: torch.device, seed: int
+    data: Any,
+    split: str,
+    batch_size: int,
+    device: torch.device,
+    seed: int,
+    takes: Callable[[Batch], bool] = lambda batch: True,
 ) -> EpochBatches:
-    """Batches of a split of `Data`, of a Dataset, or of a DataLoader."""
+    """Batches of a split of `Data`, of a Dataset, or of a DataLoader.
+
+    takes: whether the model can be trained on a batch, asked of a lone example. Where it cannot,
+    the last batch of a Dataset has one more; SpecError for a DataLoader that ends in one.
+    """
     if isinstance(data, Data):
         shuffle = split == "train"
         examples = getattr(data, split)
         return Batches(examples, data, batch_size, device=device, seed=seed, shuffle=shuffle)
-    if isinstance(data, DataLoader):
-        return LoaderBatches(data, device)
+    own = not isinstance(data, DataLoader)
+    if own:
+        check_examples(data)
+    loader = DataLoader(data, batch_size, shuffle=split == "train") if own else data
+    if split == "train" and ends_alone(loader) and not takes(one_of(loader, device)):
+        if not own:
+            raise SpecError(
+                f"the last of {len(loader)} batches has one example, and batch norm needs two; "
+                "give the DataLoader drop_last=True, or another batch_size"
+            )
+        loader = DataLoader(data, batch_sampler=Joined(loader.batch_sampler))
+    return LoaderBatches(loader, device)
+
+
+def one_of(loader: Any, device: torch.device) -> Batch:
+    """A batch of the first example alone; torch's generator stays where it is."""
+    with torch.random.fork_rng([]):
+        return batch_of(placed(loader.collate_fn([loader.dataset[0]]), device))
+
+
+def check_examples(data: Any) -> None:
+    """SpecError unless `data` is a Dataset of examples that a loader makes batches of."""
     indexed = (
         hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str)
     )
@@ -69,9 +139,11 @@ def epoch_batches(
             "data must be a Dataset of (input, label) that has a length, a DataLoader, or what the "
             f"`load` of a dataset component gives: {type(data).__name__}"
         )
-    if not isinstance(data[0], tuple | list) or len(data[0]) != 2:
-        raise SpecError(f"an example must be a pair (input, label): {type(data[0]).__name__}")
-    return LoaderBatches(DataLoader(data, batch_size, shuffle=split == "train"), device)
+    if not isinstance(data[0], tuple | list | Mapping | Tensor):
+        raise SpecError(
+            f"an example must be a pair (input, label): {type(data[0]).__name__}; a tuple of "
+            "inputs and a label, or a mapping with labels, is one too"
+        )
 
 
 def as_batches(
