@@ -24,7 +24,7 @@ from prunekit.gpu.devices import pick_device
 from prunekit.network.laws import WeightInit, law_of
 from prunekit.network.model import Network
 from prunekit.network.names import refuse_hollow, undistributed, unwrapped
-from prunekit.network.objective import Forward, Loss, Objective
+from prunekit.network.objective import Batch, Forward, Loss, Objective
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.filling import check_some_kept
@@ -78,12 +78,12 @@ def train(
     not finite.
     """
     objective = Objective(loss, forward)
-    settings, torch_device = _settled(model, device, epochs, options, (data, test))
-    bits = Masks(masks or {}).to(torch_device)
+    settings, there = _settled(model, device, epochs, options, (data, test))
+    bits = Masks(masks or {}).to(there)
     check_alike(model, {"masks": bits.digest()})
     bits.apply(model)
-    owner = MaskedWeights.of(unwrapped(model), bits, torch_device)
-    return _trained(model, owner, data, test, settings, seed, torch_device, objective)[0]
+    owner = MaskedWeights.of(unwrapped(model), bits, there)
+    return _trained(model, owner, data, test, settings, seed, there, objective)[0]
 
 
 def learn(
@@ -114,16 +114,15 @@ def learn(
     and density (in (0, 1)) are those it suggests unless given. init: the law from which `reinit`
     redraws pruned weights, and that of the weights where `initialize` drew them: then what this
     returns can be saved as a ticket. data, test, loss, forward, device, options: as in `train`.
-    Where it fails or is interrupted, the model holds its weights unpruned, redrawn ones as they
-    were by then.
-    Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
+    After an error or interrupt the model holds its weights unpruned, redrawn ones as they were by
+    then. Raises SpecError for what does not fit, NumericalError when the loss is not finite.
     """
     objective = Objective(loss, forward)
     (scorer, sampler, reinit, init), suggested = learning(scorer, sampler, reinit, init)
     sharing = Prune(density, allocation, tuple(densities))
     method = _method(scorer, sampler, reinit, sharing, suggested)
     refuse_no_learning(method, epochs)
-    settings, torch_device = _settled(model, device, epochs, options, (data, test))
+    settings, there = _settled(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
     network = Network.of(inner, include, exclude)
     needed = awaited(model, network.effective)
@@ -133,9 +132,7 @@ def learn(
     with flags_restored(inner):
         owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):
-            history, batches = _trained(
-                model, owner, data, test, settings, seed, torch_device, objective
-            )
+            history, batches = _trained(model, owner, data, test, settings, seed, there, objective)
     if owner.redraws.period and not owner.redraws.events:
         warn_idle_reinit(owner.redraws.period)
     return _learned(model, owner, init, history, batches, data)
@@ -239,6 +236,24 @@ def _settled(
     return settings, torch_device
 
 
+def _checked(
+    data: Any,
+    split: str,
+    model: nn.Module,
+    settings: TrainSettings,
+    seed: int,
+    device: torch.device,
+    objective: Objective,
+) -> CheckedBatches:
+    """The batches of a split, the first of which is tried on `model`."""
+
+    def takes(batch: Batch) -> bool:
+        return trains_on(model, batch, settings.amp, objective)
+
+    batches = epoch_batches(data, split, settings.batch_size, device, seed, takes)
+    return CheckedBatches(batches, model, settings.amp, objective)
+
+
 def _trained(
     model: nn.Module,
     owner: Owner,
@@ -253,48 +268,26 @@ def _trained(
 
     Under DistributedDataParallel the ranks differ in the chance of dropout and augmentation only.
     """
-    bare, amp = undistributed(model), settings.amp
     if not isinstance(data, DataLoader) and isinstance(model, DistributedDataParallel):
         raise SpecError(
             "the ranks of DistributedDataParallel share the examples out; give a DataLoader with "
             "a DistributedSampler"
         )
-
-    def checked(part: Any, split: str) -> CheckedBatches:
-        batches = epoch_batches(
-            part,
-            split,
-            settings.batch_size,
-            torch_device,
-            seed,
-            lambda one: trains_on(bare, one, amp, objective),
-        )
-        return CheckedBatches(batches, bare, amp, objective)
-
-    batches = checked(data, "train")
+    bare, test = undistributed(model), data if test is None and isinstance(data, Data) else test
+    looks = (bare, settings, seed, torch_device, objective)
+    batches = _checked(data, "train", *looks)
     check_some(batches)
-    if test is None and isinstance(data, Data):
-        test = data
-    tested = None if test is None else checked(test, "test")
+    tested = None if test is None else _checked(test, "test", *looks)
     facts = {"seed": seed, "options": settings, "the number of batches": len(batches)}
     check_alike(model, facts)
     rank = rank_of(model)
     seed = fold(seed, "rank", rank) if rank else seed
-    training = Training(
-        model,
-        owner,
-        batches,
-        settings,
-        settings.epochs,
-        seed,
-        "train",
-        torch_device,
-        objective=objective,
-    )
+    parts = (owner, batches, settings, settings.epochs, seed, "train", torch_device)
+    training = Training(model, *parts, objective=objective)
     history: History = []
     for line in train_epochs(training):
         if tested is not None:
-            result = evaluate(bare, tested, torch_device, amp, objective)
+            result = evaluate(bare, tested, torch_device, settings.amp, objective)
             line |= {f"test.{key}": value for key, value in result.items()}
         history.append({"epoch": training.epoch, **line})
     return history, batches

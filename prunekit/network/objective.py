@@ -170,7 +170,9 @@ def counted_in(labels: Any, outputs: Any) -> Tensor:
     """How many labels count, or examples where they are no class numbers; a number ()."""
     if isinstance(labels, Tensor) and labels.ndim and not labels.is_floating_point():
         return (labels != IGNORED).sum()
-    if isinstance(labels, Tensor | list | tuple) and len(labels):
+    if isinstance(labels, Tensor) and labels.ndim:
+        return torch.tensor(len(labels))
+    if isinstance(labels, list | tuple) and labels:
         return torch.tensor(len(labels))
     held = outputs.values() if isinstance(outputs, Mapping) else outputs
     held = (held,) if isinstance(held, Tensor) else held

@@ -117,7 +117,7 @@ def _untrained(arch: Any) -> Any:
 
 
 def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, float]:
-    """Test (and validation) loss and accuracy of a finished run, measured anew."""
+    """Test (and validation) loss and, where there is one, accuracy of a finished run, anew."""
     model, _, plan = _loaded(RunFolder(Path(path)), Plugins())
     there = pick_device(device or plan.device)
     data = prepare(plan.dataset.load(), plan.data, plan.seed)
@@ -134,6 +134,7 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     observers = plugins.observers(plan.observers, plan.spec)
     move(built.model, device, plan.training)
     network = Network.of(built.model, plan.include, plan.exclude, data.input_shape)
+    network.objective = plan.objective
     refuse_idle_in(network, plan)
     batches, journal = RunBatches(plan, data, device), Journal(folder, observers, Stopper())
     return Stages(plan, State(Pruning(network)), built, batches, journal)

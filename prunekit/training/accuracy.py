@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError
 from prunekit.network.layers import eval_mode
-from prunekit.network.objective import Batch, Objective
+from prunekit.network.objective import Batch, Objective, Outcome
 
 Pairs = Iterator[Batch]
 
@@ -41,12 +41,15 @@ def no_tally(device: torch.device) -> Tensor:
     return torch.zeros(3, dtype=dtype).to(device)
 
 
-def add_batch(
-    totals: Tensor, loss: Tensor, counted: Tensor, correct: Tensor | None, mean: bool
-) -> None:
-    """Add what one batch came to, see `Outcome`. loss: the mean over what counts, or its sum."""
+def numbers_of(found: Outcome) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, how many count, how many are right: NaN where the loss knows no right and wrong."""
+    nan = torch.full_like(found.loss, math.nan, requires_grad=False)
+    return found.loss, found.counted, nan if found.correct is None else found.correct
+
+
+def add_batch(totals: Tensor, loss: Tensor, counted: Tensor, correct: Tensor, mean: bool) -> None:
+    """Add the `numbers_of` one batch. mean: whether the loss is a mean over what counts."""
     loss = loss.to(totals.dtype)  # a sum over many pixels is too large for float16
-    correct = torch.full_like(loss, math.nan) if correct is None else correct
     parts = loss * counted if mean else loss, correct, counted
     totals += torch.stack([part.to(totals, non_blocking=True) for part in parts])
 
@@ -82,5 +85,5 @@ def evaluate(
             with autocast(device, amp):
                 outputs = objective.outputs(model, inputs)
                 found = objective.outcome(outputs, labels, total=True)
-            add_batch(totals, found.loss, found.counted, found.correct, mean=False)
+            add_batch(totals, *numbers_of(found), mean=False)
     return metrics_of(totals)

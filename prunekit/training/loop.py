@@ -21,7 +21,7 @@ from prunekit.gpu.recorded import Recording
 from prunekit.network.objective import Batch, Objective, counted_in
 from prunekit.spec.settings import TrainSettings
 from prunekit.storage.checkpoints import flat, grouped
-from prunekit.training.accuracy import EpochBatches, Pairs, autocast
+from prunekit.training.accuracy import EpochBatches, Pairs, autocast, numbers_of
 from prunekit.training.optimizing import (
     learning_rate,
     load_optimizer,
@@ -135,10 +135,7 @@ class Training:
         return lr
 
     def _backward(self, batch: Batch, share: float | Tensor) -> tuple[Tensor, ...]:
-        """Gradients of one batch, whose mean loss is this share of the step's.
-
-        Returns the loss, how many count, and how many of them are right.
-        """
+        """Gradients of one batch, whose loss is this share of the step's; its `numbers_of`."""
         x, y = batch
         if self.options.channels_last:
             x = channels_last(x)
@@ -155,20 +152,11 @@ class Training:
     def _forward(
         self, x: Any, y: Any, share: float | Tensor = 1.0
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What is differentiated, the loss of one batch, how many count, how many are right.
-
-        The last is NaN where the loss knows no right and wrong.
-        """
+        """What is differentiated, and the numbers of one batch, see `numbers_of`."""
         with autocast(self.device, self.options.amp):
             found = self.objective.of(self.forward, (x, y))
-        loss, correct = found.loss, found.correct
-        if not loss.requires_grad:
-            raise SpecError(
-                "the loss depends on nothing that is trained; the forward pass and the loss must "
-                "not detach, and a parameter that they use must require a gradient"
-            )
-        correct = torch.full_like(loss, math.nan).detach() if correct is None else correct
-        return self.scaler.scale(loss * share), loss, found.counted, correct
+        check_moves(found.loss)
+        return self.scaler.scale(found.loss * share), *numbers_of(found)
 
     def look(self) -> None:
         """Wait for the device and raise NumericalError if a loss was not finite."""
@@ -227,6 +215,15 @@ def channels_last(inputs: Any) -> Any:
     """Images (batch, channels, height, width) in that order of memory; the others as they are."""
     images = isinstance(inputs, Tensor) and inputs.ndim == 4
     return inputs.contiguous(memory_format=torch.channels_last) if images else inputs
+
+
+def check_moves(loss: Tensor) -> None:
+    """SpecError for a loss that no step can change."""
+    if not loss.requires_grad:
+        raise SpecError(
+            "the loss depends on nothing that is trained; the forward pass and the loss must not "
+            "detach, and a parameter that they use must require a gradient"
+        )
 
 
 def refuse_unrecordable(inputs: Any, labels: Any) -> None:

@@ -154,14 +154,6 @@ def test_an_epoch_is_as_long_as_its_data_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "examples", [[(torch.ones(4), 1, 2)] * 4, [{"x": torch.ones(4), "y": 1}] * 4]
-)
-def test_a_batch_that_is_no_pair_is_refused(examples: Any) -> None:
-    with pytest.raises(SpecError, match=r"a batch must be a pair \(inputs, labels\): (list|dict)"):
-        prunekit.train(nn.Linear(4, 2), None, DataLoader(examples, 2))
-
-
-@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"optimizer": "adam", "momentum": 0.5}, "momentum = 0.5 cannot act: only sgd has"),
