@@ -17,6 +17,7 @@ from prunekit.errors import SpecError
 from prunekit.network.lending import LentMemory
 from prunekit.network.masking import in_blocks, write_masked, zero_pruned
 from prunekit.network.model import Network
+from prunekit.network.names import parameters_of, paths_of
 from prunekit.network.paths import PositivePaths
 
 Product = Callable[[Tensor, Tensor], object]
@@ -31,13 +32,15 @@ class AbsoluteNetwork:
     (batch, classes); `products(total, product)` of a scalar `total` made of these turns |w| and
     d total / d(|w| m) of each weight into a score.
     weights: w before masking, by name. state: what the model computes with, by name; the maskable
-    ones are |w| m and have gradients. masks: those written to `state` last.
+    ones are |w| m and have gradients. paths: what the model calls each of `state` -> its name
+    there. masks: those written to `state` last.
     """
 
     model: nn.Module
     weights: Mapping[str, Tensor]
     dtype: torch.dtype
     state: dict[str, Tensor]
+    paths: Mapping[str, str]
     masks: dict[str, Tensor] = attrs.field(factory=dict)
     memory: LentMemory | None = None
 
@@ -45,7 +48,7 @@ class AbsoluteNetwork:
     def of(cls, network: Network, dtype: torch.dtype) -> AbsoluteNetwork:
         """Its parameters and buffers are copies in `dtype`; integers are shared."""
         model, weights = network.model, network.weights
-        everything = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        everything = {**parameters_of(model), **dict(model.named_buffers())}
         state = {
             name: tensor.detach().to(dtype).abs() if tensor.is_floating_point() else tensor.detach()
             for name, tensor in everything.items()
@@ -55,7 +58,8 @@ class AbsoluteNetwork:
             name: torch.empty_like(w, dtype=dtype, requires_grad=True)
             for name, w in weights.items()
         }
-        return cls(model, weights, dtype, {**state, **leaves})
+        paths = paths_of(model) | {name: name for name, _ in model.named_buffers()}
+        return cls(model, weights, dtype, {**state, **leaves}, paths)
 
     def __call__(self, x: Tensor, masks: Mapping[str, Tensor] | None) -> Tensor:
         """The model's output (batch, classes) at x (batch, ...) >= 0, in this dtype.
@@ -64,7 +68,8 @@ class AbsoluteNetwork:
         """
         self._mask(masks)
         with torch.autocast(x.device.type, enabled=False), PositivePaths():
-            y = torch.func.functional_call(self.model, dict(self.state), (x,))
+            state = {path: self.state[name] for path, name in self.paths.items()}
+            y = torch.func.functional_call(self.model, state, (x,))
         if not isinstance(y, Tensor):
             raise SpecError(f"the model must return logits (batch, classes): {type(y).__name__}")
         return y

@@ -17,6 +17,7 @@ from prunekit.contracts import Scorer
 from prunekit.errors import NumericalError, SpecError
 from prunekit.network.model import Mode, Network, Scores
 from prunekit.network.objective import Batch
+from prunekit.network.wrappers import as_written
 from prunekit.pruning.scorecheck import check_bounds, check_form, zero_and_bound
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -27,9 +28,10 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def scoring_mode(model: nn.Module, mode: Mode = "eval") -> Iterator[None]:
     """Score `model` inside: eval mode, but batch-norm in train mode when `mode` is "train".
 
-    Dropout is off in both. Inside, autograd is on and every floating-point parameter requires a
-    gradient, frozen or not. On leaving, modes, buffers (running statistics and their count),
-    `requires_grad` and `.grad` are what they were, also after an error.
+    Dropout is off in both. Inside, compiled parts run as they are written, autograd is on and every
+    floating-point parameter requires a gradient, frozen or not. On leaving, modes, buffers (running
+    statistics and their count), `requires_grad` and `.grad` are what they were, also after an
+    error.
     """
     modules = [(module, module.training) for module in model.modules()]
     buffers = [
@@ -44,7 +46,7 @@ def scoring_mode(model: nn.Module, mode: Mode = "eval") -> Iterator[None]:
         for parameter, _, _ in parameters:
             parameter.grad = None
             parameter.requires_grad_(parameter.is_floating_point())
-        with torch.enable_grad(), _backward_of_rnns_in_eval(model):
+        with torch.enable_grad(), _backward_of_rnns_in_eval(model), as_written():
             yield
     finally:
         for module, training in modules:
