@@ -133,6 +133,11 @@ class Objective:
         value = given(outputs, labels) if given else None if self.loss else own_loss(outputs)
         if value is None:
             return self._named(outputs, labels, total)
+        if self.label_smoothing:
+            raise SpecError(
+                "label_smoothing cannot act: the model computes its own loss; leave it out, or say "
+                'loss="cross-entropy"'
+            )
         if not isinstance(value, Tensor) or value.numel() != 1:
             raise SpecError(f"loss must return one number, a mean: {described(value)}")
         counted = counted_in(labels, outputs)
@@ -145,7 +150,11 @@ class Objective:
         loss, logits, y = self._met(outputs, labels)
         if total:
             logits = logits.float()  # a sum over many pixels is too large for float16
-        value = loss.loss(logits, y, self.label_smoothing, "sum" if total else "mean")
+        try:
+            value = loss.loss(logits, y, self.label_smoothing, "sum" if total else "mean")
+        except IndexError:  # on a CPU, of a label that is no class
+            loss.check(logits, y)
+            raise
         return Outcome(value, outputs, loss.counted(y), loss.correct(logits, y))
 
     def _met(self, outputs: Any, labels: Any) -> tuple[NamedLoss, Tensor, Tensor]:

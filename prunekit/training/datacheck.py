@@ -103,7 +103,9 @@ def by_two(check: Callable[[Any, Any], T], x: Any, y: Tensor | None) -> T:
 
     x: inputs (batch, ...). y: labels (batch, ...), or None.
     """
-    if isinstance(x, Tensor) and x.shape[:1] > (2,) and (y is None or x.shape[:1] == y.shape[:1]):
+    sizes = [tensor.shape[:1] for tensor in (x, y) if isinstance(tensor, Tensor)]
+    tensors = isinstance(x, Tensor) and isinstance(y, Tensor | None)
+    if tensors and sizes[0] == sizes[-1] > (2,):
         with contextlib.suppress(Exception):  # anyone's forward may raise anything
             two = two_of(x)
             return check(x[two], None if y is None else y[two])

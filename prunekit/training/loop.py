@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from prunekit.draws.chance import fold
 from prunekit.errors import NumericalError, SpecError, StorageError
 from prunekit.gpu.recorded import Recording
-from prunekit.network.objective import Batch, Objective, counted_in
+from prunekit.network.losses import described
+from prunekit.network.objective import Batch, Objective, Outcome, counted_in
 from prunekit.spec.settings import TrainSettings
 from prunekit.storage.checkpoints import flat, grouped
 from prunekit.training.accuracy import EpochBatches, Pairs, autocast, numbers_of
@@ -154,8 +155,7 @@ class Training:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What is differentiated, and the numbers of one batch, see `numbers_of`."""
         with autocast(self.device, self.options.amp):
-            found = self.objective.of(self.forward, (x, y))
-        check_moves(found.loss)
+            found = outcome_of(self.objective, self.forward, (x, y))
         return self.scaler.scale(found.loss * share), *numbers_of(found)
 
     def look(self) -> None:
@@ -217,13 +217,24 @@ def channels_last(inputs: Any) -> Any:
     return inputs.contiguous(memory_format=torch.channels_last) if images else inputs
 
 
-def check_moves(loss: Tensor) -> None:
-    """SpecError for a loss that no step can change."""
-    if not loss.requires_grad:
+def outcome_of(objective: Objective, model: nn.Module, batch: Batch) -> Outcome:
+    """What a batch comes to; SpecError where batch norm is given one example, and for a loss that
+    no step can change."""
+    try:
+        found = objective.of(model, batch)
+    except SpecError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise SpecError(
+            f"batch norm cannot be trained on a batch of one example: {described(batch[0])}; leave "
+            "such a batch out, as drop_last=True does, or give another batch_size"
+        ) from None
+    if not found.loss.requires_grad:
         raise SpecError(
             "the loss depends on nothing that is trained; the forward pass and the loss must not "
             "detach, and a parameter that they use must require a gradient"
         )
+    return found
 
 
 def refuse_unrecordable(inputs: Any, labels: Any) -> None:
