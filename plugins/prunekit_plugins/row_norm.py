@@ -37,6 +37,9 @@ Energies = Iterator[tuple[Tensor, Tensor]]
 class RowNorm:
     """Score a weight by its size times the norm of what it is multiplied with."""
 
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+        "d9443b9bf7395a3e9824bedc18e7ca30983d089d1f0f5804f7bda1fb2cc9ecba",
+    )
     suggests: ClassVar[Mapping[str, object]] = {
         "rounds.count": 1,
         "sampler": "sketch",
@@ -75,7 +78,7 @@ def input_energies(network: Network, batches: Sequence[Batch], mode: Mode) -> Sc
     recorder = EnergyRecorder({id(p): name for name, p in network.effective.items()})
     with prunekit.scoring_mode(network.model, mode), recorder:
         for x, _ in batches:
-            network.model(x)
+            network.objective.outputs(network.model, x)
     for name in network.effective:
         if name not in recorder.energies:
             raise SpecError(

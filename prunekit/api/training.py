@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import attrs
@@ -20,6 +21,7 @@ from prunekit.data.splits import Data
 from prunekit.draws.chance import fold
 from prunekit.errors import SpecError, did_you_mean
 from prunekit.gpu.devices import pick_device
+from prunekit.network.examples import ready
 from prunekit.network.laws import WeightInit, law_of
 from prunekit.network.matching import renamed
 from prunekit.network.model import Network
@@ -257,7 +259,8 @@ def _checked(
     def takes(batch: Batch) -> bool:
         return trains_on(model, batch, settings.amp, objective)
 
-    batches = epoch_batches(data, split, settings.batch_size, device, seed, takes)
+    as_batch = partial(ready, model=model, own=objective.forward is not None)
+    batches = epoch_batches(data, split, settings.batch_size, device, seed, as_batch, takes)
     return CheckedBatches(batches, model, settings.amp, objective)
 
 

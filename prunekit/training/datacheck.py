@@ -58,7 +58,7 @@ def check_fit(
     were.
     """
     with looked_at(model, "eval", amp):
-        return by_two(lambda two, labels: classes_of(objective, model, two, labels, y), x, y)
+        return by_two(lambda two, labels: classes_of(objective, model, two, labels, x, y), x, y)
 
 
 def trains_on(model: nn.Module, batch: Batch, amp: str, objective: Objective) -> bool:
@@ -123,10 +123,12 @@ def two_of(x: Tensor) -> Tensor:
     return torch.stack([rows.amin(1).argmin(), rows.amax(1).argmax()])
 
 
-def classes_of(objective: Objective, model: nn.Module, x: Any, y: Any, whole: Any) -> int:
+def classes_of(
+    objective: Objective, model: nn.Module, x: Any, y: Any, inputs: Any, whole: Any
+) -> int:
     """How many logits `model` gives for `x`; see `check_fit`.
 
-    y: their labels. whole: all labels of the batch, `y` among them.
+    y: their labels. inputs, whole: all inputs and labels of the batch, `x` and `y` among them.
     """
     outputs = objective.outputs(model, x)
     try:
@@ -138,10 +140,5 @@ def classes_of(objective: Objective, model: nn.Module, x: Any, y: Any, whole: An
     if y is not whole:
         outputs = logits[:1].expand(len(whole), *logits.shape[1:])
     if not isinstance(whole, Tensor) or bool(counted_in(whole, outputs)):
-        objective.check(outputs, whole)
+        objective.check(outputs, whole, inputs)
     return logits.shape[1] if logits.ndim > 1 else 0
-
-
-def logits_of(model: nn.Module, x: Any) -> Any:
-    """`model(x)`; SpecError, with the model's own reason, where it does not take such inputs."""
-    return USUAL.outputs(model, x)

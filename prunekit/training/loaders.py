@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from typing import Any
 
 import attrs
@@ -12,6 +12,7 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from prunekit.data.splits import Batches, Data
 from prunekit.errors import SpecError
+from prunekit.network.examples import on_device
 from prunekit.network.objective import Batch, batch_of
 from prunekit.training.accuracy import EpochBatches, Pairs
 
@@ -30,36 +31,27 @@ def check_some(batches: EpochBatches) -> None:
 
 @attrs.frozen(eq=False)
 class LoaderBatches:
-    """A DataLoader as batches of an epoch, on the device; its sampler is told the epoch."""
+    """A DataLoader as batches of an epoch, on the device; its sampler is told the epoch.
+
+    as_batch: what makes a batch of what the loader gives.
+    """
 
     loader: Any
     device: torch.device
+    as_batch: Callable[[Any], Batch] = batch_of
 
     def __len__(self) -> int:
         return len(self.loader)
 
     def epoch(self, epoch: int, start: int = 0) -> Pairs:
-        """Its batches from number `start` on; SpecError for what is no batch, see `batch_of`."""
+        """Its batches from number `start` on; SpecError for what is no batch."""
         for part in (self.loader.sampler, self.loader.batch_sampler):
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
         for number, item in enumerate(self.loader):
             if number >= start:
-                yield batch_of(placed(item, self.device))
-
-
-def placed(value: Any, device: torch.device) -> Any:
-    """`value` on `device`: tensors and whatever has `to`, in lists, tuples and mappings too."""
-    if hasattr(value, "to"):
-        return value.to(device)
-    if isinstance(value, Mapping):
-        return {name: placed(part, device) for name, part in value.items()}
-    if not isinstance(value, list | tuple):
-        return value
-    parts = [placed(part, device) for part in value]
-    if isinstance(value, list):
-        return parts
-    return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+                inputs, labels = self.as_batch(item)
+                yield on_device(inputs, self.device), on_device(labels, self.device)
 
 
 @attrs.frozen(eq=False)
@@ -96,12 +88,14 @@ def epoch_batches(
     batch_size: int,
     device: torch.device,
     seed: int,
+    as_batch: Callable[[Any], Batch] = batch_of,
     takes: Callable[[Batch], bool] = lambda batch: True,
 ) -> EpochBatches:
     """Batches of a split of `Data`, of a Dataset, or of a DataLoader.
 
-    takes: whether the model can be trained on a batch, asked of a lone example. Where it cannot,
-    the last batch of a Dataset has one more; SpecError for a DataLoader that ends in one.
+    as_batch: what makes a batch of what a loader gives. takes: whether the model can be trained on
+    a batch, asked of a lone example. Where it cannot, the last batch of a Dataset has one more;
+    SpecError for a DataLoader that ends in one.
     """
     if isinstance(data, Data):
         shuffle = split == "train"
@@ -111,20 +105,24 @@ def epoch_batches(
     if own:
         check_examples(data)
     loader = DataLoader(data, batch_size, shuffle=split == "train") if own else data
-    if split == "train" and ends_alone(loader) and not takes(one_of(loader, device)):
+    batches = LoaderBatches(loader, device, as_batch)
+    if split == "train" and ends_alone(loader) and not takes(one_of(batches)):
         if not own:
             raise SpecError(
                 f"the last of {len(loader)} batches has one example, and batch norm needs two; "
                 "give the DataLoader drop_last=True, or another batch_size"
             )
-        loader = DataLoader(data, batch_sampler=Joined(loader.batch_sampler))
-    return LoaderBatches(loader, device)
+        joined = DataLoader(data, batch_sampler=Joined(loader.batch_sampler))
+        return attrs.evolve(batches, loader=joined)
+    return batches
 
 
-def one_of(loader: Any, device: torch.device) -> Batch:
+def one_of(batches: LoaderBatches) -> Batch:
     """A batch of the first example alone; torch's generator stays where it is."""
+    loader = batches.loader
     with torch.random.fork_rng([]):
-        return batch_of(placed(loader.collate_fn([loader.dataset[0]]), device))
+        inputs, labels = batches.as_batch(loader.collate_fn([loader.dataset[0]]))
+        return on_device(inputs, batches.device), on_device(labels, batches.device)
 
 
 def check_examples(data: Any) -> None:
@@ -144,36 +142,3 @@ def check_examples(data: Any) -> None:
             f"an example must be a pair (input, label): {type(data[0]).__name__}; a tuple of "
             "inputs and a label, or a mapping with labels, is one too"
         )
-
-
-def as_batches(
-    batches: Iterable[Any] | None, input_shape: Sequence[int] | None, device: torch.device
-) -> list[Batch]:
-    """(inputs, labels) pairs on `device`; a bare tensor has no labels."""
-    if isinstance(batches, Tensor):
-        raise SpecError(
-            "batches must be a list of (inputs, labels) pairs; put the tensor in a list"
-        )
-    pairs = []
-    for item in batches or ():
-        x, y = (item, None) if isinstance(item, Tensor) else pair_of(item)
-        if not isinstance(x, Tensor) or not isinstance(y, Tensor | None):
-            kinds = f"({type(x).__name__}, {type(y).__name__})"
-            raise SpecError(f"a batch must be a pair of tensors, as a DataLoader gives: {kinds}")
-        if input_shape is not None and tuple(x.shape) == tuple(input_shape):
-            x = x.unsqueeze(0)
-        pairs.append((x.to(device), None if y is None else y.to(device)))
-    return pairs
-
-
-def pair_of(batch: Any) -> tuple[Tensor, Tensor]:
-    """Inputs and labels; SpecError for a batch that is no pair."""
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise SpecError(f"a batch must be a pair (inputs, labels): {type(batch).__name__}")
-    return batch[0], batch[1]
-
-
-def shape_of(batches: list[Batch], input_shape: Sequence[int] | None) -> tuple[int, ...] | None:
-    if input_shape is not None:
-        return tuple(input_shape)
-    return tuple(batches[0][0].shape[1:]) if batches else None
