@@ -19,7 +19,7 @@ from prunekit import SpecError
 X, Y = torch.randn(12, 8, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
 STILL: dict[str, Any] = {"lr": 1e-12, "batch_size": 12}
 """Options of a training that leaves the weights where they are, and has one step."""
-TOPK = prunekit.component("sampler", "topk")
+TOPK = prunekit.component("sampler", "topk", rule="exact")
 PLAIN: dict[str, Any] = {"lr": 0.1, "schedule": "constant", "momentum": 0.0, "weight_decay": 0.0}
 
 
@@ -337,3 +337,11 @@ def test_parts_of_a_step_weigh_as_much_as_counts_in_them() -> None:
         prunekit.train(parts, None, given, loss=loss, batch_size=8, accumulate=2, **PLAIN)
         prunekit.train(whole, None, given, loss=loss, batch_size=12, **PLAIN)
         torch.testing.assert_close(parts.weight, whole.weight)
+
+
+def test_labels_keep_their_digits_under_autocast() -> None:
+    """bfloat16 has 8 bits: 1.001 would become 1, and a net that gives 1 be without error."""
+    data = TensorDataset(torch.ones(4, 1), torch.full((4, 1), 1.001))
+    history = prunekit.train(line(1.0), None, data, loss="mse", test=data, amp="bf16", **STILL)
+    for split in ("train", "test"):
+        assert history[0][f"{split}.loss"] == pytest.approx(1e-6, rel=1e-3)

@@ -14,7 +14,7 @@ import prunekit
 
 transformers = pytest.importorskip("transformers")
 
-TOPK = prunekit.component("sampler", "topk")
+TOPK = prunekit.component("sampler", "topk", rule="exact")
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 30}
 
 
