@@ -23,7 +23,7 @@ from prunekit.contracts import (
 )
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
-from prunekit.network.laws import WeightInit, apply_init, law_of, redraw_zeros
+from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
 from prunekit.network.names import parameters_of, refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Forward, Loss, Objective
@@ -49,9 +49,8 @@ def initialize(
 ) -> None:
     """Draw every maskable weight of `model` from `init`, in place: those of a run of this seed.
 
-    Norm gains that are all 0 become 1. include: patterns; what they name in full is drawn too.
-    Raises SpecError for an init that draws nothing, and where it needs a fan-in that a parameter
-    has not, and, in DistributedDataParallel, where the ranks draw other weights.
+    Norm gains that are 0 become 1, rows of padding 0 (runs draw them). include: its full names are
+    drawn too. Raises SpecError for an init that draws nothing or lacks a fan-in; if ranks differ.
     """
     init = component_from("init", init, Plugins())
     if as_built(init):
@@ -64,6 +63,7 @@ def initialize(
     def drawn() -> Mapping[str, Tensor]:
         apply_init(inner, init, seed, include)
         redraw_zeros(inner, init, seed)
+        blank_padding(inner)
         return parameters_of(inner)
 
     agreed(model, "the weights drawn", drawn, bits)
