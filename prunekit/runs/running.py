@@ -117,7 +117,7 @@ def _untrained(arch: Any) -> Any:
 
 
 def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, float]:
-    """Test (and validation) loss and accuracy of a finished run, measured anew."""
+    """Test (and validation) loss and, where there is one, accuracy of a finished run, anew."""
     model, _, plan = _loaded(RunFolder(Path(path)), Plugins())
     there = pick_device(device or plan.device)
     data = prepare(plan.dataset.load(), plan.data, plan.seed)
@@ -135,6 +135,7 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     move(built.model, device, plan.training)
     shape, uses = data.input_shape, built.uses
     network = Network.of(built.model, plan.include, plan.exclude, shape, uses=uses)
+    network.objective = plan.objective
     refuse_idle_in(network, plan)
     batches, journal = RunBatches(plan, data, device), Journal(folder, observers, Stopper())
     return Stages(plan, State(Pruning(network)), built, batches, journal)
