@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 import torch
@@ -38,8 +38,9 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class SynFlow:
     """Score a weight by the sum of all absolute paths from input to output that use it."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0 and 0.2.0
         "477de9f9a46b927a9f0db07e8f15ab51ca790940556d2c53c50afbced57310fa",
+        "66f21314aedd5f116c4b4f2d8d28d9b66286feb3df365b2a55e22ba9478590bc",
     )
     reads: ClassVar[str] = "one batch"
     own_copy: ClassVar[bool] = True
@@ -74,12 +75,13 @@ class SynFlow:
         network.memo[key] = net
         return S
 
-    def _given(self, network: Network, batches: Sequence[Batch]) -> Tensor:
+    def _given(self, network: Network, batches: Sequence[Batch]) -> Any:
         if self.input == "chi":
             raise SpecError("input = chi cannot act: a batch is given and replaces the input")
-        x = batches[0][0].to(network.device)
-        x = x[None] if network.input_shape == tuple(x.shape) else x
-        return x.to(DTYPES[self.dtype]).abs() if x.is_floating_point() else x
+        x = batches[0][0]
+        if isinstance(x, Tensor) and network.input_shape == tuple(x.shape):
+            x = x[None]
+        return absolute(x, network.device, DTYPES[self.dtype])
 
     def _drawn(self, network: Network, rng: torch.Generator) -> Tensor:
         if network.input_shape is None:
@@ -89,6 +91,18 @@ class SynFlow:
             return torch.ones(shape, dtype=dtype, device=network.device)
         normals = torch.randn((self.chi_n, *shape), generator=rng, dtype=dtype)
         return normals.square_().sum(0).sqrt_().to(network.device)
+
+
+def absolute(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """Every tensor of `value` on `device`, what is real in it by absolute value and in `dtype`."""
+    if isinstance(value, Tensor):
+        value = value.to(device)
+        return value.to(dtype).abs() if value.is_floating_point() else value
+    if isinstance(value, Mapping):
+        return {name: absolute(part, device, dtype) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(absolute(part, device, dtype) for part in value)
+    return value
 
 
 def saliency(w: Tensor, gradient: Tensor) -> None:

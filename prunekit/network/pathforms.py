@@ -51,6 +51,11 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return value * gate(z)
 
 
+def interpolation(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+    """A gate between two opens or closes both: (1 - z) a + z b becomes z (a + b)."""
+    return weight * (input + end) if isinstance(weight, Tensor) else input.lerp(end, weight)
+
+
 def softmax(input: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Tensor:
     z = F.relu(input)
     return director(over(z, z.sum(-1 if dim is None else dim, keepdim=True)))
