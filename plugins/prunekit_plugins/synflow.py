@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 import prunekit
-from prunekit import Batch, Network, NumericalError, Scores, SpecError, at_least
+from prunekit import AbsoluteNetwork, Batch, Network, NumericalError, Scores, SpecError, at_least
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -68,8 +68,10 @@ class SynFlow:
         key = f"synflow {self.dtype}"
         net = network.memo.get(key) or prunekit.AbsoluteNetwork.of(network, DTYPES[self.dtype])
         with prunekit.scoring_mode(network.model, "eval"):
-            R = net(x, network.masks).sum()  # 1^T prod_l |W_l| 1
-            S = net.products(R, saliency)
+            S = flow(net, x, network.masks)
+            if key not in network.memo and any(bool((s < 0).any()) for s in S.values()):
+                net.unsigned = True
+                S = flow(net, x, network.masks)
         if key not in network.memo:  # the operations do not change from round to round
             check_flow(S)
         network.memo[key] = net
@@ -103,6 +105,12 @@ def absolute(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(absolute(part, device, dtype) for part in value)
     return value
+
+
+def flow(net: AbsoluteNetwork, x: Any, masks: Mapping[str, Tensor] | None) -> Scores:
+    """S of every weight, by name."""
+    R = net(x, masks).sum()  # 1^T prod_l |W_l| 1
+    return net.products(R, saliency)
 
 
 def saliency(w: Tensor, gradient: Tensor) -> None:

@@ -49,7 +49,8 @@ class AbsoluteNetwork:
     d total / d(|w| m) of each weight into a score.
     weights: w before masking, by name. state: what the model computes with, by name; the maskable
     ones are |w| m and have gradients. masks: those written to `state` last. casts: whether the
-    model asks for other precisions than `dtype`, so that all it computes must be cast.
+    model asks for other precisions than `dtype`, so that all it computes must be cast. unsigned:
+    see `PositivePaths`; set it where a path counts negatively.
     """
 
     model: nn.Module
@@ -59,6 +60,7 @@ class AbsoluteNetwork:
     state: dict[str, Tensor]
     masks: dict[str, Tensor] = attrs.field(factory=dict)
     casts: bool = False
+    unsigned: bool = False
     memory: LentMemory | None = None
 
     @classmethod
@@ -121,7 +123,7 @@ class AbsoluteNetwork:
                 modes.enter_context(torch.autocast(kind, enabled=False))
             if self.casts:
                 modes.enter_context(InPrecision(self.dtype))
-            modes.enter_context(PositivePaths())
+            modes.enter_context(PositivePaths(self.unsigned))
             y = torch.func.functional_call(called, named, (x,))
         try:
             return logits_of(y)

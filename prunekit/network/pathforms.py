@@ -115,6 +115,13 @@ def constant_reciprocal(power: Operation) -> Operation:
     return lambda x, *args, **kwargs: power(x.detach(), *args, **kwargs)
 
 
+def absolute_wave(wave: Operation) -> Operation:
+    """|wave(x)| of what no weight acts on; else it is an activation."""
+    return lambda x, *args, **kwargs: (
+        F.relu(x) if x.requires_grad else wave(x, *args, **kwargs).abs()
+    )
+
+
 def in_place(operate: Operation) -> Operation:
     return lambda x, *args, **kwargs: x.copy_(operate(x, *args, **kwargs))
 

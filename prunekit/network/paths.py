@@ -14,6 +14,7 @@ from prunekit.network.composed import COMPOSED
 from prunekit.network.pathattention import attention, multi_head_attention
 from prunekit.network.pathforms import (
     Operation,
+    absolute_wave,
     channel_norm,
     constant_denominator,
     constant_reciprocal,
@@ -74,6 +75,12 @@ POSITIVE: Mapping[Operation, Operation] = {
 }
 """What is computed instead, by torch function."""
 
+UNSIGNED: Mapping[Operation, Operation] = {
+    **dict.fromkeys((torch.neg, torch.negative, Tensor.neg, Tensor.negative, Tensor.__neg__), same),
+    **{wave: absolute_wave(wave) for wave in (torch.cos, torch.sin, Tensor.cos, Tensor.sin)},
+}
+"""And what besides, where a minus or a wave would make a path count negatively."""
+
 
 class PositivePaths(TorchFunctionMode):
     """While active, a model computes the sum of its absolute paths.
@@ -97,10 +104,17 @@ class PositivePaths(TorchFunctionMode):
     stop() is constant for the gradient, so no value grows faster than the flow itself. What
     directs the flow (a gate; softmax, hence q and k) has an eighth of the gradient: it gets a
     share of the flow, and the blocks before it are not counted over and over.
+
+    unsigned: a minus sign is left out, too, and a wave of constants has its absolute value, as
+    rotary positions need.
     """
+
+    def __init__(self, unsigned: bool = False) -> None:
+        super().__init__()
+        self.forms = {**POSITIVE, **UNSIGNED} if unsigned else POSITIVE
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in COMPOSED:
             with self:
                 return COMPOSED[func](*args, **(kwargs or {}))
-        return POSITIVE.get(func, func)(*args, **(kwargs or {}))
+        return self.forms.get(func, func)(*args, **(kwargs or {}))

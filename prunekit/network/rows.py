@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 LOOK_UPS = (Tensor.__getitem__, torch.index_select, Tensor.index_select)
+REPEATS = (torch.repeat_interleave, Tensor.repeat_interleave)
 
 
 class CountedRows:
@@ -21,7 +22,7 @@ class CountedRows:
 
     def __init__(self, mask: Tensor) -> None:
         self.mask = mask
-        self._known: dict[int, tuple[Tensor, Tensor]] = {}
+        self._known: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     @classmethod
     def given(cls, inputs: Any) -> CountedRows | None:
@@ -40,9 +41,8 @@ class CountedRows:
 
     def rows_of(self, x: Tensor) -> Tensor | None:
         """Which of its rows count (bool, its first dimensions); None where it has none."""
-        known = self._known.get(x.data_ptr())
-        if known is not None and x.ndim and len(known[1]) == len(x):
-            return known[1]
+        if x.ndim and (x.data_ptr(), len(x)) in self._known:
+            return self._known[x.data_ptr(), len(x)][1]
         if x.shape[:2] == self.mask.shape:
             return self.mask
         if x.ndim == 2 and len(x) == self.mask.numel():
@@ -53,16 +53,21 @@ class CountedRows:
         """Note which rows of `result` count, where that is no longer told by its shape."""
         if not isinstance(result, Tensor) or not result.ndim:
             return
+        rows = None
         if func in LOOK_UPS:
             rows, index = self.rows_of(args[0]), row_index(args[-1])
-            if rows is not None and rows.ndim == 1 and index is not None:
-                self._known[result.data_ptr()] = (result, rows[index])
-            return
-        for tensor in given:
-            known = self._known.get(tensor.data_ptr())
-            if known is not None and len(known[1]) == len(result):
-                self._known[result.data_ptr()] = (result, known[1])
-                return
+            rows = (
+                rows[index] if rows is not None and rows.ndim == 1 and index is not None else None
+            )
+        elif func in REPEATS and isinstance(args[1], int):
+            rows = self.rows_of(args[0])
+            rows = None if rows is None or rows.ndim > 1 else rows.repeat_interleave(args[1])
+            rows = rows if rows is not None and len(rows) == len(result) else None
+        else:
+            keys = ((t.data_ptr(), len(result)) for t in given)
+            rows = next((self._known[key][1] for key in keys if key in self._known), None)
+        if rows is not None:
+            self._known[result.data_ptr(), len(result)] = result, rows
 
 
 def row_index(index: Any) -> Tensor | slice | None:
