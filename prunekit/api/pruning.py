@@ -25,7 +25,7 @@ from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
 from prunekit.network.laws import WeightInit, apply_init, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
-from prunekit.network.names import refuse_hollow, unwrapped
+from prunekit.network.names import parameters_of, refuse_hollow, unwrapped
 from prunekit.network.objective import Batch
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import Method, Round, rounds_of
@@ -43,6 +43,7 @@ from prunekit.spec.sections import Allocation, Prune, Schedule
 from prunekit.spec.settings import PruneSettings
 from prunekit.training.datacheck import as_it_was, by_two, logits_of
 from prunekit.training.loaders import as_batches, shape_of
+from prunekit.training.ranks import agreed, bits
 
 
 def initialize(
@@ -52,17 +53,22 @@ def initialize(
 
     Norm gains that are all 0 become 1. include: patterns; what they name in full is drawn too.
     Raises SpecError for an init that draws nothing, and where it needs a fan-in that a parameter
-    has not.
+    has not, and, in DistributedDataParallel, where the ranks draw other weights.
     """
     init = component_from("init", init, Plugins())
     if as_built(init):
         raise SpecError("this init keeps the weights that a model has; name one that draws them")
     if not 0 <= seed < 2**64:
         raise SpecError(f"a seed of weights must lie in [0, 2^64): {seed}")
-    model = unwrapped(model)
-    refuse_hollow(model)
-    apply_init(model, init, seed, include)
-    redraw_zeros(model, init, seed)
+    inner = unwrapped(model)
+    refuse_hollow(inner)
+
+    def drawn() -> Mapping[str, Tensor]:
+        apply_init(inner, init, seed, include)
+        redraw_zeros(inner, init, seed)
+        return parameters_of(inner)
+
+    agreed(model, "the weights drawn", drawn, bits)
 
 
 def score(
@@ -80,23 +86,30 @@ def score(
     (batch, ...), labels (batch,) int64. input_shape: without the batch dimension; taken from the
     batches when left out. masks: name -> bool tensor of the weight's shape: score the masked
     network; a pruned weight then scores 0, unless the scorer revives.
+    Names are those of the model without wrappers. Each rank of DistributedDataParallel reads its
+    own batches, and all must find the same scores: SpecError on every rank otherwise, also where
+    one of them fails.
     Raises SpecError when the scorer needs batches, NumericalError for NaN, infinity, or a
     layer that scores 0 throughout.
     """
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
     network = Network.of(unwrapped(model), masks=masks)
     try:
-        usable = usable_batches(network, scorer, batches, input_shape)
         measured = measuring(scorer)
-        return compute_scores(
-            measured,
-            network,
-            batches_of_round(measured, usable, 1, 1),
-            generator(seed, "score", 1),
-            owner=describe(scorer),
-            competing=None if revives(scorer) else network.masks,
-            first_round=masks is None,
-        )
+
+        def scored() -> Scores:
+            usable = usable_batches(network, scorer, batches, input_shape)
+            return compute_scores(
+                measured,
+                network,
+                batches_of_round(measured, usable, 1, 1),
+                generator(seed, "score", 1),
+                owner=describe(scorer),
+                competing=None if revives(scorer) else network.masks,
+                first_round=masks is None,
+            )
+
+        return agreed(model, "scores", scored, bits)
     finally:
         network.mask(None)
 
@@ -128,7 +141,10 @@ def prune(
     reads one batch a round takes them in turn. input_shape: without the batch dimension.
     init: the law from which `reinit` redraws. See `Prune` for the other options. The scorer's
     suggestions fill density and allocation, and in several rounds min_per_layer, where left out.
-    Raises SpecError for arguments that do not fit together; a pruning that fails is undone.
+    Names are those of the model without wrappers. Each rank of DistributedDataParallel reads its
+    own batches, and all must find the same masks, as they do with the same batches and seed.
+    Raises SpecError for arguments that do not fit together, and on every rank where masks differ
+    or one rank fails; a pruning that fails is undone.
     """
     reinit = component_from("reinit", reinit, Plugins())
     refuse_idle_period(reinit)
@@ -139,7 +155,12 @@ def prune(
     refuse_idle_sharing(given, sampler)
     refuse_idle_init(init, reinit)
     network = Network.of(unwrapped(model), include, exclude)
-    usable = usable_batches(network, scorer, batches, input_shape)
+    usable = agreed(
+        model,
+        "whether the batches fit",
+        lambda: usable_batches(network, scorer, batches, input_shape),
+        lambda _: "they do",
+    )
     if density is None and kept is None:
         density = suggested.get("prune.density")
     if rounds == 1 or not allocates(sampler):  # a floor is for the rounds that follow
@@ -149,20 +170,34 @@ def prune(
     if acts(reinit) and rounds == 1:
         raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
     method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
-    return pruned(network, rounds_of(method, shares, schedule), usable, init, seed)
+    return pruned(model, network, rounds_of(method, shares, schedule), usable, init, seed)
 
 
 def pruned(
-    network: Network, rounds: Sequence[Round], batches: list[Batch], init: WeightInit, seed: int
+    model: nn.Module,
+    network: Network,
+    rounds: Sequence[Round],
+    batches: list[Batch],
+    init: WeightInit,
+    seed: int,
 ) -> Masks:
-    """Carry the rounds out and multiply a sampler's scale into the weights; undone by errors."""
+    """Carry the rounds out and multiply a sampler's scale into the weights; undone by errors.
+
+    Also where the ranks that hold replicas of `model` do not agree.
+    """
     pruning, method = Pruning(network), rounds[0].method
+    redraws = acts(method.reinit)
 
     def of_round(number: int) -> list[Batch]:
         return batches_of_round(method.scorer, batches, number, len(rounds))
 
-    with undone_by_errors(network, acts(method.reinit)):
+    def outcome() -> dict[str, Tensor]:
         prune_rounds(pruning, rounds, of_round, law_of(network.model, init, seed), seed)
+        redrawn = {f"{name}, redrawn": w for name, w in network.weights.items() if redraws}
+        return {**(network.masks or {}), **redrawn}
+
+    with undone_by_errors(network, redraws):
+        agreed(model, "the masks found", outcome, bits)
     for name, factor in (pruning.scale or {}).items():
         network.change(name, None, network.weights[name] * factor)
     return Masks(network.masks or {})

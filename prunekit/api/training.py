@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from prunekit.api.checks import check_weights, refuse_no_learning, warn_idle_reinit
@@ -22,8 +21,15 @@ from prunekit.draws.chance import fold
 from prunekit.errors import SpecError, did_you_mean
 from prunekit.gpu.devices import pick_device
 from prunekit.network.laws import WeightInit, law_of
+from prunekit.network.matching import renamed
 from prunekit.network.model import Network
-from prunekit.network.names import refuse_hollow, undistributed, unwrapped
+from prunekit.network.names import (
+    parameters_of,
+    refuse_hollow,
+    replicated,
+    undistributed,
+    unwrapped,
+)
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.filling import check_some_kept
@@ -66,10 +72,11 @@ def train(
     data, test: a prunekit `Data`, a Dataset of (input, label) or a DataLoader. device: default
     where the model is. options: those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw".
     A model in DistributedDataParallel takes a DataLoader; its metrics are of the rank's examples.
+    masks may have the names of another wrapping of the model.
     Raises SpecError for a mask that does not fit, NumericalError when the loss is not finite.
     """
     settings, torch_device = _settled(model, device, epochs, options, (data, test))
-    bits = Masks(masks or {}).to(torch_device)
+    bits = Masks(renamed(Masks(masks or {}), parameters_of(model))).to(torch_device)
     check_alike(model, {"masks": bits.digest()})
     bits.apply(model)
     owner = MaskedWeights.of(unwrapped(model), bits, torch_device)
@@ -236,7 +243,7 @@ def _trained(
 
     Under DistributedDataParallel the ranks differ in the chance of dropout and augmentation only.
     """
-    if not isinstance(data, DataLoader) and isinstance(model, DistributedDataParallel):
+    if not isinstance(data, DataLoader) and replicated(model) is not None:
         raise SpecError(
             "the ranks of DistributedDataParallel share the examples out; give a DataLoader with "
             "a DistributedSampler"

@@ -20,6 +20,7 @@ from prunekit.network.lending import LentMemory
 from prunekit.network.losses import described, first_line, logits_of
 from prunekit.network.masking import in_blocks, write_masked, zero_pruned
 from prunekit.network.model import Network
+from prunekit.network.names import parameters_of, paths_of
 from prunekit.network.objective import Objective
 from prunekit.network.paths import PositivePaths
 from prunekit.network.precision import InPrecision
@@ -48,9 +49,10 @@ class AbsoluteNetwork:
     (batch, classes); `products(total, product)` of a scalar `total` made of these turns |w| and
     d total / d(|w| m) of each weight into a score.
     weights: w before masking, by name. state: what the model computes with, by name; the maskable
-    ones are |w| m and have gradients. masks: those written to `state` last. casts: whether the
-    model asks for other precisions than `dtype`, so that all it computes must be cast. unsigned:
-    see `PositivePaths`; set it where a path counts negatively.
+    ones are |w| m and have gradients. paths: what the model calls each of `state` -> its name
+    there. masks: those written to `state` last. casts: whether the model asks for other precisions
+    than `dtype`, so that all it computes must be cast. unsigned: see `PositivePaths`; set it where
+    a path counts negatively.
     """
 
     model: nn.Module
@@ -58,6 +60,7 @@ class AbsoluteNetwork:
     weights: Mapping[str, Tensor]
     dtype: torch.dtype
     state: dict[str, Tensor]
+    paths: Mapping[str, str]
     masks: dict[str, Tensor] = attrs.field(factory=dict)
     casts: bool = False
     unsigned: bool = False
@@ -67,7 +70,7 @@ class AbsoluteNetwork:
     def of(cls, network: Network, dtype: torch.dtype) -> AbsoluteNetwork:
         """Its parameters and buffers are copies in `dtype`; integers are shared."""
         model, weights = network.model, network.weights
-        everything = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        everything = {**parameters_of(model), **dict(model.named_buffers())}
         state = {
             name: tensor.detach().to(dtype).abs() if tensor.is_floating_point() else tensor.detach()
             for name, tensor in everything.items()
@@ -77,7 +80,8 @@ class AbsoluteNetwork:
             name: torch.empty_like(w, dtype=dtype, requires_grad=True)
             for name, w in weights.items()
         }
-        return cls(model, network.objective, weights, dtype, {**state, **leaves})
+        paths = paths_of(model) | {name: name for name, _ in model.named_buffers()}
+        return cls(model, network.objective, weights, dtype, {**state, **leaves}, paths)
 
     def __call__(self, x: Any, masks: Mapping[str, Tensor] | None) -> Tensor:
         """The model's output (batch, classes) at inputs x; the real ones >= 0 and in `dtype`.
@@ -116,7 +120,7 @@ class AbsoluteNetwork:
             ) from error.__cause__
 
     def _forward(self, x: Any) -> Tensor:
-        named = {f"model.{name}": tensor for name, tensor in self.state.items()}
+        named = {f"model.{path}": self.state[name] for path, name in self.paths.items()}
         called = Called(self.model, self.objective)
         with contextlib.ExitStack() as modes:
             for kind in {tensor.device.type for tensor in named.values()}:

@@ -8,7 +8,6 @@ skips every zero would do.
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch.utils.flop_counter import flop_registry
 
 from prunekit.network.layers import eval_mode
 from prunekit.network.names import Layer
+from prunekit.network.wrappers import as_written
 
 
 @attrs.frozen
@@ -110,15 +110,8 @@ def _countable(model: nn.Module) -> Iterator[None]:
     torch.backends.mha.set_fastpath_enabled(False)
     torch.backends.mkldnn.enabled = recurrence and not recurrent  # type: ignore[assignment]
     try:
-        with sdpa_kernel(SDPBackend.MATH), _as_written():
+        with sdpa_kernel(SDPBackend.MATH), as_written():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(attention)
         torch.backends.mkldnn.enabled = recurrence
-
-
-def _as_written() -> contextlib.AbstractContextManager[Any]:
-    """Run compiled modules as they are written; where none can be, the compiler stays out."""
-    if "torch._dynamo" in sys.modules:
-        return torch.compiler.set_stance("force_eager")
-    return contextlib.nullcontext()

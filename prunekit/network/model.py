@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from prunekit.errors import SpecError
 from prunekit.network.layers import maskable_layers
 from prunekit.network.masking import write_masked
+from prunekit.network.matching import renamed
 from prunekit.network.names import Layer, refuse_hollow
 from prunekit.network.objective import Objective
 
@@ -61,6 +62,7 @@ class Network:
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
         network = cls(model, layers, weights, None, input_shape)
         if masks is not None:
+            masks = renamed(masks, weights)
             for name in masks.keys() - weights.keys():
                 raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")
             network.mask({name: _fitting(name, w, masks) for name, w in weights.items()})

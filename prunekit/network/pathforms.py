@@ -65,6 +65,10 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, *_: Any, **__: Any) -
     return over(input, input.norm(p, dim, keepdim=True))
 
 
+def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    return over(v, torch.norm_except_dim(v, 2, dim)) * g
+
+
 def affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, dim: int) -> Tensor:
     """|g| x + |b|, where g and b lie along the dimensions from `dim` on."""
     for combine, p in ((torch.mul, weight), (torch.add, bias)):

@@ -31,6 +31,7 @@ from prunekit.network.pathforms import (
     rms_norm,
     same,
     softmax,
+    weight_norm,
 )
 
 ACTIVATIONS = (
@@ -62,6 +63,7 @@ POSITIVE: Mapping[Operation, Operation] = {
     **dict.fromkeys((torch.lerp, Tensor.lerp), interpolation),
     F.glu: glu,
     F.normalize: normalize,
+    torch._weight_norm: weight_norm,
     F.local_response_norm: same,
     F.layer_norm: layer_norm,
     F.rms_norm: rms_norm,

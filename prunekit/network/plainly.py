@@ -7,7 +7,6 @@ its reentrant kind allows no `torch.autograd.grad`; a compiled part hides what i
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch.utils.checkpoint
 from torch import nn
 
 from prunekit.errors import SpecError
+from prunekit.network.wrappers import as_written
 
 
 class DirectCall:
@@ -52,8 +52,7 @@ def run_plainly() -> Iterator[None]:
             if hasattr(home, name):
                 undo.callback(setattr, home, name, getattr(home, name))
                 setattr(home, name, plain)
-        if "torch._dynamo" in sys.modules:  # else nothing is compiled, and the import takes seconds
-            undo.enter_context(torch.compiler.set_stance("force_eager"))
+        undo.enter_context(as_written())
         yield
 
 

@@ -13,6 +13,7 @@ from prunekit.draws import chance
 from prunekit.errors import SpecError
 from prunekit.network.laws import Law, NoLaw, apply_init, is_norm, law_of, redraw_zeros
 from prunekit.network.layers import eval_mode
+from prunekit.network.matching import renamed
 from prunekit.resolve.plan import Plan
 from prunekit.storage.tensorfile import read_tensors
 
@@ -62,10 +63,13 @@ def build_model(plan: Plan, data: Data) -> Built:
 def load_weights(model: nn.Module, path: str) -> None:
     """Copy the safetensors file at `path` into `model`; every name and shape must fit.
 
-    A tied name may be absent when the name it is tied to is there.
+    Names may have what wrappers of the model put into them. A tied name may be absent when the
+    name it is tied to is there.
     """
     given, _ = read_tensors(path, foreign=True)
     wanted = model.state_dict()
+    given = {name: t for name, t in given.items() if name in wanted or not counts_averages(name)}
+    given = renamed(given, wanted, computed=False)
     for name in given.keys() - wanted.keys():
         raise SpecError(f"--weights {path}: the model has no {name!r}; give this model's weights")
     present = {wanted[name].data_ptr() for name in given}
@@ -78,6 +82,11 @@ def load_weights(model: nn.Module, path: str) -> None:
                 f"--weights {path}: {name!r} has shape {shapes}; choose the same --arch"
             )
     model.load_state_dict(given, strict=False)
+
+
+def counts_averages(name: str) -> bool:
+    """Whether it is the counter that AveragedModel puts beside a model's state."""
+    return name.rpartition(".")[2] == "n_averaged"
 
 
 def check_output(model: nn.Module, example: Tensor | None, classes: int) -> None:

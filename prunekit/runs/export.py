@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from prunekit.contracts import Architecture, takes
 from prunekit.errors import SpecError
+from prunekit.network.names import parameters_of, state_names
 from prunekit.runs.running import load
 from prunekit.selection.masks import Masks
 from prunekit.spec.sections import Spec
@@ -26,10 +27,15 @@ from prunekit.storage.tensorfile import write_tensors
 @torch.no_grad()
 def bake(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
     """Zero the pruned weights of `model` in place; returns it."""
-    parameters = dict(model.named_parameters())
-    for name, mask in masks.items():
-        parameters[name].mul_(mask.to(parameters[name].device))
+    for name, parameter in masked(model, masks).items():
+        parameter.mul_(masks[name].to(parameter.device))
     return model
+
+
+def masked(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
+    """The parameters of `model` that have a mask, by name."""
+    parameters = parameters_of(model)
+    return {name: parameters[name] for name in masks}
 
 
 def loaded(folder: str | Path, out: str | Path) -> tuple[nn.Module, Masks, Spec]:
@@ -58,12 +64,13 @@ def to_torch_prune(folder: str | Path, out: str | Path) -> None:
 def pruned_keys(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state_dict of `model` with `_orig` and `_mask` for every masked parameter."""
     tensors: dict[str, Tensor] = {}
-    for name, value in model.state_dict().items():
-        if name in masks:
-            tensors[f"{name}_orig"] = value
-            tensors[f"{name}_mask"] = masks[name].to(value.dtype)
+    names = state_names(model)
+    for path, value in model.state_dict().items():
+        if names[path] in masks:
+            tensors[f"{path}_orig"] = value
+            tensors[f"{path}_mask"] = masks[names[path]].to(value.dtype)
         else:
-            tensors[name] = value
+            tensors[path] = value
     return tensors
 
 

@@ -12,6 +12,7 @@ from prunekit.errors import SpecError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.flops import count_flops
 from prunekit.network.model import Network
+from prunekit.network.names import parameters_of
 from prunekit.resolve.filling import check_some_kept, resolve
 from prunekit.resolve.plan import LearnedMasks, Plan
 from prunekit.resolve.plugins import Plugins
@@ -48,7 +49,7 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
                 "weights": parameter.numel(),
                 "maskable": name in network.layers,
             }
-            for name, parameter in built.model.named_parameters()
+            for name, parameter in parameters_of(built.model).items()
         ],
         "maskable": network.total,
         "parameters": parameters,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from prunekit.errors import SpecError
+from prunekit.network.names import state_of
 from prunekit.resolve.plan import MeasuredMasks, Plan, Rewind
 from prunekit.runs.state import State
 from prunekit.training.loop import Training
@@ -57,7 +58,7 @@ class Rewinding:
             self.state.rewind = self._tensors()
 
     def _tensors(self) -> dict[str, Tensor]:
-        state = self.state.network.model.state_dict()
+        state = state_of(self.state.network.model)
         return {key: value.detach().clone() for key, value in state.items()}
 
     @torch.no_grad()
@@ -66,7 +67,7 @@ class Rewinding:
         taken, network = self.state.rewind, self.state.network
         if taken is None:
             return
-        for key, value in network.model.state_dict().items():
+        for key, value in state_of(network.model).items():
             value.copy_(taken[key])
         for name in network.weights:
             network.change(name, None, taken[name])

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
-from prunekit.network.names import unwrapped
+from prunekit.network.matching import renamed
+from prunekit.network.names import parameters_of, refuse_sharded
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors, write_tensors
 
@@ -97,10 +98,13 @@ class Masks(Mapping[str, Tensor]):
         """Zero the pruned weights of `model` in place, and their entries in the optimizer's state.
 
         Call it once after pruning, and after each `optimizer.step()` of your own loop.
+        Names fit whatever wraps the model, or wrapped the one that the masks were made for.
         Raises SpecError when a name or shape does not fit the model.
         """
-        parameters = dict(unwrapped(model).named_parameters())
-        for name, mask in self.items():
+        refuse_sharded(model)
+        parameters = parameters_of(model)
+        masks = renamed(self, parameters)
+        for name, mask in masks.items():
             parameter = parameters.get(name)
             if parameter is None or parameter.shape != mask.shape:
                 have = "no such parameter" if parameter is None else f"{tuple(parameter.shape)}"
@@ -108,7 +112,7 @@ class Masks(Mapping[str, Tensor]):
                     f"mask {name} has shape {tuple(mask.shape)}, the model has {have}; "
                     "give the model the mask was made for"
                 )
-        for name, mask in self.items():
+        for name, mask in masks.items():
             parameter = parameters[name]
             state = optimizer.state.get(parameter, {}) if optimizer else {}
             for tensor in (parameter, *state.values()):
@@ -143,7 +147,8 @@ def foreign_masks(path: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]
     Raises SpecError when a name or shape does not fit, StorageError for a damaged file.
     """
     source = Path(path)
-    masks = Masks.load(RunFolder(source).masks if source.is_dir() else source)
+    loaded = Masks.load(RunFolder(source).masks if source.is_dir() else source)
+    masks = renamed(loaded, weights)
     for name, weight in weights.items():
         if name not in masks or masks[name].shape != weight.shape:
             have = f"shape {tuple(masks[name].shape)}" if name in masks else "no mask"

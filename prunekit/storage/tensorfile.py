@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ UNREADABLE = (
 )
 """What safetensors, json and torch raise for a file that is damaged or of another kind."""
 
+
+PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
 
 KINDS: Mapping[torch.dtype, str] = {
     torch.bool: "BOOL",
@@ -116,6 +119,12 @@ def read_tensors(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         trusted = foreign or meta.get(DIGEST) == digest(tensors, meta)
     except UNREADABLE as error:
+        if is_pickle(path):
+            raise StorageError(
+                f"{path} is a pickle, which can run code when it is loaded, and prunekit reads "
+                "none: torch.load(path, weights_only=True) in your own code, then "
+                "safetensors.torch.save_file of the state_dict; give that file"
+            ) from None
         reason = " ".join(str(error).split())
         raise StorageError(f"cannot read {path} as safetensors: {reason}") from None
     if not trusted:
@@ -123,3 +132,16 @@ def read_tensors(
             f"{path} is damaged, or was not written by prunekit: its checksum does not match"
         )
     return tensors, meta
+
+
+def is_pickle(path: str | Path) -> bool:
+    """Whether a file looks like what torch.save, joblib or pickle write; nothing is unpickled."""
+    if not Path(path).is_file():
+        return False
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist())
+    with open(path, "rb") as file:
+        start = file.read(2)
+    protocol = start[:1] == b"\x80" and start[1:] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    return protocol or Path(path).suffix in PICKLES

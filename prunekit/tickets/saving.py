@@ -17,7 +17,14 @@ from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
 from prunekit.network.laws import by_counter
 from prunekit.network.layers import layers_by_rule
-from prunekit.network.names import Layer, layers_of
+from prunekit.network.names import (
+    Layer,
+    layers_of,
+    load_state,
+    parameters_of,
+    state_names,
+    state_of,
+)
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
@@ -86,12 +93,12 @@ def ticket_of_learned(run: Learned, plugins: Plugins) -> tuple[Ticket, Coins | N
         seed=int(run.seed),
     )
     own_state(run.model)  # refuses what is no tensor
-    state = {name: value.cpu().clone() for name, value in run.model.state_dict().items()}
+    state = {name: value.cpu().clone() for name, value in state_of(run.model).items()}
     masks, draws = run.masks.to("cpu"), {name: draw.cpu() for name, draw in run.draws.items()}
     try:
         with unchanged_by_errors(run.model):
             ticket = ticket_of(run.model, origin, run.init, state, masks, draws)
-            run.model.load_state_dict(state)  # it was filled anew: pruned weights had signs
+            load_state(run.model, state)  # it was filled anew: pruned weights had signs
     except RuntimeError as error:  # some states cannot be loaded
         reason = " ".join(str(error).split())[:200]
         raise SpecError(f"this model's state cannot be put back ({reason})") from None
@@ -121,11 +128,13 @@ def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | 
     state, _ = read_tensors(folder.model)
     draws = read_tensors(folder.draws)[0] if folder.draws.is_file() else {}
     masks = Masks.load(folder.masks)
-    if missing := sorted(masks.keys() - state.keys()):
-        raise StorageError(f"{folder.model} has no {missing[0]}, which {folder.masks} masks")
     model = build_unfilled(
         origin, spec.arch, plugins, int(summary["parameters"]), lambda model: None
     ).eval()
+    names = state_names(model)
+    state = {names.get(path, path): value for path, value in state.items()}
+    if missing := sorted(masks.keys() - state.keys()):
+        raise StorageError(f"{folder.model} has no {missing[0]}, which {folder.masks} masks")
     return ticket_of(model, origin, spec.init, state, masks, draws), coins_of(
         spec.reinit, masks, draws
     )
@@ -197,8 +206,8 @@ def _with_sha256(
     ticket: Ticket, model: nn.Module, init: Any, state: Tensors, masks: Tensors
 ) -> Ticket:
     """The ticket with the sha256 of the run's own masked state, which it must give again."""
-    model.load_state_dict(dict(state))
-    parameters = dict(model.named_parameters())
+    load_state(model, state)
+    parameters = parameters_of(model)
     for name, mask in masks.items():
         parameters[name].masked_fill_(~mask, 0)
     sha256 = state_sha256(model)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
-from prunekit.network.names import Layer, layers_of
+from prunekit.network.names import Layer, layers_of, parameters_of, state_names, state_of
 from prunekit.storage.tensorfile import digest
 from prunekit.tickets.coding.rans import Integers
 from prunekit.tickets.header import Header, Part
@@ -96,12 +96,13 @@ def _fill_with(name: str, value: float, wanted: Tensor) -> None:
 def own_state(model: nn.Module) -> dict[str, Tensor]:
     """The state_dict of `model`, tied tensors under the name their owner has.
 
-    Raises SpecError for a state that is no tensor.
+    Names are those without wrappers. Raises SpecError for a state that is no tensor.
     """
     own: dict[str, Tensor] = {}
-    owners = dict(model.named_parameters())
+    owners, names = parameters_of(model), state_names(model)
     parameters = {id(p) for p in owners.values()}
-    for name, value in model.state_dict(keep_vars=True).items():
+    for path, value in model.state_dict(keep_vars=True).items():
+        name = names[path]
         if not isinstance(value, Tensor):
             raise SpecError(f"{name} is no tensor; a ticket holds tensors only")
         if id(value) not in parameters or name in owners:
@@ -111,4 +112,4 @@ def own_state(model: nn.Module) -> dict[str, Tensor]:
 
 def state_sha256(model: nn.Module) -> str:
     """sha256 of the state_dict: names, dtypes, shapes and bytes, in order of the names."""
-    return digest({name: value.cpu() for name, value in model.state_dict().items()}, {})
+    return digest({name: value.cpu() for name, value in state_of(model).items()}, {})

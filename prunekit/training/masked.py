@@ -12,6 +12,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from prunekit.network.names import parameters_of
 from prunekit.pruning.rounds import Pruning
 
 BLOCK = 1 << 18
@@ -34,7 +35,7 @@ class MaskedWeights:
     def of(
         cls, model: nn.Module, masks: Mapping[str, Tensor], device: torch.device
     ) -> MaskedWeights:
-        parameters = dict(model.named_parameters())
+        parameters = parameters_of(model)
         gates = [
             (parameters[name], gate(mask.to(device), parameters[name].dtype))
             for name, mask in masks.items()

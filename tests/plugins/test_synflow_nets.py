@@ -195,6 +195,16 @@ def test_a_grouped_product_is_scored_as_its_products_are():
         torch.testing.assert_close(scores[name], score)
 
 
+def test_weight_norm_is_scored_as_the_weight_that_it_computes():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 3, bias=False), nn.ReLU(), nn.Linear(3, 2, bias=False))
+    expected = prunekit.score(net, "synflow", input_shape=(4,))
+    nn.utils.parametrizations.weight_norm(net[0])
+    scores = prunekit.score(net, "synflow", input_shape=(4,))
+    for name, score in expected.items():
+        torch.testing.assert_close(scores[name], score)
+
+
 def test_rotary_positions_do_not_make_paths_negative():
     class Rotary(nn.Module):
         def __init__(self) -> None:

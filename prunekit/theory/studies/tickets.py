@@ -64,8 +64,9 @@ def ticket_of(run: str | Path) -> Ticket:
 
 
 def _taken(model: nn.Module, masks: Tensors) -> dict[str, Tensor]:
-    parameters = dict(model.named_parameters())
-    return {name: parameters[name].detach().double() for name in masks}
+    from prunekit.runs.export import masked
+
+    return {name: weight.detach().double() for name, weight in masked(model, masks).items()}
 
 
 def small_ticket(density: float = 0.2, rounds: int = 3) -> Ticket:
