@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SLOW = {"your-own-model.md"}  # it imports transformers, timm and torchvision
 EXAMPLE = ROOT / "examples" / "prunekit-mymethod" / "prunekit_mymethod.py"
 
 
@@ -80,7 +81,15 @@ def test_every_command_is_in_the_reference(generate):
     assert set(actions.choices) == {words[0] for words in generate.COMMANDS if words}
 
 
-@pytest.mark.parametrize("path", [p for p in PAGES if blocks(p, "python")], ids=label)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, marks=[pytest.mark.slow] if p.name in SLOW else [])
+        for p in PAGES
+        if blocks(p, "python")
+    ],
+    ids=label,
+)
 def test_python_blocks_run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "docs"}

@@ -38,6 +38,9 @@ LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 class FORCE:
     """Score a weight, pruned or not, by its sensitivity in the net pruned so far."""
 
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+        "f34f9ad951a4fef3b42bd04aba061e9dfa03a298b8d9f203f9c20942ead079a9",
+    )
     revives: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, object]] = {
         "rounds.count": 60,
@@ -53,13 +56,13 @@ class FORCE:
     split: int = prunekit.option(
         1, help="parts each batch is cut into, scored one by one", validator=prunekit.at_least(1)
     )
-    loss: Literal["cross-entropy", "raw-nll"] = prunekit.option(
-        "cross-entropy", help="the loss; raw-nll is that of the published code"
+    loss: Literal["cross-entropy", "raw-nll"] | None = prunekit.left_open(
+        None, help="the loss; left open, that of the training; raw-nll is the published code's"
     )
 
     def score(self, network: Network, batches: Sequence[Batch], rng: torch.Generator) -> Scores:
         """Return |w * dL/d(effective weight)| of the masked net, for pruned weights too."""
-        loss = LOSSES[self.loss]
+        loss = None if self.loss is None else LOSSES[self.loss]
         gradient = prunekit.loss_gradient(network, batches, loss, self.batch_norm, self.split)
         return {name: (w * gradient[name]).abs() for name, w in network.weights.items()}
 

@@ -34,6 +34,9 @@ from prunekit import Batch, Mode, Network, Scores, SpecError
 class GraSP:
     """Score a weight by how much removing it would reduce the squared gradient norm."""
 
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+        "daf8c48a0bb4573bd7ad5d64ffaa6c572c7543729349e11e141c4f7a8d02ebe2",
+    )
     suggests: ClassVar[Mapping[str, object]] = {"rounds.count": 1}
 
     batch_norm: Mode = prunekit.option(
@@ -46,14 +49,15 @@ class GraSP:
         1, help="parts each batch is cut into; 2 = as published", validator=prunekit.at_least(1)
     )
     temperature: float = prunekit.option(
-        200.0, help="the logits are divided by this", validator=prunekit.positive()
+        200.0, help="the logits of a named loss are divided by this", validator=prunekit.positive()
     )
 
     def score(self, network: Network, batches: Sequence[Batch], rng: torch.Generator) -> Scores:
         """Return w * (H g), in two passes over `batches`, which together hold two classes."""
-        _refuse_one_class(batches)
-        parts = prunekit.split_batches(batches, self.split)
         model, effective = network.model, network.effective
+        if network.objective.loss in (None, "cross-entropy"):
+            _refuse_one_class(batches)
+        parts = prunekit.split_batches(batches, self.split, model)
         with prunekit.scoring_mode(model, self.batch_norm), twice_differentiable():
             g = prunekit.sum_gradients(self._losses(network, parts), effective)
             products = (inner_product(loss, g, network) for loss in self._losses(network, parts))
@@ -61,10 +65,8 @@ class GraSP:
         return {name: w * product[name] for name, w in network.weights.items()}
 
     def _losses(self, network: Network, parts: Sequence[Batch]) -> Iterator[Tensor]:
-        def loss(logits: Tensor, y: Tensor) -> Tensor:
-            return F.cross_entropy(logits / self.temperature, y)
-
-        return prunekit.batch_losses(network.model, parts, loss)
+        objective = attrs.evolve(network.objective, temperature=self.temperature)
+        return prunekit.batch_losses(network, parts, objective)
 
 
 def inner_product(loss: Tensor, g: Scores, network: Network) -> Tensor:
@@ -105,7 +107,9 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def _refuse_one_class(batches: Sequence[Batch]) -> None:
-    classes = {label for _, y in batches if y is not None for label in y.unique().tolist()}
+    numbered = [y for _, y in batches if isinstance(y, Tensor) and y.ndim == 1]
+    whole = [y for y in numbered if not y.is_floating_point()]
+    classes = {label for y in whole for label in y.unique().tolist()} - {-100}
     if len(classes) == 1:
         raise SpecError(
             f"grasp needs examples of at least two classes; every label is {classes.pop()}; "

@@ -37,6 +37,9 @@ LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 class IterSNIP:
     """Score a weight by its sensitivity in the net pruned so far."""
 
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+        "1a73b6ee9085c562d69e1de472b7404d743df9f8fcc186faacac0b27d0aed272",
+    )
     suggests: ClassVar[Mapping[str, object]] = {
         "rounds.count": 60,
         "rounds.schedule": "exponential",
@@ -51,13 +54,13 @@ class IterSNIP:
     split: int = prunekit.option(
         1, help="parts each batch is cut into, scored one by one", validator=prunekit.at_least(1)
     )
-    loss: Literal["cross-entropy", "raw-nll"] = prunekit.option(
-        "cross-entropy", help="the loss; raw-nll is that of the published code"
+    loss: Literal["cross-entropy", "raw-nll"] | None = prunekit.left_open(
+        None, help="the loss; left open, that of the training; raw-nll is the published code's"
     )
 
     def score(self, network: Network, batches: Sequence[Batch], rng: torch.Generator) -> Scores:
         """Return |w * dL/d(effective weight)| of the masked net."""
-        loss = LOSSES[self.loss]
+        loss = None if self.loss is None else LOSSES[self.loss]
         gradient = prunekit.loss_gradient(network, batches, loss, self.batch_norm, self.split)
         return {name: (w * gradient[name]).abs() for name, w in network.weights.items()}
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 
 import torch
+from torch import Tensor
 
 from prunekit.contracts import as_built, scales
 from prunekit.errors import SpecError
-from prunekit.network.laws import WeightInit, first_values
+from prunekit.network.laws import WeightInit, first_values, padding_rows
 from prunekit.network.model import Network
 from prunekit.network.names import Layer
 from prunekit.pruning.method import LearnedMethod
@@ -30,8 +31,10 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
 
     Raises SpecError for an init that then could not act.
     """
+    padding = padding_rows(network.model)
     if not as_built(init):
-        other = next((n for n, layer in network.layers.items() if differs(layer, init, seed)), None)
+        layers = network.layers.items()
+        other = next((n for n, x in layers if differs(x, init, seed, padding.get(n))), None)
         text = (
             f"init and seed {seed} draw other weights than {other} has; draw them by "
             "prunekit.initialize(model, init, seed=seed)"
@@ -39,19 +42,30 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
         if other is not None and not redraws:
             raise SpecError(f"{text}, or leave init out")
         if other is not None:
-            warnings.warn(f"{text}; as it is, redrawn weights only are of init", stacklevel=3)
-    zeros = sum(w.numel() - int(torch.count_nonzero(w)) for w in network.weights.values())
+            warnings.warn(f"{text}; as it is, redrawn weights only are of init", stacklevel=4)
+    zeros = sum(zeros_of(w, padding.get(name)) for name, w in network.weights.items())
     if zeros > network.total / 100:
         warnings.warn(
             f"{zeros:,} of {network.total:,} weights are 0, as another learn or prune leaves them, "
             "and no mask gives them a value; prunekit.initialize(model, init) draws them anew",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
-def differs(layer: Layer, init: WeightInit, seed: int) -> bool:
-    """Whether a layer's weights are others than the first that `init` draws."""
-    return not torch.equal(layer.parameter, first_values(layer, init, seed).to(layer.parameter))
+def differs(layer: Layer, init: WeightInit, seed: int, padding: int | None) -> bool:
+    """Whether a layer's weights are others than the first that `init` draws, but for that row."""
+    first = first_values(layer, init, seed).to(layer.parameter)
+    if padding is not None:
+        first[padding] = layer.parameter.detach()[padding]
+    return not torch.equal(layer.parameter, first)
+
+
+def zeros_of(weight: Tensor, padding: int | None) -> int:
+    """How many weights are 0, those of that row left out."""
+    zeros = weight == 0
+    if padding is not None:
+        zeros[padding] = False
+    return int(torch.count_nonzero(zeros))
 
 
 def warn_idle_reinit(period: int) -> None:
@@ -59,5 +73,5 @@ def warn_idle_reinit(period: int) -> None:
     warnings.warn(
         f"nothing was redrawn: the training is shorter than a period of {period} steps; give a "
         'smaller one: reinit={"name": ..., "period": 5}',
-        stacklevel=3,
+        stacklevel=4,
     )

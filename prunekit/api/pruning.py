@@ -7,30 +7,31 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from prunekit.api.batches import agreed_batches, batches_of_round, given_batches
 from prunekit.api.components import components_of
 from prunekit.contracts import (
+    MaskSampler,
     Reinitializer,
     Scorer,
     acts,
     allocates,
     as_built,
     learns,
-    reads,
     revives,
 )
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
-from prunekit.network.laws import WeightInit, apply_init, law_of, redraw_zeros
+from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
 from prunekit.network.names import parameters_of, refuse_hollow, unwrapped
-from prunekit.network.objective import Batch
+from prunekit.network.objective import Batch, Forward, Loss, Objective
+from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import Method, Round, rounds_of
 from prunekit.pruning.rounds import Pruning, prune_rounds
-from prunekit.pruning.scoring import compute_scores, scoring_mode
+from prunekit.pruning.scoring import compute_scores
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.rules import refuse_idle_period, refuse_idle_sharing
 from prunekit.resolve.structure import component_from
@@ -41,19 +42,17 @@ from prunekit.selection.schedule import densities as densities_of
 from prunekit.selection.schedule import kept_of, named
 from prunekit.spec.sections import Allocation, Prune, Schedule
 from prunekit.spec.settings import PruneSettings
-from prunekit.training.datacheck import as_it_was, by_two, logits_of
-from prunekit.training.loaders import as_batches, shape_of
 from prunekit.training.ranks import agreed, bits
 
 
+@in_own_state
 def initialize(
     model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[str] | None = None
 ) -> None:
     """Draw every maskable weight of `model` from `init`, in place: those of a run of this seed.
 
-    Norm gains that are all 0 become 1. include: patterns; what they name in full is drawn too.
-    Raises SpecError for an init that draws nothing, and where it needs a fan-in that a parameter
-    has not, and, in DistributedDataParallel, where the ranks draw other weights.
+    Norm gains that are 0 become 1, rows of padding 0 (runs draw them). include: its full names are
+    drawn too. Raises SpecError for an init that draws nothing or lacks a fan-in; if ranks differ.
     """
     init = component_from("init", init, Plugins())
     if as_built(init):
@@ -66,11 +65,13 @@ def initialize(
     def drawn() -> Mapping[str, Tensor]:
         apply_init(inner, init, seed, include)
         redraw_zeros(inner, init, seed)
+        blank_padding(inner)
         return parameters_of(inner)
 
     agreed(model, "the weights drawn", drawn, bits)
 
 
+@in_own_state
 def score(
     model: nn.Module,
     scorer: Any,
@@ -78,14 +79,16 @@ def score(
     batches: Iterable[Any] | None = None,
     input_shape: Sequence[int] | None = None,
     masks: Mapping[str, Tensor] | None = None,
+    loss: str | Loss | None = None,
+    forward: Forward | None = None,
     seed: int = 0,
 ) -> Scores:
     """One score for every maskable weight of `model`, which is left as it was.
 
-    scorer: a name or a component. batches: (inputs, labels) pairs, all of which are used: inputs
-    (batch, ...), labels (batch,) int64. input_shape: without the batch dimension; taken from the
-    batches when left out. masks: name -> bool tensor of the weight's shape: score the masked
-    network; a pruned weight then scores 0, unless the scorer revives.
+    scorer: a name or a component. batches, loss, forward: see `prune`; as many batches are read
+    as the scorer's option `batches` says. input_shape: without the batch dimension; taken from
+    the first batch when left out. masks: name -> bool tensor of the weight's shape: score the
+    masked network; a pruned weight then scores 0, unless the scorer revives.
     Names are those of the model without wrappers. Each rank of DistributedDataParallel reads its
     own batches, and all must find the same scores: SpecError on every rank otherwise, also where
     one of them fails.
@@ -94,15 +97,16 @@ def score(
     """
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
     network = Network.of(unwrapped(model), masks=masks)
+    network.objective = Objective(loss, forward)
     try:
         measured = measuring(scorer)
 
         def scored() -> Scores:
-            usable = usable_batches(network, scorer, batches, input_shape)
+            given = given_batches(network, scorer, batches, input_shape, 1)
             return compute_scores(
                 measured,
                 network,
-                batches_of_round(measured, usable, 1, 1),
+                batches_of_round(measured, given, 1, 1),
                 generator(seed, "score", 1),
                 owner=describe(scorer),
                 competing=None if revives(scorer) else network.masks,
@@ -114,6 +118,7 @@ def score(
         network.mask(None)
 
 
+@in_own_state
 def prune(
     model: nn.Module,
     scorer: Any,
@@ -132,19 +137,21 @@ def prune(
     densities: Sequence[str] = (),
     min_per_layer: int | None = None,
     init: Any = "default",
+    loss: str | Loss | None = None,
+    forward: Forward | None = None,
     seed: int = 0,
 ) -> Masks:
     """Prune `model` in place and return its masks.
 
     density: share of weights kept, in (0, 1], or kept: an exact count, or one for each round.
-    batches: (inputs, labels) pairs, inputs (batch, ...) and labels (batch,) int64; a scorer that
-    reads one batch a round takes them in turn. input_shape: without the batch dimension.
-    init: the law from which `reinit` redraws. See `Prune` for the other options. The scorer's
-    suggestions fill density and allocation, and in several rounds min_per_layer, where left out.
+    batches: a list, DataLoader or iterator of `Batch`es, or of mappings with "labels": as many are
+    read as the scorer's option `batches` says, the same in every round; one that reads one batch a
+    round takes them in turn. input_shape: without the batch dimension. loss, forward: what a batch
+    comes to, see `Objective`. init: the law from which `reinit` redraws. See `Prune` for the
+    others, which the scorer's suggestions fill where they are left out.
     Names are those of the model without wrappers. Each rank of DistributedDataParallel reads its
-    own batches, and all must find the same masks, as they do with the same batches and seed.
-    Raises SpecError for arguments that do not fit together, and on every rank where masks differ
-    or one rank fails; a pruning that fails is undone.
+    own batches, and all must find the same masks: SpecError on every rank where they differ or one
+    fails, and for arguments that do not fit together; a pruning that fails is undone.
     """
     reinit = component_from("reinit", reinit, Plugins())
     refuse_idle_period(reinit)
@@ -153,24 +160,24 @@ def prune(
     )
     given = Prune(density, allocation, tuple(densities), min_per_layer)
     refuse_idle_sharing(given, sampler)
-    refuse_idle_init(init, reinit)
+    refuse_idle_reinit(init, reinit, rounds)
     network = Network.of(unwrapped(model), include, exclude)
-    usable = agreed(
-        model,
-        "whether the batches fit",
-        lambda: usable_batches(network, scorer, batches, input_shape),
-        lambda _: "they do",
-    )
-    if density is None and kept is None:
-        density = suggested.get("prune.density")
-    if rounds == 1 or not allocates(sampler):  # a floor is for the rounds that follow
-        suggested.pop("prune.min_per_layer", None)
-    settings = PruneSettings.of(filled(given, "prune", suggested))
+    network.objective = Objective(loss, forward)
+    usable = agreed_batches(model, network, scorer, batches, input_shape, rounds)
+    density = suggested.get("prune.density") if density is kept is None else density
+    settings = settings_of(given, suggested, sampler, rounds)
     shares = densities_of_rounds(network.total, density, kept, rounds, schedule)
-    if acts(reinit) and rounds == 1:
-        raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
     method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
     return pruned(model, network, rounds_of(method, shares, schedule), usable, init, seed)
+
+
+def settings_of(
+    given: Prune, suggested: dict[str, Any], sampler: MaskSampler, rounds: int
+) -> PruneSettings:
+    """What `prune` was told of the shares of layers, filled by what components suggest."""
+    if rounds == 1 or not allocates(sampler):  # a floor is for the rounds that follow
+        suggested.pop("prune.min_per_layer", None)
+    return PruneSettings.of(filled(given, "prune", suggested))
 
 
 def pruned(
@@ -216,7 +223,9 @@ def undone_by_errors(network: Network, redraws: bool) -> Iterator[None]:
         raise
 
 
-def refuse_idle_init(init: WeightInit, reinit: Reinitializer) -> None:
+def refuse_idle_reinit(init: WeightInit, reinit: Reinitializer, rounds: int) -> None:
+    if acts(reinit) and rounds == 1:
+        raise SpecError("reinit acts between rounds and there is one; choose rounds >= 2")
     if not acts(reinit) and not as_built(init):
         raise SpecError(
             "init is the law that reinit redraws from, and reinit does not act; the model's own "
@@ -261,40 +270,3 @@ def measuring(scorer: Any) -> Scorer:
         raise SpecError(f"{describe(scorer)} learns its scores while training; use prunekit.learn")
     measured: Scorer = scorer
     return measured
-
-
-def usable_batches(
-    network: Network,
-    scorer: Any,
-    batches: Iterable[Any] | None,
-    input_shape: Sequence[int] | None,
-) -> list[Batch]:
-    """The batches on the network's device; it knows the shape of an input then.
-
-    Raises SpecError where its model does not take the first one and the scorer will ask it to.
-    """
-    pairs = as_batches(batches, input_shape, network.device)
-    network.input_shape = shape_of(pairs, input_shape)
-    if pairs and reads(scorer) != "nothing":
-        with (
-            torch.random.fork_rng([]),
-            scoring_mode(network.model),
-            as_it_was(network.model),
-            torch.no_grad(),
-        ):
-            by_two(lambda x, _: logits_of(network.model, x), pairs[0][0], None)
-    return pairs
-
-
-def batches_of_round(scorer: Scorer, batches: list[Batch], number: int, rounds: int) -> list[Batch]:
-    """What the scorer is given in round `number` (from 1) of `rounds`; [] if it reads no data."""
-    kind = reads(scorer)
-    if kind == "batches" and not batches:
-        raise SpecError(f"{describe(scorer)} reads data; give batches=[(inputs, labels), ...]")
-    if kind == "nothing":
-        return []
-    if kind != "one batch" or len(batches) <= 1:
-        return batches
-    if len(batches) < rounds:
-        raise SpecError(f"{len(batches)} batches for {rounds} rounds; give one for each round")
-    return [batches[number - 1]]

@@ -30,6 +30,7 @@ from prunekit.network.names import (
     undistributed,
     unwrapped,
 )
+from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.filling import check_some_kept
@@ -56,6 +57,7 @@ OF_RUNS = ("bn_recalibrate", "checkpoint_every")
 """Options of `Train` that a whole run acts on, and a training alone does not."""
 
 
+@in_own_state
 def train(
     model: nn.Module,
     masks: Mapping[str, Tensor] | None,
@@ -83,6 +85,7 @@ def train(
     return _trained(model, owner, data, test, settings, seed, torch_device)[0]
 
 
+@in_own_state
 def learn(
     model: nn.Module,
     scorer: Any,

@@ -191,8 +191,9 @@ def export(args: argparse.Namespace) -> int:
     RunFolder(Path(args.run)).require_run()
     from prunekit.runs import export as formats
 
-    getattr(formats, EXPORTS[args.to])(args.run, args.out)
-    report.print_lines([f"wrote {args.out}"])
+    plain = getattr(formats, EXPORTS[args.to])(args.run, args.out)
+    lines = [f"{name} has no mask there: torch's hook for it never runs" for name in plain or ()]
+    report.print_lines([f"wrote {args.out}", *lines])
     return 0
 
 

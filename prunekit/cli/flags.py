@@ -46,7 +46,7 @@ SHOWN: Mapping[str, str] = {
 }
 """Flag that `prunekit run --help` shows -> dotted key."""
 
-METAVARS = {**dict.fromkeys(COMPONENTS, "NAME"), "prune.masks": "RUN|FILE", "weights": "FILE"}
+METAVARS = {**dict.fromkeys(COMPONENTS, "NAME"), "prune.masks": "RUN|FILE", "weights": "PATH"}
 BOOLS = (bool, bool | None)
 BARE = ("--help", "-h", "--dry-run")
 MORE = (

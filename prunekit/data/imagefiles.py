@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from prunekit.data.decoding import image_size, read_image
 from prunekit.data.splits import Data, Split
 from prunekit.errors import DataError
-
-MODES: Mapping[int, str] = {1: "L", 3: "RGB"}
-"""Channels -> what Pillow calls them."""
-
-DAMAGE = (
-    *(OSError, SyntaxError, ValueError, EOFError, IndexError),
-    *(struct.error, zlib.error, Image.DecompressionBombError),
-)
-"""What Pillow raises for a damaged file."""
 
 SAMPLE = 1000  # streamed images whose mean and deviation stand for all
 
@@ -75,45 +61,6 @@ class ImageFiles(Dataset[Tensor]):
         return read_image(self.files[index], self.channels)
 
 
-def read_image(file: Path, channels: int = 3) -> Tensor:
-    """uint8 (channels, height, width); DataError naming the file when it is no whole image."""
-    with _opened(file) as image:
-        pixels = np.array(image.convert(MODES[channels]))
-    return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1)
-
-
-def image_size(file: Path) -> tuple[int, int]:
-    """(height, width) as the header has it; DataError naming the file when it is no image."""
-    with _opened(file) as image:
-        return image.height, image.width
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
-    try:
-        with open(file, "rb") as stream, Image.open(stream) as image:
-            if image.format == "PNG":
-                _refuse_cut_off(file, stream)
-            if image.mode.startswith(("I", "F")):
-                raise DataError(f"{file} has pixels of mode {image.mode}; convert it to 8 bits")
-            yield image
-    except UnidentifiedImageError:
-        raise DataError(f"{file} is no image; replace or delete it") from None
-    except DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{file} is damaged ({reason}); replace or delete it") from None
-
-
-def _refuse_cut_off(file: Path, stream: BinaryIO) -> None:
-    """OSError when the PNG lacks its end, which Pillow does not miss; `stream` stays in place."""
-    position = stream.tell()
-    stream.seek(max(0, file.stat().st_size - 12))
-    if b"IEND" not in stream.read():  # damaged, or bytes follow the end: let Pillow walk it
-        with Image.open(file) as image:
-            image.verify()
-    stream.seek(position)
-
-
 def image_data(
     train: ClassFiles,
     test: ClassFiles,
@@ -127,6 +74,7 @@ def image_data(
 ) -> Data:
     """Data of image files, with 3 channels (RGB) or 1 (grey).
 
+    They are turned as their EXIF orientation says; grey values of 16 bits are scaled to 8.
     Sets that decode to at most `memory` GB (10^9 bytes) are decoded now, so that every damaged
     file is found before training; of larger ones the headers are read now. With an `input_shape`
     images of any size are streamed and no header is read. The mean and standard deviation are

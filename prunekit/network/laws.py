@@ -99,6 +99,29 @@ def apply_init(
         layer.parameter.copy_(values[name])
 
 
+def padding_rows(model: nn.Module) -> dict[str, int]:
+    """Parameter name -> the row of an embedding that stands for padding (`padding_idx`).
+
+    torch makes it 0 and gives it no gradient; `blank_padding` keeps it so. Runs draw it, as they
+    always did: their bits and tickets stand.
+    """
+    names = {id(layer.parameter): name for name, layer in layers_of(model).items()}
+    rows = {}
+    for module in model.modules():
+        row, weight = getattr(module, "padding_idx", None), getattr(module, "weight", None)
+        if isinstance(row, int) and isinstance(weight, Tensor) and id(weight) in names:
+            rows[names[id(weight)]] = row
+    return rows
+
+
+@torch.no_grad()
+def blank_padding(model: nn.Module) -> None:
+    """Set the rows of padding to 0."""
+    layers = layers_of(model)
+    for name, row in padding_rows(model).items():
+        layers[name].parameter[row] = 0
+
+
 def first_values(layer: Layer, init: WeightInit, seed: int) -> Tensor:
     """The weights of a layer before anything is redrawn, float32."""
     return fresh_values(layer, init, seed, 0, chance.generator(seed, "init", layer.name))
@@ -190,13 +213,15 @@ class InitLaw:
     """Each layer's own init distribution, see `Law`.
 
     number: 0 = the initial weights, e >= 1 = those of the e-th redraw; weights drawn by counter
-    are a function of (seed, name, element, number) alone.
+    are a function of (seed, name, element, number) alone. blank: by name, the row of a parameter
+    whose values are 0 in every draw.
     """
 
     layers: Mapping[str, Layer]
     init: WeightInit
     seed: int = 0
     number: int = 0
+    blank: Mapping[str, int] = attrs.field(factory=dict)
 
     def numbered(self, number: int) -> InitLaw:
         """The law of another draw."""
@@ -207,12 +232,21 @@ class InitLaw:
             raise SpecError(f"the model has no parameter {name!r} to draw")
         layer = self.layers[name]
         values = fresh_values(layer, self.init, self.seed, self.number, rng, elements)
-        return values.to(layer.parameter)
+        if (row := self.blank.get(name)) is None:
+            return values.to(layer.parameter)
+        if elements is None:
+            rows = torch.arange(len(values), device=values.device)[:, None]
+        else:
+            rows = (elements // layer.shape[1]).to(values.device)
+        return values.masked_fill(rows == row, 0).to(layer.parameter)
 
 
-def law_of(model: nn.Module, init: WeightInit, seed: int = 0) -> InitLaw:
-    """The law that draws any weight of `model` from `init`, on its device and of its dtype."""
-    return InitLaw(layers_of(model), init, seed)
+def law_of(model: nn.Module, init: WeightInit, seed: int = 0, *, padding: bool = False) -> InitLaw:
+    """The law that draws any weight of `model` from `init`, on its device and of its dtype.
+
+    padding: draw the rows of padding too; they are 0 otherwise.
+    """
+    return InitLaw(layers_of(model), init, seed, blank={} if padding else padding_rows(model))
 
 
 @attrs.frozen

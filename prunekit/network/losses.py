@@ -210,7 +210,7 @@ def part_of(outputs: Any, name: str) -> Any:
 
 def described(value: Any) -> str:
     """Shapes and types of tensors, whatever holds them; the type of anything else."""
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and not value.is_nested:
         return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name}: {described(part)}" for name, part in value.items()) + "}"

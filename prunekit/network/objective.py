@@ -5,8 +5,9 @@ Scoring, training, learning, evaluation and the conformance kit all go through `
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -80,12 +81,14 @@ class Objective:
 
     loss: a name of `LOSSES`; a callable on outputs and labels; None = the model's own `loss` where
     its output has one, else cross-entropy. forward: a callable on model and inputs; None = the
-    model is called on them. label_smoothing: of cross-entropy.
+    model is called on them. label_smoothing: of cross-entropy. temperature: what the logits of a
+    named loss are divided by.
     """
 
     loss: str | Loss | None = None
     forward: Forward | None = None
     label_smoothing: float = 0.0
+    temperature: float = 1.0
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.loss, str) and self.loss not in LOSSES:
@@ -101,22 +104,11 @@ class Objective:
 
     def outputs(self, model: nn.Module, inputs: Any) -> Any:
         """What `model` gives for `inputs`; SpecError, with its own reason, where it refuses."""
-        try:
+        with in_one_line("the model does not take inputs {}", TAKEN, inputs):
             if self.forward is not None:
                 return self.forward(model, inputs)
             args, named = arguments_of(model, inputs)
             return model(*args, **named)
-        except (torch.OutOfMemoryError, PrunekitError):
-            raise
-        except (
-            RuntimeError, ValueError, LookupError, AssertionError, TypeError, AttributeError,
-        ) as error:  # fmt: skip
-            if "CUDA" in str(error):  # the machine's fault, not that of the data
-                raise
-            raise SpecError(
-                f"the model does not take inputs {described(inputs)} ({first_line(error)}); give "
-                "data of the shape and type that its first layer expects, or forward="
-            ) from error
 
     def of(self, model: nn.Module, batch: Batch) -> Outcome:
         """What a batch comes to. Raises SpecError for inputs that the model does not take, and
@@ -129,10 +121,14 @@ class Objective:
 
         Nothing waits for the device. Raises SpecError where there is no loss.
         """
-        given = self.loss if callable(self.loss) else None
-        value = given(outputs, labels) if given else None if self.loss else own_loss(outputs)
+        value = self._called(outputs, labels) if callable(self.loss) else self._own(outputs)
         if value is None:
             return self._named(outputs, labels, total)
+        if self.temperature != 1:
+            raise SpecError(
+                "temperature divides the logits of a named loss, and this loss is a callable or "
+                'the model\'s own; give temperature=1, or loss="cross-entropy"'
+            )
         if not isinstance(value, Tensor) or value.numel() != 1:
             raise SpecError(f"loss must return one number, a mean: {described(value)}")
         counted = counted_in(labels, outputs)
@@ -141,8 +137,19 @@ class Objective:
             value * counted if total else value, outputs, counted, right(outputs, labels)
         )
 
+    def _own(self, outputs: Any) -> Tensor | None:
+        """The loss that the model computed, where no other is named."""
+        return None if self.loss else own_loss(outputs)
+
+    def _called(self, outputs: Any, labels: Any) -> Any:
+        """What the callable gives; SpecError, with its own reason, where it refuses."""
+        with in_one_line("loss does not take outputs {} and labels {}", MEANT, outputs, labels):
+            return self.loss(outputs, labels)  # type: ignore[operator, misc]
+
     def _named(self, outputs: Any, labels: Any, total: bool) -> Outcome:
         loss, logits, y = self._met(outputs, labels)
+        if self.temperature != 1:
+            logits = logits / self.temperature
         if total:
             logits = logits.float()  # a sum over many pixels is too large for float16
         value = loss.loss(logits, y, self.label_smoothing, "sum" if total else "mean")
@@ -151,19 +158,78 @@ class Objective:
     def _met(self, outputs: Any, labels: Any) -> tuple[NamedLoss, Tensor, Tensor]:
         """The named loss, and logits and labels as it takes them."""
         if not isinstance(labels, Tensor):
+            if labels is not None:
+                raise SpecError(
+                    "several labels, or labels that are no tensor, need a loss of their own; give "
+                    f"loss=, a callable on outputs and labels: {described(labels)}"
+                )
             raise SpecError(
                 "a loss needs labels; give batches=[(inputs, labels), ...], mappings with "
-                f"labels, or loss=, a callable on outputs and labels: {described(labels)}"
+                "labels, or loss=, a callable on outputs and labels"
             )
         loss = LOSSES[self.loss if isinstance(self.loss, str) else "cross-entropy"]
         return loss, *loss.met(logits_of(outputs), labels)
 
-    def check(self, outputs: Any, labels: Any) -> None:
-        """SpecError unless a named loss takes such `labels`; waits for the device."""
-        if callable(self.loss) or (self.loss is None and own_loss(outputs) is not None):
+    def check(self, outputs: Any, labels: Any, inputs: Any = None) -> None:
+        """SpecError unless a named loss takes such `labels`; waits for the device.
+
+        inputs: those of the batch. Labels of a sequence may not be the very inputs, where no loss
+        is named: each would be predicted from itself.
+        """
+        if callable(self.loss) or self._own(outputs) is not None:
             return
         loss, logits, y = self._met(outputs, labels)
         loss.check(logits, y)
+        if self.loss is None and y.ndim == 2 and is_in(labels, inputs):
+            raise SpecError(
+                f"the labels {described(labels)} are the inputs, so each token is predicted from "
+                "itself; shift them, give a mapping with labels to a model that has a loss of its "
+                'own, or say loss="cross-entropy"'
+            )
+
+    def classes(self, outputs: Any, labels: Any) -> tuple[Tensor, Tensor]:
+        """Logits (batch, classes, ...) and class numbers (batch, ...), whatever the loss is.
+
+        Raises SpecError for others; waits for the device.
+        """
+        numbered = Objective("cross-entropy")
+        numbered.check(outputs, labels)
+        _, logits, y = numbered._met(outputs, labels)
+        return logits, y
+
+
+TAKEN = "give data of the shape and type that its first layer expects, or forward="
+MEANT = "give a callable on both that returns a mean"
+
+
+@contextlib.contextmanager
+def in_one_line(refusal: str, cure: str, *values: Any) -> Iterator[None]:
+    """What a user's callable raises inside becomes a SpecError: `refusal` of `values`, its reason.
+
+    A machine's faults, and what prunekit raises, stay what they are.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, PrunekitError):
+        raise
+    except (
+        RuntimeError, ValueError, LookupError, AssertionError, TypeError, AttributeError,
+    ) as error:  # fmt: skip
+        if "CUDA" in str(error):  # the machine's fault, not that of the data
+            raise
+        text = refusal.format(*map(described, values))
+        raise SpecError(f"{text} ({first_line(error)}); {cure}") from error
+
+
+def is_in(labels: Tensor, inputs: Any) -> bool:
+    """Whether `labels` are, entry by entry, one of the inputs."""
+    if isinstance(inputs, Mapping):
+        inputs = tuple(part for name, part in inputs.items() if name != "labels")
+    if isinstance(inputs, tuple | list):
+        return any(is_in(labels, part) for part in inputs)
+    if not isinstance(inputs, Tensor) or inputs.is_floating_point():
+        return False
+    return inputs is labels or (inputs.shape == labels.shape and torch.equal(inputs, labels))
 
 
 def counted_in(labels: Any, outputs: Any) -> Tensor:

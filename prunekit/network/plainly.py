@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.utils.checkpoint
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from prunekit.errors import SpecError
 from prunekit.network.wrappers import as_written
@@ -60,7 +61,7 @@ def refuse_inference(model: nn.Module) -> None:
     """SpecError for a parameter or buffer made in inference mode: it takes no gradient."""
     for named in (model.named_parameters(), model.named_buffers()):
         for name, tensor in named:
-            if tensor.is_inference():
+            if not is_lazy(tensor) and tensor.is_inference():
                 raise SpecError(
                     f"{name} was made in torch.inference_mode, where nothing takes a gradient; "
                     "make the model outside of it, or under torch.no_grad"

@@ -52,7 +52,7 @@ def own_state(model: nn.Module | None = None) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if torch.get_default_dtype() not in {parameter.dtype for parameter in held}:
             stack.enter_context(default_dtype(torch.float32))
-        if torch.get_default_device().type not in kinds:
+        if default_device() not in kinds:
             stack.enter_context(torch.device("cpu"))
         for kind in kinds:
             if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
@@ -62,6 +62,14 @@ def own_state(model: nn.Module | None = None) -> Iterator[None]:
         if model is not None:
             refuse_inference(model)
         yield
+
+
+def default_device() -> str | None:
+    """The kind of device that new tensors are on; None for one that this machine has not."""
+    try:
+        return torch.get_default_device().type
+    except (RuntimeError, AssertionError):
+        return None
 
 
 @contextlib.contextmanager
@@ -90,7 +98,11 @@ def own_chance(seed: int, device: torch.device) -> Iterator[None]:
 @contextlib.contextmanager
 def full_products() -> Iterator[None]:
     """Products of float32 are float32 inside, not of TF32 or bfloat16 parts."""
-    before = torch.get_float32_matmul_precision()
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:  # set by the newer `fp32_precision`, which is the caller's then
+        yield
+        return
     torch.set_float32_matmul_precision("highest")
     try:
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from prunekit.network.losses import logits_of
 from prunekit.network.model import Network
 from prunekit.pruning.scoring import scoring_mode, sum_gradients
 
@@ -28,7 +29,10 @@ def dead_kept(
     x = torch.randn(EXAMPLES, *network.input_shape, generator=rng) if tokens is None else tokens
     with scoring_mode(network.model, "eval"):
         parts = x[:EXAMPLES].split(max(1, NUMBERS // max(1, x[:1].numel())))
-        outputs = (network.model(part.to(network.device)) for part in parts)
+        outputs = (
+            logits_of(network.objective.outputs(network.model, part.to(network.device)))
+            for part in parts
+        )
         losses = (
             (logits * torch.randn(logits.shape, generator=rng).to(logits.device)).sum()
             for logits in outputs

@@ -7,24 +7,27 @@ Scorer plugins use `loss_gradient` and what it is made of: `scoring_mode`, `batc
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from prunekit.contracts import Scorer
 from prunekit.errors import NumericalError, SpecError
+from prunekit.network.examples import parts_of
+from prunekit.network.losses import described
 from prunekit.network.model import Mode, Network, Scores
-from prunekit.network.objective import Batch
+from prunekit.network.objective import Batch, Objective
 from prunekit.network.plainly import run_plainly
 from prunekit.network.precision import InPrecision
+from prunekit.network.torchstate import full_products, own_chance
 from prunekit.pruning.scorecheck import check_bounds, check_form, zero_and_bound
 
 HALVES = (torch.float16, torch.bfloat16)
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""(logits (batch, classes), labels (batch,) int64) -> scalar."""
+"""(logits (batch, classes, ...), labels (batch, ...) int64) -> scalar."""
 
 
 @contextlib.contextmanager
@@ -92,47 +95,52 @@ def _backward_of_rnns_in_eval(model: nn.Module) -> contextlib.AbstractContextMan
     return contextlib.nullcontext()
 
 
-def split_batches(batches: Iterable[Batch], parts: int) -> list[Batch]:
-    """Cut each batch, x (B, ...) and y (B,), into `parts` consecutive ones, at i * B // parts.
+def split_batches(
+    batches: Iterable[Batch], parts: int, model: nn.Module | None = None
+) -> list[Batch]:
+    """Cut each batch of n examples into `parts` consecutive ones, at i * n // parts.
 
-    Parts without an example (B < parts) are left out.
+    n is the labels' first size; each tensor is cut where its examples lie, see `parts_of`. Parts
+    without an example (n < parts) are left out. model: what they are for. Raises SpecError where
+    it is not known which axis the examples are.
     """
-    return [part for batch in batches for part in _parts_of(batch, parts)]
+    return [part for batch in batches for part in parts_of(batch, parts, model)]
 
 
-def _parts_of(batch: Batch, parts: int) -> Iterator[Batch]:
-    x, y = batch
-    cuts = [i * len(x) // parts for i in range(parts + 1)]
-    for start, end in itertools.pairwise(cuts):
-        if start < end:
-            yield x[start:end], None if y is None else y[start:end]
+def batch_losses(
+    model: nn.Module | Network, batches: Iterable[Batch], loss: Loss | Objective | None = None
+) -> Iterator[Tensor]:
+    """The loss of each batch in turn, a scalar made when asked for: one graph lives at a time.
 
+    model: a Network is called as its objective says. loss: a callable on logits (batch, classes,
+    ...) and class numbers (batch, ...) int64, a mean; an Objective; None = that of the network,
+    which is what prune(..., loss=) was given (a model's own loss, else cross-entropy).
 
-def batch_losses(model: nn.Module, batches: Iterable[Batch], loss: Loss) -> Iterator[Tensor]:
-    """`loss(model(x), y)` of each batch in turn, made when asked for: one graph lives at a time.
-
-    x: (batch, ...), y: (batch,) class numbers; each loss is a scalar.
-
-    Raises SpecError, in one line, for batches without labels, labels outside [0, classes), and a
-    model with fewer than two outputs.
+    Raises SpecError, in one line, for inputs that the model does not take, labels that do not fit
+    its outputs, labels outside [0, classes), and for batches without labels.
     """
-    for x, y in batches:
-        if y is None:
-            raise SpecError("this scorer needs labels; give batches=[(inputs, labels), ...]")
-        logits = _logits(model, x)
-        check_labels(logits, y)
-        yield loss(logits, y.long())
+    objective = model.objective if isinstance(model, Network) else Objective()
+    objective = loss if isinstance(loss, Objective) else objective
+    module = model.model if isinstance(model, Network) else model
+    for inputs, labels in batches:
+        outputs = outputs_of(objective, module, inputs)
+        if loss is None or isinstance(loss, Objective):
+            objective.check(outputs, labels, inputs)
+            yield objective.outcome(outputs, labels).loss
+        else:
+            yield loss(*objective.classes(outputs, labels))
 
 
-def _logits(model: nn.Module, x: Tensor) -> Tensor:
+def outputs_of(objective: Objective, model: nn.Module, inputs: Any) -> Any:
+    """What the model gives; SpecError that says so where batch norm is given one example."""
     try:
-        return model(x)
-    except ValueError as error:
+        return objective.outputs(model, inputs)
+    except SpecError as error:
         if "more than 1 value per channel" not in str(error):
             raise
         raise SpecError(
-            f"batch-norm in train mode cannot normalise a batch of {len(x)}; use a larger "
-            "prune.batch_size, a smaller split, or batch_norm = eval"
+            f"batch-norm in train mode cannot normalise a batch of 1: {described(inputs)}; use a "
+            "larger prune.batch_size, a smaller split, or batch_norm = eval"
         ) from None
 
 
@@ -178,17 +186,21 @@ def sum_gradients(losses: Iterable[Tensor], effective: Mapping[str, nn.Parameter
 
 
 def loss_gradient(
-    network: Network, batches: Iterable[Batch], loss: Loss, mode: Mode = "eval", split: int = 1
+    network: Network,
+    batches: Iterable[Batch],
+    loss: Loss | None = None,
+    mode: Mode = "eval",
+    split: int = 1,
 ) -> Scores:
     """Sum over `batches` of dL/d(effective weight), each of its maskable parameter's shape.
 
-    loss: averages over a batch. mode: of batch norm, see `scoring_mode`. split: parts that each
-    batch is cut into, whose gradients are summed. Raises what `batch_losses` and `sum_gradients`
-    raise.
+    loss: averages over a batch, see `batch_losses`; None = the network's objective. mode: of batch
+    norm, see `scoring_mode`. split: parts that each batch is cut into, whose gradients are summed.
+    Raises what `batch_losses`, `split_batches` and `sum_gradients` raise.
     """
+    parts = split_batches(batches, split, network.model)
     with scoring_mode(network.model, mode):
-        losses = batch_losses(network.model, split_batches(batches, split), loss)
-        return sum_gradients(losses, network.effective)
+        return sum_gradients(batch_losses(network, parts, loss), network.effective)
 
 
 def compute_scores(
@@ -203,10 +215,13 @@ def compute_scores(
 ) -> Scores:
     """The scores of `scorer`, checked; 0 where a weight may not compete (`competing` False).
 
-    owner: the scorer's name in messages. competing: bool tensors; None = every weight competes.
-    It may overwrite what the scorer returned. Raises what `check_form` and `check_bounds` raise.
+    What a model draws by torch's own generators starts from the seed of `rng`; they are left where
+    they stood. owner: the scorer's name in messages. competing: bool tensors; None = every weight
+    competes. It may overwrite what the scorer returned. Raises what `check_form` and
+    `check_bounds` raise.
     """
-    scores = scorer.score(network, batches, rng)
+    with own_chance(rng.initial_seed(), network.device), full_products():
+        scores = scorer.score(network, batches, rng)
     check_form(scores, network, owner)
     ordered = {name: _own(scores[name], network.weights[name]) for name in network.weights}
     bounds = {

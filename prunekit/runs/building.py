@@ -13,9 +13,9 @@ from prunekit.draws import chance
 from prunekit.errors import SpecError
 from prunekit.network.laws import Law, NoLaw, apply_init, is_norm, law_of, redraw_zeros
 from prunekit.network.layers import eval_mode
-from prunekit.network.matching import renamed
 from prunekit.resolve.plan import Plan
-from prunekit.storage.tensorfile import read_tensors
+from prunekit.runs.foreign import named_for
+from prunekit.storage.pretrained import read_weights
 
 if TYPE_CHECKING:
     from prunekit.data.splits import Data
@@ -57,19 +57,19 @@ def build_model(plan: Plan, data: Data) -> Built:
     if not as_built(plan.init):
         apply_init(model, plan.init, plan.seed, plan.include)
     redrawn = redraw_zeros(model, plan.init, plan.seed)
-    return Built(model.train(), redrawn, law_of(model, plan.init, plan.seed))
+    return Built(model.train(), redrawn, law_of(model, plan.init, plan.seed, padding=True))
 
 
 def load_weights(model: nn.Module, path: str) -> None:
-    """Copy the safetensors file at `path` into `model`; every name and shape must fit.
+    """Copy a safetensors file, or a folder of save_pretrained, into `model`; all must fit.
 
-    Names may have what wrappers of the model put into them. A tied name may be absent when the
-    name it is tied to is there.
+    Names are brought to the model's as `named_for` says. A tied name may be absent when the name
+    it is tied to is there.
     """
-    given, _ = read_tensors(path, foreign=True)
     wanted = model.state_dict()
+    given = read_weights(path)
     given = {name: t for name, t in given.items() if name in wanted or not counts_averages(name)}
-    given = renamed(given, wanted, computed=False)
+    given = named_for(model, given)
     for name in given.keys() - wanted.keys():
         raise SpecError(f"--weights {path}: the model has no {name!r}; give this model's weights")
     present = {wanted[name].data_ptr() for name in given}

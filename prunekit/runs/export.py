@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from prunekit.contracts import Architecture, takes
 from prunekit.errors import SpecError
-from prunekit.network.names import parameters_of, state_names
+from prunekit.network.layers import eval_mode
+from prunekit.network.names import layers_of, parameters_of, state_names
 from prunekit.runs.running import load
 from prunekit.selection.masks import Masks
 from prunekit.spec.sections import Spec
@@ -50,15 +51,41 @@ def to_state_dict(folder: str | Path, out: str | Path) -> None:
     write_tensors(out, bake(model, masks).state_dict(), {"kind": "state-dict"})
 
 
-def to_torch_prune(folder: str | Path, out: str | Path) -> None:
+def to_torch_prune(folder: str | Path, out: str | Path) -> list[str]:
     """Write safetensors with the keys that torch.nn.utils.prune gives a pruned model.
 
     `conv.weight` becomes `conv.weight_orig`, and `conv.weight_mask` of 0.0 and 1.0 beside it. A
-    model takes them by `load_state_dict` after `prune.identity(module, "weight")` on each masked
-    parameter. Tied weights: the name under which the mask is stored is the pruned one.
+    model takes them by `load_state_dict` after `prune.identity(module, leaf)` on each parameter
+    that has a `_mask` in the file. torch multiplies by the mask in a hook before a module's
+    forward, so parameters of a module whose forward never runs, such as `out_proj` of attention,
+    are written as they are, zeros included, and have no mask in the file: their names are
+    returned. Tied weights: the name under which the mask is stored is the pruned one.
     """
-    model, masks, _ = loaded(folder, out)
-    write_tensors(out, pruned_keys(bake(model, masks), masks), {"kind": "torch-nn-prune"})
+    model, masks, spec = loaded(folder, out)
+    shape = RunFolder(Path(folder)).read_summary()["input_shape"]
+    tokens = takes(spec.arch) == "tokens"
+    example = torch.zeros(2, *shape, dtype=torch.int64 if tokens else torch.float32)
+    ran, layers = modules_run(model, example), layers_of(model)
+    hooked = {name: mask for name, mask in masks.items() if layers[name].module in ran}
+    write_tensors(out, pruned_keys(bake(model, masks), hooked), {"kind": "torch-nn-prune"})
+    return [name for name in masks if name not in hooked]
+
+
+@torch.no_grad()
+def modules_run(model: nn.Module, example: Tensor) -> set[nn.Module]:
+    """The modules of `model` whose forward is called when it is given `example`."""
+    ran: set[nn.Module] = set()
+    hooks = [
+        module.register_forward_pre_hook(lambda module, args: ran.add(module))
+        for module in model.modules()
+    ]
+    try:
+        with eval_mode(model):
+            model(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return ran
 
 
 def pruned_keys(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -171,7 +171,9 @@ class Spec:
     observers: tuple[str, ...] = option(("progress",), help="plugins that watch the run")
     seed: int = option(0, help="seed of everything random", validator=between(0, 2**64 - 1))
     device: str = option("auto", help="cpu, cuda, cuda:1, mps, or auto")
-    weights: str | None = option(None, help="safetensors file of weights to start from", path=True)
+    weights: str | None = option(
+        None, help="safetensors file, or save_pretrained folder, to start from", path=True
+    )
     prune: Prune = attrs.field(factory=Prune)
     rounds: Rounds = attrs.field(factory=Rounds)
     train: Train = attrs.field(factory=Train)

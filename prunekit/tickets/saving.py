@@ -15,7 +15,7 @@ from prunekit.api.learned import Learned
 from prunekit.contracts import has_coins
 from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
-from prunekit.network.laws import by_counter
+from prunekit.network.laws import by_counter, padding_rows
 from prunekit.network.layers import layers_by_rule
 from prunekit.network.names import (
     Layer,
@@ -42,7 +42,15 @@ from prunekit.tickets.described import info
 from prunekit.tickets.header import Header, Origin, Part, Values
 from prunekit.tickets.loading import unchanged_by_errors
 from prunekit.tickets.ticket import Ticket
-from prunekit.tickets.weights import drawn, fill, own_state, state_sha256
+from prunekit.tickets.weights import (
+    but_for,
+    drawn,
+    fill,
+    off_their_draw,
+    own_state,
+    stands_as_drawn,
+    state_sha256,
+)
 
 Tensors = Mapping[str, Tensor]
 
@@ -176,15 +184,20 @@ def ticket_of(
     """A ticket from the tensors of a run. `model` is of its architecture and is filled.
 
     state: a state_dict. masks: bool, by parameter. draws: int, by parameter, {} where nothing was
-    redrawn. Raises SpecError where a kept weight is not at its drawn value, bit by bit.
+    redrawn. Raises SpecError where a kept weight is not at its drawn value, bit by bit; a padding
+    of 0, which no seed gives, is coded as pruned.
     """
-    layers = layers_of(model)
+    layers, padding = layers_of(model), padding_rows(model)
+    masks = {name: but_for(padding.get(name), mask, state[name]) for name, mask in masks.items()}
     kept = {name: mask.reshape(-1).numpy() for name, mask in masks.items()}
     for name in masks:
         refuse_trained(layers[name], init, origin.seed, state[name], masks[name], draws.get(name))
     for name, layer in layers_by_rule(model).items():
-        if name not in masks and stands_as_drawn(layer, init, origin.seed, state[name]):
-            kept[name] = np.ones(layer.parameter.numel(), bool)
+        if name in masks:
+            continue
+        drawn_ones = but_for(padding.get(name), torch.ones(layer.shape).bool(), state[name])
+        if stands_as_drawn(layer, init, origin.seed, state[name], drawn_ones):
+            kept[name] = drawn_ones.reshape(-1).numpy()
     numbers = [_kept_draws(kept[name], draws.get(name)) for name in kept]
     values, codes, flipped = kept_values(layers, init, origin.seed, state, kept, numbers)
     parts = tuple(
@@ -232,24 +245,6 @@ def refuse_trained(
             "prunekit.initialize drew with the init and seed of prunekit.learn; for others use "
             "`prunekit export`"
         )
-
-
-def off_their_draw(
-    layer: Layer, init: Any, seed: int, weight: Tensor, mask: Tensor, draw: Tensor | None
-) -> int:
-    """How many kept weights (float32) of one parameter have other bits than their draw."""
-    elements = torch.nonzero(mask.reshape(-1))[:, 0]
-    numbers = 0 if draw is None else draw.reshape(-1)[elements].long()
-    values, kept = drawn(layer, init, seed, elements, numbers), weight.reshape(-1)[elements]
-    return int(torch.count_nonzero(kept.view(torch.int32) != values.view(torch.int32)))
-
-
-def stands_as_drawn(layer: Layer, init: Any, seed: int, weight: Tensor) -> bool:
-    """Whether a parameter without a mask still has the initial values of all its weights."""
-    everything = torch.ones(weight.shape, dtype=torch.bool)
-    return weight.dtype == torch.float32 and not off_their_draw(
-        layer, init, seed, weight, everything, None
-    )
 
 
 def kept_values(

@@ -26,6 +26,32 @@ def drawn(layer: Layer, init: Any, seed: int, elements: Tensor, draw: int | Tens
     return init.quantile(layer)(words_at(seed, "init", layer.name, elements, draw))
 
 
+def off_their_draw(
+    layer: Layer, init: Any, seed: int, weight: Tensor, mask: Tensor, draw: Tensor | None
+) -> int:
+    """How many kept weights (float32) of one parameter have other bits than their draw."""
+    elements = torch.nonzero(mask.reshape(-1))[:, 0]
+    numbers = 0 if draw is None else draw.reshape(-1)[elements].long()
+    values, kept = drawn(layer, init, seed, elements, numbers), weight.reshape(-1)[elements]
+    return int(torch.count_nonzero(kept.view(torch.int32) != values.view(torch.int32)))
+
+
+def stands_as_drawn(layer: Layer, init: Any, seed: int, weight: Tensor, kept: Tensor) -> bool:
+    """Whether a parameter without a mask still has the initial values of all its `kept` weights."""
+    return weight.dtype == torch.float32 and not off_their_draw(
+        layer, init, seed, weight, kept, None
+    )
+
+
+def but_for(padding: int | None, mask: Tensor, weight: Tensor) -> Tensor:
+    """The mask without what is 0 in the row that stands for padding."""
+    if padding is None:
+        return mask
+    mask = mask.clone()
+    mask[padding] &= weight[padding] != 0
+    return mask
+
+
 @torch.no_grad()
 def weights_of(
     part: Part, layer: Layer, init: Any, header: Header, mask: Integers, codes: Integers | None

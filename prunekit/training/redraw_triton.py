@@ -53,6 +53,8 @@ class RedrawKernel:
         """
         if triton is None or not isinstance(law, InitLaw) or not by_counter(law.init) or not rates:
             return None
+        if law.blank.keys() & rates.keys():
+            return None
         quantiles = {name: law.init.quantile(law.layers[name]) for name in rates}
         laws = {name: q for name, q in quantiles.items() if isinstance(q, Uniform | Sign)}
         if len(laws) < len(quantiles):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from prunekit_plugins.kaiming_uniform import KaimingUniform
 from torch import nn
 
 import prunekit
-from prunekit import PrunekitError
+from prunekit import PrunekitError, tickets
 from prunekit.draws.chance import words
+from prunekit.network.laws import law_of
 from tests.api.test_pruning import net
 
 
@@ -63,3 +66,65 @@ def test_initialize_draws_all_or_nothing() -> None:
     with pytest.raises(PrunekitError, match="no fan-in"):
         prunekit.initialize(model, "kaiming-uniform", include=["bias"])
     assert torch.equal(model.weight, before)
+
+
+def padded() -> nn.Sequential:
+    """A reader of 3 tokens, of which 0 stands for padding."""
+    return nn.Sequential(nn.Embedding(6, 4, padding_idx=0), nn.Flatten(), nn.Linear(12, 2))
+
+
+def test_initialize_never_draws_the_row_of_padding() -> None:
+    for module in (nn.Embedding(6, 4, padding_idx=-1), nn.EmbeddingBag(6, 4, padding_idx=5)):
+        prunekit.initialize(module, "signed-constant", seed=3)
+        assert (module.weight[5] == 0).all()
+        assert (module.weight[:5] != 0).all()
+    plain = nn.Embedding(6, 4)
+    prunekit.initialize(plain, "signed-constant", seed=3)
+    assert torch.equal(plain.weight[:5], module.weight[:5])
+
+
+def test_a_tied_head_has_the_row_of_padding_at_zero_too() -> None:
+    head, embedding = nn.Linear(4, 6, bias=False), nn.Embedding(6, 4, padding_idx=2)
+    head.weight = embedding.weight
+    prunekit.initialize(nn.ModuleList([head, embedding]), "uniform")
+    assert (head.weight[2] == 0).all()
+    assert (head.weight[3] != 0).all()
+
+
+TOKENS = torch.tensor([[1, 2, 0], [3, 4, 5], [5, 0, 0], [2, 2, 1]]), torch.tensor([0, 1, 0, 1])
+
+
+def learned_with_padding(init: str) -> prunekit.Learned:
+    model = padded()
+    prunekit.initialize(model, init, seed=4)
+    reinit = prunekit.component("reinit", "iterand", period=1, rate=1.0)
+    data = torch.utils.data.TensorDataset(*TOKENS)
+    options: dict[str, Any] = {"epochs": 3, "batch_size": 4, "seed": 4, "init": init}
+    return prunekit.learn(model, "edge-popup", data, density=0.5, reinit=reinit, **options)
+
+
+@pytest.mark.parametrize("init", ["signed-constant", "kaiming-uniform"])
+def test_a_learned_net_keeps_its_padding_through_redraws_and_as_a_ticket(
+    tmp_path: Path, init: str
+) -> None:
+    learned = learned_with_padding(init)
+    assert learned.history[-1]["redraws"] > 0
+    assert (learned.model[0].weight[0] == 0).all()
+    tickets.save(learned, tmp_path / "ticket")
+    again = tickets.load(tmp_path / "ticket", arch=padded())
+    for name, value in learned.model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_a_law_of_redraws_leaves_padding_at_zero_in_whole_and_in_parts() -> None:
+    law = law_of(padded(), KaimingUniform(), 1).numbered(2)
+    whole = law("0.weight", torch.Generator())
+    assert (whole[0] == 0).all()
+    assert (whole[1:] != 0).all()
+    some = torch.tensor([3, 4, 23])
+    assert torch.equal(law("0.weight", torch.Generator(), some), whole.view(-1)[some])
+
+
+def test_the_weights_of_a_run_draw_its_padding_as_they_always_did() -> None:
+    law = law_of(padded(), KaimingUniform(), 1, padding=True)
+    assert (law("0.weight", torch.Generator())[0] != 0).all()

@@ -106,8 +106,8 @@ def test_a_scorer_that_reads_data_asks_for_batches() -> None:
         ((torch.ones(2, 6).double(), torch.arange(2)), r"does not take inputs \(2, 6\) float64"),
         ((np.ones((2, 6)), np.arange(2)), r"a pair of tensors, .*: \(ndarray, ndarray\)"),
         ((torch.ones(6), 1), r"a pair of tensors, as a DataLoader gives: \(Tensor, int\)"),
-        (1, r"a batch must be a pair \(inputs, labels\): int"),
-        ([1, 2, 3], r"a batch must be a pair \(inputs, labels\): list"),
+        (1, r"a batch must be a pair \(inputs, labels\), a mapping .*: int"),
+        ([1, 2, 3], r"a pair of tensors, as a DataLoader gives: \(tuple, int\)"),
     ],
 )
 def test_a_batch_that_the_model_does_not_take_is_one_line(batch, message: str) -> None:

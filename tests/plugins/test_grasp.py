@@ -78,7 +78,7 @@ def test_grasp_on_one_class_is_refused_in_one_line():
     net = nn.Linear(3, 4)
     batches = [(torch.randn(2, 3), torch.tensor([2, 2])), (torch.randn(1, 3), torch.tensor([2]))]
     with pytest.raises(SpecError, match="at least two classes; every label is 2") as it:
-        prunekit.score(net, "grasp", batches=batches)
+        prunekit.score(net, GraSP(batches=2), batches=batches)
     assert it.value.exit_code == 2
 
 

@@ -58,7 +58,7 @@ def test_norms_are_taken_over_all_batches():
     net, x = nn.Sequential(nn.Linear(4, 3)), torch.randn(6, 4)
     parts = [(x[:2], None), (x[2:], None)]
     whole = prunekit.score(net, "row-norm", batches=[(x, None)])
-    torch.testing.assert_close(prunekit.score(net, "row-norm", batches=parts), whole)
+    torch.testing.assert_close(prunekit.score(net, RowNorm(batches=2), batches=parts), whole)
 
 
 @pytest.mark.parametrize(

@@ -59,14 +59,14 @@ def test_the_absolute_value_is_taken_after_the_sum_over_batches():
     even = ((1.0, 2.0), (1.0, 2.0))  # equal logits: the two labels' gradients are opposite
     assert prunekit.score(model(even), "snip", batches=[(X, Y)])["0.weight"].all()
     with pytest.raises(prunekit.NumericalError, match="every score"):
-        prunekit.score(model(even), "snip", batches=[(X, Y), (X, 1 - Y)])
+        prunekit.score(model(even), SNIP(batches=2), batches=[(X, Y), (X, 1 - Y)])
 
 
 def test_splitting_a_batch_equals_giving_its_parts():
     golden = case("cnn_bn_a", "float64")
     parts = [(golden.x[i : i + 20], golden.y[i : i + 20]) for i in (0, 20)]
     split = prunekit.score(golden.model(), SNIP(split=2), batches=[(golden.x, golden.y)])
-    given = prunekit.score(golden.model(), SNIP(), batches=parts)
+    given = prunekit.score(golden.model(), SNIP(batches=2), batches=parts)
     assert all(torch.equal(split[name], given[name]) for name in split)
 
 

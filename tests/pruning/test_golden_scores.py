@@ -10,9 +10,9 @@ from tests.golden_cases import CASES, DTYPES, MANIFEST, TOLERANCE, case, error
 SCORERS = {
     "magnitude": ("magnitude", {}),
     "snip": ("snip", {}),
-    "snip_2batch": ("snip", {}),
+    "snip_2batch": ("snip", {"batches": 2}),
     "grasp": ("grasp", {}),
-    "grasp_2batch": ("grasp", {}),
+    "grasp_2batch": ("grasp", {"batches": 2}),
     "grasp_orig": ("grasp", {"split": 2}),
     "force_rawnll": ("force", {"loss": "raw-nll"}),
     "synflow": ("synflow", {}),
@@ -63,7 +63,7 @@ def test_grasp_cut_in_two_equals_grasp_on_two_batches(mode):
     golden = case("cnn_bn_a", "float64")
     halves = [(golden.x[:20], golden.y[:20]), (golden.x[20:], golden.y[20:])]
     cut = prunekit.component("scorer", "grasp", batch_norm=mode, split=2)
-    given = prunekit.component("scorer", "grasp", batch_norm=mode)
+    given = prunekit.component("scorer", "grasp", batch_norm=mode, batches=2)
     one = prunekit.score(golden.model(), cut, batches=[(golden.x, golden.y)])
     two = prunekit.score(golden.model(), given, batches=halves)
     assert error(one, two) < 1e-14

@@ -246,6 +246,14 @@ def test_a_weights_file_that_is_missing_is_one_line(tmp_path: Path) -> None:
         load_weights(nn.Linear(2, 2), str(tmp_path / "none.safetensors"))
 
 
+def test_a_run_starts_from_the_folder_of_a_pretrained_model(tmp_path: Path) -> None:
+    model = MLP(hidden=(5,)).build((1, 4, 4), 3)
+    state = {f"net.{name}": tensor for name, tensor in model.state_dict().items()}
+    write_tensors(tmp_path / "model.safetensors", state)
+    built = built_of(attrs.evolve(SPEC, weights=str(tmp_path)), IMAGES).model
+    assert torch.equal(weights_of(built), weights_of(model))
+
+
 @pytest.mark.parametrize(
     ("model", "line"),
     [
