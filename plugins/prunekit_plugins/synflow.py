@@ -69,11 +69,13 @@ class SynFlow:
         net = network.memo.get(key) or prunekit.AbsoluteNetwork.of(network, DTYPES[self.dtype])
         with prunekit.scoring_mode(network.model, "eval"):
             S = flow(net, x, network.masks)
-            if key not in network.memo and any(bool((s < 0).any()) for s in S.values()):
-                net.unsigned = True
-                S = flow(net, x, network.masks)
-        if key not in network.memo:  # the operations do not change from round to round
-            check_flow(S)
+            if key not in network.memo:  # the operations do not change from round to round
+                bounds = bounds_of(S)
+                if any(low < 0 for low, _ in bounds.values()):
+                    net.unsigned = True
+                    S = flow(net, x, network.masks)
+                    bounds = bounds_of(S)
+                check_flow(S, bounds)
         network.memo[key] = net
         return S
 
@@ -118,10 +120,17 @@ def saliency(w: Tensor, gradient: Tensor) -> None:
     w.mul_(gradient)
 
 
-def check_flow(scores: Scores) -> None:
+def bounds_of(scores: Scores) -> dict[str, tuple[float, float]]:
+    """The smallest and the largest score of each layer; 0 and 0 of an empty one."""
+    found = {name: torch.aminmax(s) for name, s in scores.items() if s.numel()}
+    bounds = {name: (float(low), float(high)) for name, (low, high) in found.items()}
+    return {name: bounds.get(name, (0.0, 0.0)) for name in scores}
+
+
+def check_flow(scores: Scores, bounds: Mapping[str, tuple[float, float]]) -> None:
     """NumericalError naming the first layer with a negative or non-finite score."""
     for name, s in scores.items():
-        low, high = map(float, torch.aminmax(s)) if s.numel() else (0.0, 0.0)
+        low, high = bounds[name]
         if not math.isfinite(low + high):
             cure = "set scorer.dtype = float64" if s.dtype == torch.float32 else "scale them down"
             raise NumericalError(f"{name}: the paths overflow {s.dtype}; {cure}")

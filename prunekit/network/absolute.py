@@ -7,6 +7,7 @@ form (`PositivePaths`): what comes out is the sum over all paths from input to o
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -55,8 +56,7 @@ class AbsoluteNetwork:
     a path counts negatively.
     """
 
-    model: nn.Module
-    objective: Objective
+    called: Called
     weights: Mapping[str, Tensor]
     dtype: torch.dtype
     state: dict[str, Tensor]
@@ -81,7 +81,7 @@ class AbsoluteNetwork:
             for name, w in weights.items()
         }
         paths = paths_of(model) | {name: name for name, _ in model.named_buffers()}
-        return cls(model, network.objective, weights, dtype, {**state, **leaves}, paths)
+        return cls(Called(model, network.objective), weights, dtype, {**state, **leaves}, paths)
 
     def __call__(self, x: Any, masks: Mapping[str, Tensor] | None) -> Tensor:
         """The model's output (batch, classes) at inputs x; the real ones >= 0 and in `dtype`.
@@ -104,7 +104,7 @@ class AbsoluteNetwork:
             if error.__cause__ is None:  # of ours; else the model's
                 raise
             return None
-        return y if bool(y.isfinite().all()) else None
+        return y if math.isfinite(float(y.detach().sum())) else None
 
     def _cast(self, x: Any) -> Tensor:
         try:
@@ -121,14 +121,13 @@ class AbsoluteNetwork:
 
     def _forward(self, x: Any) -> Tensor:
         named = {f"model.{path}": self.state[name] for path, name in self.paths.items()}
-        called = Called(self.model, self.objective)
         with contextlib.ExitStack() as modes:
             for kind in {tensor.device.type for tensor in named.values()}:
                 modes.enter_context(torch.autocast(kind, enabled=False))
             if self.casts:
                 modes.enter_context(InPrecision(self.dtype))
             modes.enter_context(PositivePaths(self.unsigned))
-            y = torch.func.functional_call(called, named, (x,))
+            y = torch.func.functional_call(self.called, named, (x,))
         try:
             return logits_of(y)
         except SpecError:
