@@ -36,7 +36,7 @@ METHOD: Names = {
     "What it returns": ("Sampled", "Redraw"),
     "Losses and gradients": (
         *("scoring_mode", "batch_losses", "loss_gradient", "sum_gradients", "split_batches"),
-        *("PositivePaths", "AbsoluteNetwork"),
+        *("PositivePaths", "AbsoluteNetwork", "EnergyRecorder"),
     ),
     "Which weights": (
         *("top_k", "top_k_each", "kth_smallest", "kth_smallest_each", "KthMemory", "Nearby"),

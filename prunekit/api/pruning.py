@@ -29,6 +29,7 @@ from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of,
 from prunekit.network.model import Network, Scores
 from prunekit.network.names import parameters_of, refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Forward, Loss, Objective
+from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
 from prunekit.pruning.earlier import begun
 from prunekit.pruning.method import Method, Round, rounds_of
@@ -45,6 +46,7 @@ from prunekit.spec.settings import PruneSettings
 from prunekit.training.ranks import agreed, bits
 
 
+@in_own_state
 def initialize(
     model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[Choice] | None = None
 ) -> None:
@@ -70,6 +72,7 @@ def initialize(
     agreed(model, "the weights drawn", drawn, bits)
 
 
+@in_own_state
 def score(
     model: nn.Module,
     scorer: Any,
@@ -114,6 +117,7 @@ def score(
         network.mask(None)
 
 
+@in_own_state
 def prune(
     model: nn.Module,
     scorer: Any,

@@ -41,6 +41,7 @@ from prunekit.network.names import (
     unwrapped,
 )
 from prunekit.network.objective import Batch, Forward, Loss, Objective
+from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.filling import check_some_kept
@@ -67,6 +68,7 @@ OF_RUNS = ("bn_recalibrate", "checkpoint_every")
 """Options of `Train` that a whole run acts on, and a training alone does not."""
 
 
+@in_own_state
 def train(
     model: nn.Module,
     masks: Mapping[str, Tensor] | None,
@@ -103,6 +105,7 @@ def train(
     return _trained(model, owner, data, test, settings, seed, there, objective)[0]
 
 
+@in_own_state
 def learn(
     model: nn.Module,
     scorer: Any,

@@ -86,7 +86,9 @@ def on_device(value: Any, device: torch.device | None) -> Any:
     """`value` with every tensor in it on `device`; tuples, lists and mappings are gone into."""
     if isinstance(value, Mapping | tuple | list):
         return rebuilt(value, lambda part: on_device(part, device))
-    return value.to(device) if device is not None and hasattr(value, "to") else value
+    value = value.to(device) if device is not None and hasattr(value, "to") else value
+    made_there = isinstance(value, Tensor) and value.is_inference()
+    return value.clone() if made_there else value  # else no gradient passes it
 
 
 def rebuilt(value: Any, act: Callable[[Any], Any]) -> Any:
