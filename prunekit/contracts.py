@@ -1,7 +1,8 @@
 """What each kind of component must do. Nothing is inherited: any class with the method will do.
 
 Everything per weight is a mapping from parameter name to tensor, in the order of
-`model.named_parameters()`, each tensor of its parameter's shape.
+`model.named_parameters()`, each tensor of its parameter's shape. Names are those of the model
+without wrappers (`network.names.layers_of`).
 
 A component may also state class attributes; where it does not, the default stands. The functions
 at the end of this file read them, and nothing else does:

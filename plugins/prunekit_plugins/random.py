@@ -35,7 +35,7 @@ from prunekit import Batch, Budget, Network, Sampled, Scores
 class Random:
     """Score every weight by independent noise; in each round anew."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.2.0
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file without rows
         "d96b7e5cc55c0d963e7b14ed5b0ad49032777d9fc6e9b16aeac520eb234b835d",
     )
     reads: ClassVar[str] = "nothing"
@@ -55,10 +55,9 @@ class Random:
 class RandomMask:
     """Keep weights at random, each with the same chance; scores are not read."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.2.0
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file without rows
         "d96b7e5cc55c0d963e7b14ed5b0ad49032777d9fc6e9b16aeac520eb234b835d",
     )
-
     replacement: bool = prunekit.option(
         False, help="draw what is pruned with replacement: repeats are pruned once, more is kept"
     )
@@ -92,6 +91,11 @@ def with_replacement(noise: Scores, budget: Budget, rng: torch.Generator) -> Sco
         flat = torch.cat([rivals[name].reshape(-1) for name in noise])
         kept = unhit(flat, budget.kept, rng).split([noise[name].numel() for name in noise])
         return {name: mask.reshape(noise[name].shape) for name, mask in zip(noise, kept)}
+    if budget.allocation == "row":
+        raise prunekit.SpecError(
+            "random draws with replacement in whole layers, not in rows; choose allocation layer, "
+            "or replacement = false"
+        )
     counts = budget.counts(noise)
     return {
         name: unhit(rivals[name].reshape(-1), counts[name], rng).reshape(noise[name].shape)

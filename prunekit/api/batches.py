@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
@@ -14,56 +15,70 @@ from torch.utils.data import Dataset, IterableDataset
 from prunekit.contracts import Scorer, batches_read, reads
 from prunekit.errors import SpecError
 from prunekit.network.examples import examples_in, ready
-from prunekit.network.model import Network
-from prunekit.network.objective import Batch
+from prunekit.network.names import unwrapped
+from prunekit.network.objective import Batch, Objective
 from prunekit.pruning.answers import describe
 from prunekit.pruning.scoring import outputs_of, scoring_mode
 from prunekit.training.datacheck import as_it_was, by_two
 from prunekit.training.ranks import agreed
 
 
+@attrs.frozen(eq=False)
+class Given:
+    """What a scorer is given.
+
+    batches: those that it reads. example: inputs that show what the model does, None without one.
+    input_shape: without the batch dimension, None where it is unknown or there are several inputs.
+    """
+
+    batches: list[Batch]
+    example: Any
+    input_shape: tuple[int, ...] | None
+
+
 def agreed_batches(
     model: nn.Module,
-    network: Network,
+    objective: Objective,
     scorer: Any,
     batches: Iterable[Any] | None,
     input_shape: Sequence[int] | None,
     rounds: int,
-) -> list[Batch]:
+) -> Given:
     """What `given_batches` gives; SpecError on every rank where those of one do not fit."""
     return agreed(
         model,
         "whether the batches fit",
-        lambda: given_batches(network, scorer, batches, input_shape, rounds),
+        lambda: given_batches(unwrapped(model), objective, scorer, batches, input_shape, rounds),
         lambda _: "they do",
     )
 
 
 def given_batches(
-    network: Network,
+    model: nn.Module,
+    objective: Objective,
     scorer: Any,
     batches: Iterable[Any] | None,
     input_shape: Sequence[int] | None,
     rounds: int,
-) -> list[Batch]:
-    """What the scorer reads of `batches`, on the network's device; it knows an input's shape then.
+) -> Given:
+    """What the scorer reads of `batches`, on the model's device; nothing more of an iterator.
 
-    Nothing more is taken from an iterator. Raises SpecError for what is no batch, and where the
-    model does not take the first one, or an input of `input_shape`, and the scorer will ask it to.
+    Raises SpecError for what is no batch, and where the model does not take the first one, or an
+    input of `input_shape`, and the scorer will ask it to.
     """
-    items = read(batches, scorer, rounds)
-    own = network.objective.forward is not None
-    found = [shaped(ready(item, network.model, network.device, own), input_shape) for item in items]
-    network.input_shape = tuple(input_shape) if input_shape is not None else shape_of(found)
-    if not found and isinstance(batches, list | tuple) and batches and input_shape is None:
-        network.input_shape = shape_of([ready(batches[0], network.model, None, own)])
+    items, own = read(batches, scorer, rounds), objective.forward is not None
+    first = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    found = [shaped(ready(item, model, first.device, own), input_shape) for item in items]
+    shown = found[:1]
+    if not found and isinstance(batches, list | tuple) and batches:
+        shown = [shaped(ready(batches[0], model, first.device, own), input_shape)]
+    shape = tuple(input_shape) if input_shape is not None else shape_of(shown)
     if found:
-        check_first(network, found[0])
+        check_first(model, objective, found[0])
     elif input_shape is not None and reads(scorer) == "one batch":
-        kind = next(w.dtype for w in network.weights.values())
-        ones = torch.ones((1, *input_shape), dtype=kind, device=network.device)
-        check_first(network, (ones, None))
-    return found
+        ones = torch.ones((1, *input_shape), dtype=first.dtype, device=first.device)
+        check_first(model, objective, (ones, None))
+    return Given(found, shown[0][0] if shown else None, shape)
 
 
 def read(batches: Iterable[Any] | None, scorer: Any, rounds: int) -> list[Any]:
@@ -122,14 +137,13 @@ def shape_of(batches: list[Batch]) -> tuple[int, ...] | None:
     return tuple(inputs.shape[1:]) if first else None
 
 
-def check_first(network: Network, batch: Batch) -> None:
+def check_first(model: nn.Module, objective: Objective, batch: Batch) -> None:
     """SpecError where the model does not take the inputs, or the labels are of other examples.
 
     A forward pass in eval mode, of two examples where they do; model and torch's generators are
     left as they were.
     """
     inputs, labels = batch
-    model, objective = network.model, network.objective
     sizes = inputs.shape if isinstance(inputs, Tensor) else ()
     with torch.random.fork_rng([]), scoring_mode(model), as_it_was(model), torch.no_grad():
         if labels is None or examples_in(batch) in (None, *sizes) or not sizes:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from prunekit.api.checks import check_weights, refuse_no_learning, warn_idle_reinit
+from prunekit.api.checks import check_weights, refuse_no_learning, warn_idle_reinit, warn_of_counts
 from prunekit.api.components import components_of
 from prunekit.api.learned import Learned
 from prunekit.contracts import LearnedScorer, MaskSampler, Reinitializer, acts, learns
@@ -123,16 +123,18 @@ def learn(
     inner = unwrapped(model)
     network = Network.of(inner, include, exclude)
     needed = awaited(model, network.effective)
-    check_some_kept(method.density, network.total)
+    check_some_kept(method.density, network.total, sampler)
     check_weights(network, init, seed, acts(reinit))
-    budget, law = method.budget(network.total), law_of(inner, init, seed)
+    budget, law = method.budget(network), law_of(inner, init, seed)
     with flags_restored(inner):
         owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):
             history, batches = _trained(model, owner, data, test, settings, seed, torch_device)
     if owner.redraws.period and not owner.redraws.events:
         warn_idle_reinit(owner.redraws.period)
-    return _learned(model, owner, init, history, batches, data)
+    found = _learned(model, owner, init, history, batches, data)
+    warn_of_counts(found.masks, sampler, densities)
+    return found
 
 
 def learning(scorer: Any, sampler: Any, reinit: Any, init: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -171,7 +173,7 @@ def _learned(
     data: Any,
 ) -> Learned:
     """What `learn` returns: the same on every rank."""
-    masks = Masks(owner.network.masks or {})
+    masks = Masks(owner.network.masks or {}, owner.sampler.budget.density)
     check_alike(model, {"the learned masks": masks.digest()})
     scale = (data.mean, data.std) if isinstance(data, Data) else ((), ())
     return Learned(

@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from prunekit.network.composed import COMPOSED
 from prunekit.network.model import Network
 from prunekit.network.operands import READERS
+from prunekit.network.positions import LOOK_UPS, CountedRows
 from prunekit.network.precision import in_place
-from prunekit.network.rows import LOOK_UPS, CountedRows
 
 Back = Callable[[Tensor], Tensor]
 """Energies of a copy's shape -> energies of the shape of what it was made of."""

@@ -1,78 +1,82 @@
-"""Which rows of what a model computes count: those that an attention mask does not leave out."""
+"""Output rows: the entries of a parameter that one output of its layer is made with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Callable
 
-import torch
-from torch import Tensor
+import attrs
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-LOOK_UPS = (Tensor.__getitem__, torch.index_select, Tensor.index_select)
-REPEATS = (torch.repeat_interleave, Tensor.repeat_interleave)
+from prunekit.network.names import Layer
 
 
-class CountedRows:
-    """The positions that count in a batch, mask (batch, length) bool, wherever they go.
+@attrs.frozen
+class Rows:
+    """A parameter seen as (rows, entries of a row).
 
-    What begins with the dimensions (batch, length), or with both as one, has a row for each
-    position. Rows that are looked up by number, as those of an expert are, keep their positions,
-    and so does what is computed of them row by row.
+    shape: the parameter's, or one it is viewed as. outputs: the dimensions that number the rows,
+    in order; the others, in order, number the entries of a row.
     """
 
-    def __init__(self, mask: Tensor) -> None:
-        self.mask = mask
-        self._known: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+    shape: tuple[int, ...]
+    outputs: tuple[int, ...] = (0,)
 
-    @classmethod
-    def given(cls, inputs: Any) -> CountedRows | None:
-        """Of a batch's inputs: None where they have no attention mask (batch, length)."""
-        mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
-        return cls(mask != 0) if isinstance(mask, Tensor) and mask.ndim == 2 else None
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return math.prod(self.shape[d] for d in self.outputs)
 
-    def of(self, x: Tensor) -> Tensor:
-        """x without the rows that do not count: numbers are 0 there, tokens are left out."""
-        rows = self.rows_of(x)
-        if rows is None:
-            return x
-        if not x.is_floating_point():
-            return x[rows]
-        return x.masked_fill(~rows.reshape(rows.shape + (1,) * (x.ndim - rows.ndim)), 0)
+    @property
+    def width(self) -> int:
+        """How many entries a row has."""
+        return math.prod(self.shape[d] for d in self._order[len(self.outputs) :])
 
-    def rows_of(self, x: Tensor) -> Tensor | None:
-        """Which of its rows count (bool, its first dimensions); None where it has none."""
-        if x.ndim and (x.data_ptr(), len(x)) in self._known:
-            return self._known[x.data_ptr(), len(x)][1]
-        if x.shape[:2] == self.mask.shape:
-            return self.mask
-        if x.ndim == 2 and len(x) == self.mask.numel():
-            return self.mask.flatten()
-        return None
+    @property
+    def _order(self) -> tuple[int, ...]:
+        return (*self.outputs, *(d for d in range(len(self.shape)) if d not in self.outputs))
 
-    def follow(self, func: Any, args: Any, given: list[Tensor], result: Any) -> None:
-        """Note which rows of `result` count, where that is no longer told by its shape."""
-        if not isinstance(result, Tensor) or not result.ndim:
-            return
-        rows = None
-        if func in LOOK_UPS:
-            rows, index = self.rows_of(args[0]), row_index(args[-1])
-            rows = (
-                rows[index] if rows is not None and rows.ndim == 1 and index is not None else None
-            )
-        elif func in REPEATS and isinstance(args[1], int):
-            rows = self.rows_of(args[0])
-            rows = None if rows is None or rows.ndim > 1 else rows.repeat_interleave(args[1])
-            rows = rows if rows is not None and len(rows) == len(result) else None
-        else:
-            keys = ((t.data_ptr(), len(result)) for t in given)
-            rows = next((self._known[key][1] for key in keys if key in self._known), None)
-        if rows is not None:
-            self._known[result.data_ptr(), len(result)] = result, rows
+    def split(self, tensor: Tensor) -> Tensor:
+        """(rows, entries) of a tensor of the parameter's shape; a view where it can be one."""
+        return tensor.reshape(self.shape).permute(self._order).reshape(self.count, self.width)
+
+    def join(self, rows: Tensor, like: Tensor) -> Tensor:
+        """The tensor, of the shape of `like`, whose rows these are."""
+        order = self._order
+        turned = rows.reshape([self.shape[d] for d in order])
+        return turned.permute([order.index(d) for d in range(len(order))]).reshape(like.shape)
 
 
-def row_index(index: Any) -> Tensor | slice | None:
-    """What of an index picks whole rows: x[i], x[None, i], x[a:b]; None where it picks others."""
-    parts = [part for part in (index if isinstance(index, tuple) else (index,)) if part is not None]
-    if len(parts) != 1 or not isinstance(parts[0], Tensor | slice):
-        return None
-    return parts[0] if isinstance(parts[0], slice) or parts[0].ndim == 1 else None
+def rows_of(layer: Layer) -> Rows:
+    """The output rows of a layer's parameter; the first form that fits counts."""
+    return next(form(layer) for fits, form in FORMS if fits(layer))
+
+
+def _transposed(layer: Layer) -> Rows:
+    groups, (inputs, *others) = int(getattr(layer.module, "groups", 1)), layer.shape
+    return Rows((groups, inputs // groups, *others), (0, 2))
+
+
+def _experts(layer: Layer) -> Rows:
+    """(experts, out, in), or (experts, in, out) where the module says so."""
+    turned = getattr(layer.module, "is_transposed", False)
+    return Rows(tuple(layer.shape), (0, 2) if turned else (0, 1))
+
+
+FORMS: tuple[tuple[Callable[[Layer], bool], Callable[[Layer], Rows]], ...] = (
+    (lambda layer: len(layer.shape) < 2, lambda layer: Rows(tuple(layer.shape), ())),
+    (lambda layer: isinstance(layer.module, _ConvTransposeNd), _transposed),
+    (
+        lambda layer: len(layer.shape) == 2 and hasattr(layer.module, "nf"),
+        lambda layer: Rows(tuple(layer.shape), (1,)),
+    ),
+    (
+        lambda layer: len(layer.shape) == 3 and not isinstance(layer.module, _ConvNd | nn.Bilinear),
+        _experts,
+    ),
+    (lambda layer: True, lambda layer: Rows(tuple(layer.shape))),
+)
+"""Which rows: one for a parameter of one dimension; the outputs of a transposed convolution, by
+group; the columns of transformers' Conv1D (in, out), known by its `nf`; those of each expert;
+dimension 0 of anything else."""

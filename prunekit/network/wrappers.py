@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
-import torch
 from torch import nn
 from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.parametrize import ParametrizationList
@@ -38,6 +35,7 @@ FSDP = "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParal
 HOLDERS: Mapping[str, str] = {
     FSDP: "_fsdp_wrapped_module",
     "peft.peft_model.PeftModel": "base_model",
+    "peft.mixed_model.PeftMixedModel": "base_model",
     "peft.tuners.tuners_utils.BaseTuner": "model",
     "peft.tuners.tuners_utils.BaseTunerLayer": "base_layer",
 }
@@ -116,10 +114,3 @@ def _recomputed(module: nn.Module) -> Iterator[tuple[str, str]]:
             yield f"{hook.name}_orig", hook.name
         elif isinstance(hook, WeightNorm):
             yield f"{hook.name}_v", hook.name
-
-
-def as_written() -> contextlib.AbstractContextManager[Any]:
-    """Run compiled modules as they are written; where none can be, the compiler stays out."""
-    if "torch._dynamo" in sys.modules:
-        return torch.compiler.set_stance("force_eager")
-    return contextlib.nullcontext()

@@ -138,7 +138,8 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     built: Built = build_model(plan, data)
     observers = plugins.observers(plan.observers, plan.spec)
     move(built.model, device, plan.training)
-    network = Network.of(built.model, plan.include, plan.exclude, data.input_shape)
+    shape, uses = data.input_shape, built.uses
+    network = Network.of(built.model, plan.include, plan.exclude, shape, uses=uses)
     refuse_idle_in(network, plan)
     batches, journal = RunBatches(plan, data, device), Journal(folder, observers, Stopper())
     return Stages(plan, State(Pruning(network)), built, batches, journal)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunekit.errors import SpecError
-from prunekit.network.layers import eval_mode
+from prunekit.network.modes import eval_mode
 
 IGNORED = -100
 """The label that `F.cross_entropy` leaves out."""
