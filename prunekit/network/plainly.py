@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from prunekit.errors import SpecError
-from prunekit.network.modes import as_written
+from prunekit.network.wrappers import as_written
 
 
 class DirectCall:
