@@ -35,7 +35,7 @@ from prunekit import Batch, Budget, Network, Sampled, Scores
 class Random:
     """Score every weight by independent noise; in each round anew."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file without rows
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.2.0
         "d96b7e5cc55c0d963e7b14ed5b0ad49032777d9fc6e9b16aeac520eb234b835d",
     )
     reads: ClassVar[str] = "nothing"
@@ -44,7 +44,9 @@ class Random:
     def score(self, network: Network, batches: Sequence[Batch], rng: torch.Generator) -> Scores:
         """Return one number in (0, 1] for each weight; `batches` are not read."""
         return {
-            name: (1 - torch.rand(weight.shape, generator=rng)).to(weight.device)
+            name: (1 - torch.rand(weight.shape, generator=rng, dtype=torch.float32)).to(
+                weight.device
+            )
             for name, weight in network.weights.items()
         }
 
@@ -53,9 +55,10 @@ class Random:
 class RandomMask:
     """Keep weights at random, each with the same chance; scores are not read."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file without rows
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.2.0
         "d96b7e5cc55c0d963e7b14ed5b0ad49032777d9fc6e9b16aeac520eb234b835d",
     )
+
     replacement: bool = prunekit.option(
         False, help="draw what is pruned with replacement: repeats are pruned once, more is kept"
     )

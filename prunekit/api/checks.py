@@ -47,13 +47,22 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
         if other is not None and not redraws:
             raise SpecError(f"{text}, or leave init out")
         if other is not None:
-            warnings.warn(f"{text}; as it is, redrawn weights only are of init", stacklevel=3)
+            warnings.warn(f"{text}; as it is, redrawn weights only are of init", stacklevel=4)
     zeros = sum(zeros_of(w, padding.get(name)) for name, w in network.weights.items())
     if zeros > network.total / 100:
         warnings.warn(
             f"{zeros:,} of {network.total:,} weights are 0, as another learn or prune leaves them, "
             "and no mask gives them a value; prunekit.initialize(model, init) draws them anew",
-            stacklevel=3,
+            stacklevel=4,
+        )
+
+
+def refuse_held(network: Network) -> None:
+    """SpecError for masks of torch.nn.utils.prune: a learned mask would compete with them."""
+    if network.held is not None:
+        raise SpecError(
+            "the model has masks of torch.nn.utils.prune; make them permanent first: "
+            "torch.nn.utils.prune.remove(module, name)"
         )
 
 
@@ -78,7 +87,7 @@ def warn_idle_reinit(period: int) -> None:
     warnings.warn(
         f"nothing was redrawn: the training is shorter than a period of {period} steps; give a "
         'smaller one: reinit={"name": ..., "period": 5}',
-        stacklevel=3,
+        stacklevel=4,
     )
 
 

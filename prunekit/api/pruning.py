@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from prunekit.api.batches import agreed_batches, batches_of_round, given_batches
+from prunekit.api.batches import batches_of_round, seen
 from prunekit.api.checks import warn_of_counts
 from prunekit.api.components import components_of
 from prunekit.api.shares import shares_of_rounds
@@ -24,10 +24,12 @@ from prunekit.contracts import (
 )
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
+from prunekit.network.choice import Choice
 from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
 from prunekit.network.names import parameters_of, refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Forward, Loss, Objective
+from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
 from prunekit.pruning.earlier import begun
 from prunekit.pruning.method import Method, Round, rounds_of
@@ -44,8 +46,9 @@ from prunekit.spec.settings import PruneSettings
 from prunekit.training.ranks import agreed, bits
 
 
+@in_own_state
 def initialize(
-    model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[str] | None = None
+    model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[Choice] | None = None
 ) -> None:
     """Draw every maskable weight of `model` from `init`, in place: those of a run of this seed.
 
@@ -69,6 +72,7 @@ def initialize(
     agreed(model, "the weights drawn", drawn, bits)
 
 
+@in_own_state
 def score(
     model: nn.Module,
     scorer: Any,
@@ -93,20 +97,18 @@ def score(
     layer that scores 0 throughout.
     """
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
-    network = Network.of(unwrapped(model), masks=masks)
-    network.objective = Objective(loss, forward)
+    objective, measured = Objective(loss, forward), measuring(scorer)
+    network, given = seen(model, scorer, batches, input_shape, 1, objective, masks=masks)
     try:
-        measured = measuring(scorer)
 
         def scored() -> Scores:
-            given = given_batches(network, scorer, batches, input_shape, 1)
             return compute_scores(
                 measured,
                 network,
                 batches_of_round(measured, given, 1, 1),
                 generator(seed, "score", 1),
                 owner=describe(scorer),
-                competing=None if revives(scorer) else network.masks,
+                competing=network.held if revives(scorer) else network.masks,
                 first_round=masks is None,
             )
 
@@ -115,6 +117,7 @@ def score(
         network.mask(None)
 
 
+@in_own_state
 def prune(
     model: nn.Module,
     scorer: Any,
@@ -127,8 +130,8 @@ def prune(
     schedule: Schedule = "exponential",
     batches: Iterable[Any] | None = None,
     input_shape: Sequence[int] | None = None,
-    include: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
+    include: Sequence[Choice] | None = None,
+    exclude: Sequence[Choice] | None = None,
     masks: Mapping[str, Tensor] | None = None,
     allocation: Allocation | None = None,
     densities: Sequence[str] = (),
@@ -156,9 +159,8 @@ def prune(
     given = Prune(density, allocation, tuple(densities), min_per_layer)
     refuse_idle_sharing(given, sampler)
     refuse_idle_reinit(init, reinit, rounds)
-    network = Network.of(unwrapped(model), include, exclude)
-    network.objective = Objective(loss, forward)
-    usable = agreed_batches(model, network, scorer, batches, input_shape, rounds)
+    objective, chosen = Objective(loss, forward), {"include": include, "exclude": exclude}
+    network, usable = seen(model, scorer, batches, input_shape, rounds, objective, **chosen)
     density = suggested.get("prune.density") if density is kept is None else density
     settings = settings_of(given, suggested, sampler, rounds)
     pruning = begun(network, scorer, masks, level=2)
@@ -212,7 +214,7 @@ def pruned(
         agreed(model, "the masks found", outcome, bits)
     for name, factor in (pruning.scale or {}).items():
         network.change(name, None, network.weights[name] * factor)
-    masks = Masks(network.masks or {}, rounds[-1].density)
+    masks = Masks(network.masks or {}, rounds[-1].density, network.survey)
     warn_of_counts(masks, method.sampler, method.rule.densities, level=3)
     return masks
 

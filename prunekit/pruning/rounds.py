@@ -15,6 +15,7 @@ from prunekit.draws.chance import generator
 from prunekit.network.laws import Law
 from prunekit.network.model import Network, Scores, put
 from prunekit.network.objective import Batch
+from prunekit.pruning.alive import norms_alive
 from prunekit.pruning.answers import check_masks, check_pruned, describe, redraws_of, sample
 from prunekit.pruning.method import Round
 from prunekit.pruning.scoring import compute_scores
@@ -49,13 +50,16 @@ class Pruning:
 def competing(pruning: Pruning, revived: bool) -> dict[str, Tensor] | None:
     """Which weights may be kept in the next round; None = all of them.
 
-    Pruned stays pruned, unless the weight was redrawn or the method revives.
+    Pruned stays pruned, unless the weight was redrawn or the method revives; what the model's own
+    masks prune stays pruned always.
     """
+    held = pruning.network.held
     masks = pruning.alive if revived else pruning.network.masks
     if masks is None:
-        return None
+        return held
     redrawn = pruning.redrawn
-    return {name: m | redrawn[name] if name in redrawn else m for name, m in masks.items()}
+    among = {name: m | redrawn[name] if name in redrawn else m for name, m in masks.items()}
+    return among if held is None else {name: m & held[name] for name, m in among.items()}
 
 
 class Around(Protocol):
@@ -125,7 +129,10 @@ def prune_round(
     budget = method.rule.budget(round_.density, total, among, round_.last, rows)
     sampled = sample(method.sampler, scores, budget, generator(seed, "sample", pruning.round))
     counts = check_masks(method.sampler, sampled.masks, network, budget)
-    network.mask(sampled.masks, write=round_.last or not own_copy(method.scorer))
+    masks = sampled.masks
+    if network.normed and sampled.scale is None:
+        masks = norms_alive(network, scores, masks, among)
+    network.mask(masks, write=round_.last or not own_copy(method.scorer))
     pruning.scores, pruning.scale, pruning.redrawn = scores, sampled.scale, {}
     return round_line(pruning, counts, round_.density, time.perf_counter() - started)
 

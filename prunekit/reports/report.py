@@ -38,7 +38,7 @@ LABELS = {
     "redrawn_share": "share of kept redrawn",
     "redrawn_zeros": "redrawn for being all zero",
 }
-NOT_LISTED = ("masks_sha256", "published")  # the first is long, the second has its own table
+NOT_LISTED = ("masks_sha256", "published", "survey", "left_out")  # long, or told apart
 SHOWN_LAYERS = 40
 SHOWN_ROUNDS = 8
 WIDE = 250  # columns of a pipe or file: no cell is cut
@@ -206,6 +206,7 @@ def show(folder: str | Path) -> None:
         print_lines(another_share(run.summary, len(run.layers)))
         if run.summary.get("dead"):
             print_lines([DEAD.format(spelled(run.summary["dead"]))])
+        print_lines(survey_lines(run.summary))
         print_lines(few_redraws(run.summary.get("redraw_events"), run.spec))
         print_lines([NO_FASTER, f"run folder: {run.folder}"])
     else:
@@ -221,6 +222,14 @@ def another_share(summary: Mapping[str, Any], layers: int) -> list[str]:
     if abs(kept - asked * total) <= max(layers, asked * total / 100):
         return []
     return [INEXACT.format(spelled(asked), spelled(kept / total))]
+
+
+def survey_lines(facts: Mapping[str, Any]) -> list[str]:
+    """What is maskable in one line, and the matrices that are not; many are cut."""
+    left = facts.get("left_out", [])
+    shown = [f"matrix {text}" for text in left[:SHOWN_LAYERS]]
+    more = [f"... {len(left) - SHOWN_LAYERS} more"] if len(left) > SHOWN_LAYERS else []
+    return [*filter(None, [facts.get("survey")]), *shown, *more]
 
 
 def few_redraws(events: int | None, spec: Mapping[str, Any]) -> list[str]:
@@ -264,6 +273,7 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     if len(counts) > SHOWN_ROUNDS:
         counts = [*counts[:3], "...", *counts[-3:]]
     schedule = ", ".join(counts)
+    print_lines(survey_lines(plan))
     print_lines([f"kept after each round: {schedule or 'everything; nothing is masked'}"])
     spec = str(plan.get("spec", "")).rstrip()
     print_lines([*few_redraws(plan.get("redraw_events"), tomllib.loads(spec)), "", spec])

@@ -34,7 +34,8 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
     check_device(pick_device(plan.device), plan.training)
     data = prepare(plan.dataset.load(), plan.data, plan.seed)
     built = build_model(plan, data)
-    network = Network.of(built.model, plan.include, plan.exclude, data.input_shape)
+    shape, uses = data.input_shape, built.uses
+    network = Network.of(built.model, plan.include, plan.exclude, shape, uses=uses)
     refuse_idle_in(network, plan)
     for name in plan.observers:
         plugins.load(name)
@@ -52,6 +53,7 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
             for name, parameter in parameters_of(built.model).items()
         ],
         "maskable": network.total,
+        **surveyed_in(network),
         "parameters": parameters,
         "kept": [kept_of(density, network.total) for density in plan.densities],
         "redraw_events": redraw_events(plan, data),
@@ -59,6 +61,12 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
         "flops": None if flops is None else flops.dense,
         "memory_bytes": memory_estimate(parameters, network.total, plan),
     }
+
+
+def surveyed_in(network: Network) -> dict[str, Any]:
+    """What of the network is maskable, in a line, and the matrices that are not, each in one."""
+    found = network.survey
+    return {} if found is None else {"survey": found.line, "left_out": [*map(str, found.matrices)]}
 
 
 def refuse_idle_in(network: Network, plan: Plan) -> None:

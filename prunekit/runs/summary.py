@@ -14,6 +14,7 @@ from prunekit.pruning.rounds import Pruning
 from prunekit.reports.plots import plot_curves, plot_layers
 from prunekit.resolve.structure import options_table
 from prunekit.runs.batches import redraw_events
+from prunekit.runs.planning import surveyed_in
 from prunekit.selection.masks import Masks, count_kept
 from prunekit.storage.tensorfile import write_tensors
 
@@ -75,6 +76,7 @@ def summarize(run: Stages, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "asked": asked(run),
         "kept": masks.kept,
         "maskable": masks.total,
+        **surveyed_in(state.network),
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": state.seconds,
         "rounds": pruning.round,

@@ -53,7 +53,15 @@ class Trainings:
         options, seed, device = self.plan.training, self.plan.seed, self.batches.device
         batches = self.batches.training(phase, source)
         training = Training(
-            self.built.model, self.owner(), batches, options, epochs, seed, phase, device
+            self.built.model,
+            self.owner(),
+            batches,
+            options,
+            epochs,
+            seed,
+            phase,
+            device,
+            objective=self.plan.objective,
         )
         rewinding = Rewinding(self.plan, self.state)
         rewinding.check(epochs * training.steps_per_epoch)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
 from prunekit.network.matching import renamed
+from prunekit.network.survey import Survey
 from prunekit.selection.holding import Held, fitting, hold, write_zeros
 from prunekit.selection.schedule import kept_of
 from prunekit.storage.runfolder import RunFolder
@@ -38,11 +39,17 @@ class LayerCount:
 class Masks(Mapping[str, Tensor]):
     """Parameter name -> bool tensor of the parameter's shape, True = kept.
 
-    asked: the density that was asked for, in (0, 1]; an inexact sampler may keep another. None
-    where nobody asked. Raises SpecError for a tensor that is not bool.
+    asked: the density that was asked for, in (0, 1]; an inexact sampler may keep another. survey:
+    what of the model is maskable, and what not. Both None where nobody said. Raises SpecError for
+    a tensor that is not bool.
     """
 
-    def __init__(self, masks: Mapping[str, Tensor], asked: float | None = None) -> None:
+    def __init__(
+        self,
+        masks: Mapping[str, Tensor],
+        asked: float | None = None,
+        survey: Survey | None = None,
+    ) -> None:
         if not isinstance(masks, Mapping):
             raise SpecError(f"masks map parameter names to bool tensors: {type(masks).__name__}")
         for name, mask in masks.items():
@@ -50,7 +57,7 @@ class Masks(Mapping[str, Tensor]):
                 given = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
                 raise SpecError(f"the mask of {name} must be a bool tensor: {given}; use `s > t`")
         self._masks = dict(masks)
-        self.asked = asked
+        self.asked, self.survey = asked, survey
 
     def __getitem__(self, name: str) -> Tensor:
         return self._masks[name]
@@ -89,6 +96,9 @@ class Masks(Mapping[str, Tensor]):
             f"Masks(kept {self.kept:,} of {self.total:,} = density {self.density:.4g}{asked}, "
             f"{len(self)} layers{note})"
         )
+
+    def __str__(self) -> str:
+        return f"{self!r}\n{self.survey.line}" if self.survey else repr(self)
 
     def digest(self) -> str:
         """sha256 over names, shapes and bits: equal masks, equal digest."""

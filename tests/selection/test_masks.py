@@ -202,6 +202,9 @@ def test_foreign_masks_come_in_the_order_of_the_weights(tmp_path: Path) -> None:
             ("b", [False, True]),
             ("a", [True]),
         ]
+    wrapped = {f"module.{name}": mask for name, mask in masks.items()}
+    Masks(wrapped).save(tmp_path / "wrapped.safetensors")
+    assert [*foreign_masks(str(tmp_path / "wrapped.safetensors"), weights)] == ["b", "a"]
     with pytest.raises(SpecError, match=r"has shape \(1,\) for a of shape \(3,\)"):
         foreign_masks(str(tmp_path), {"a": torch.ones(3)})
     with pytest.raises(SpecError, match=r"has no mask for c of shape \(3,\)"):
