@@ -159,7 +159,7 @@ def learn(
     if owner.redraws.period and not owner.redraws.events:
         warn_idle_reinit(owner.redraws.period)
     found = _learned(model, owner, init, history, batches, data)
-    warn_of_counts(found.masks, sampler, densities)
+    warn_of_counts(found.masks, sampler, densities, level=3)
     return found
 
 
