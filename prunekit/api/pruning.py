@@ -24,6 +24,7 @@ from prunekit.contracts import (
 )
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
+from prunekit.network.blocked import unblocked
 from prunekit.network.choice import Choice
 from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
@@ -73,6 +74,7 @@ def initialize(
 
 
 @in_own_state
+@unblocked
 def score(
     model: nn.Module,
     scorer: Any,
@@ -118,6 +120,7 @@ def score(
 
 
 @in_own_state
+@unblocked
 def prune(
     model: nn.Module,
     scorer: Any,
