@@ -18,7 +18,7 @@ from typing import Any
 
 import library_models
 import torch
-from operands import multiplied_with
+from operands import Weights
 from torch import Tensor, nn
 
 import prunekit
@@ -47,8 +47,7 @@ def told(make: Any, scorer: str) -> str:
     model, data = make()
     without_zeros(model.eval())
     one, other = data(1), data(2)
-    passes = (lambda: call(model, one)), (lambda: call(model, other))
-    total, _ = multiplied_with(model, *passes)
+    weights = Weights.of(model, lambda: call(model, one), lambda: call(model, other))
     batch = (one, torch.tensor([0, 3])) if isinstance(one, Tensor) else one
     try:
         masks = prunekit.prune(model, scorer, density=DENSITY, batches=[batch])
@@ -56,10 +55,10 @@ def told(make: Any, scorer: str) -> str:
         return f"refused: {error}"
     unseen = sum(masks[name].numel() for name in masks.survey.unreached)
     kept_unseen = sum(int(masks[name].sum()) for name in masks.survey.unreached)
-    _, kept = multiplied_with(model, *passes)
-    wanted = round(DENSITY * (total + unseen))
-    if kept + kept_unseen != wanted:
-        return f"wrong: {kept + kept_unseen:,} of {total + unseen:,} kept, not {wanted:,}"
+    total, kept = weights.total + unseen, weights.nonzero() + kept_unseen
+    wanted = round(DENSITY * total)
+    if kept != wanted:
+        return f"wrong: {kept:,} of {total:,} kept, not {wanted:,}"
     return f"exact, {unseen:,} never reached" if unseen else "exact"
 
 

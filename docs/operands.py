@@ -1,7 +1,9 @@
 """What a network really multiplies with, found without knowing its parameters by name.
 
 An operand of a product is a weight where it is the same for two inputs and another for other
-parameters. Values are compared, not memory: nothing here knows what `prunekit` thinks.
+parameters. Values are compared, not memory: nothing here knows what `prunekit` thinks. Found once,
+before pruning, a weight is known by the product that it is in: in a network that has collapsed no
+operand depends on data any more.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -33,16 +36,41 @@ OPERANDS: dict[Any, tuple[int, ...]] = {
 """Operation -> which of its arguments are multiplied."""
 
 
-class Operands(TorchDispatchMode):
-    """Inside, the values of all that is multiplied: `seen` maps their key to (entries, zeros).
+Key = tuple[str, str]
+Pass = Callable[[], object]
 
-    products: for each operation the keys of its operands, and that of what comes out.
-    """
+
+@attrs.frozen
+class Operand:
+    """A tensor that was multiplied: what it is known by, its entries, and those that are not 0."""
+
+    key: Key
+    entries: int
+    nonzero: int
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Operand:
+        """Known by mean size and mean square: the same for a transposed or repeated view."""
+        values = tensor.detach().double()
+        key = f"{values.abs().mean():.8e}", f"{values.square().mean():.8e}"
+        return cls(key, tensor.numel(), int(torch.count_nonzero(tensor)))
+
+
+@attrs.frozen
+class Product:
+    """One operation: its operands, and what it is called together with what comes out."""
+
+    name: str
+    operands: tuple[Operand, ...]
+    out: Key
+
+
+class Products(TorchDispatchMode):
+    """Inside, all that is multiplied, in order."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: dict[Key, tuple[int, int]] = {}
-        self.products: list[tuple[tuple[Key, ...], Key]] = []
+        self.seen: list[Product] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -50,29 +78,21 @@ class Operands(TorchDispatchMode):
         if places is not None:
             parts = [args[i] for i in places if i < len(args) and isinstance(args[i], Tensor)]
             out = result if isinstance(result, Tensor) else result[0]
-            self.products.append((tuple(map(self._noted, parts)), key_of(out)))
+            operands = tuple(map(Operand.of, parts))
+            self.seen.append(Product(str(func), operands, Operand.of(out).key))
         return result
 
-    def _noted(self, tensor: Tensor) -> Key:
-        key, zeros = key_of(tensor), tensor.numel() - int(torch.count_nonzero(tensor))
-        if key not in self.seen or self.seen[key][0] > tensor.numel():  # one may be repeated
-            self.seen[key] = (tensor.numel(), zeros)
-        return key
 
-
-Key = tuple[str, str]
-
-
-def key_of(tensor: Tensor) -> Key:
-    """Mean size and mean square of the values: the same for a transposed or repeated view."""
-    values = tensor.detach().double()
-    return f"{values.abs().mean():.8e}", f"{values.square().mean():.8e}"
-
-
-def operands_of(run: Callable[[], object]) -> Operands:
-    with torch.no_grad(), Operands() as found:
-        run()
-    return found
+def products_of(run: Pass) -> list[Product]:
+    mha = torch.backends.mha
+    fast = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)  # the fused encoder layer hides its products
+    try:
+        with torch.no_grad(), Products() as found:
+            run()
+    finally:
+        mha.set_fastpath_enabled(fast)
+    return found.seen
 
 
 @contextmanager
@@ -90,28 +110,60 @@ def scaled(model: nn.Module) -> Iterator[None]:
                 parameter.copy_(values)
 
 
-def multiplied_with(
-    model: nn.Module, one: Callable[[], object], other: Callable[[], object]
-) -> tuple[int, int]:
-    """(entries, nonzero ones) of the weights that `model` multiplies with.
+@attrs.frozen
+class Weights:
+    """What a network multiplies with. places: of each weight (pass, product, operand)."""
 
-    one, other: forward passes, in eval mode, on different data. Of a product of tensors that no
-    data touch (latents by a projection) the last is the weight, and what comes out is none.
-    """
-    backends = torch.backends.mha
-    fast = backends.get_fastpath_enabled()
-    backends.set_fastpath_enabled(False)  # the fused encoder layer hides its products
-    try:
-        first, second = operands_of(one), operands_of(other)
+    passes: tuple[Pass, ...]
+    total: int
+    places: tuple[tuple[int, int, int], ...]
+    names: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, model: nn.Module, one: Pass, other: Pass) -> Weights:
+        """one, other: forward passes in eval mode, on different data.
+
+        Of a product that no data touch (latents by a projection) the last operand is the weight,
+        and what comes out is none.
+        """
+        runs = products_of(one), products_of(other)
         with scaled(model):
-            moved = operands_of(one)
-    finally:
-        backends.set_fastpath_enabled(fast)
-    fixed = (first.seen.keys() & second.seen.keys()) - moved.seen.keys()
-    met, made = set(), set()
-    for product, out in first.products + second.products:
-        alone = all(part in fixed for part in product)
-        met |= {part for part in (product[-1:] if alone else product) if part in fixed}
-        made |= {out} if alone and len(product) > 1 else set()
-    counts = [first.seen[key] for key in met - made]
-    return sum(n for n, _ in counts), sum(n - zeros for n, zeros in counts)
+            moved = keys_in(products_of(one))
+        steady = keys_in(runs[0]) & keys_in(runs[1])
+        made = {p.out for run in runs for p in run if len(p.operands) > 1 and touches(p, steady)}
+        found: dict[Key, tuple[int, tuple[int, int, int]]] = {}
+        for r, run in enumerate(runs):
+            for i, product in enumerate(run):
+                learned = [
+                    (j, operand)
+                    for j, operand in enumerate(product.operands)
+                    if operand.key in steady - moved - made
+                ]
+                alone = len(product.operands) > 1 and touches(product, steady)
+                for j, operand in learned[-1:] if alone else learned:
+                    before = found.get(operand.key)
+                    if before is None or operand.entries < before[0]:  # one may be repeated
+                        found[operand.key] = operand.entries, (r, i, j)
+        total = sum(entries for entries, _ in found.values())
+        places = tuple(place for _, place in found.values())
+        return cls((one, other), total, places, tuple(map(names_in, runs)))
+
+    def nonzero(self) -> int:
+        """How many are not 0 now; ValueError where the passes multiply otherwise than before."""
+        runs = [products_of(run) for run in self.passes]
+        if tuple(map(names_in, runs)) != self.names:
+            raise ValueError("the network multiplies in another order than before")
+        return sum(runs[r][i].operands[j].nonzero for r, i, j in self.places)
+
+
+def keys_in(run: list[Product]) -> set[Key]:
+    return {operand.key for product in run for operand in product.operands}
+
+
+def names_in(run: list[Product]) -> tuple[str, ...]:
+    return tuple(product.name for product in run)
+
+
+def touches(product: Product, steady: set[Key]) -> bool:
+    """Whether every operand is the same for all data."""
+    return all(operand.key in steady for operand in product.operands)
