@@ -47,7 +47,7 @@ def seen(
     found = agreed(
         model,
         "whether the batches fit",
-        lambda: given_batches(bare, scorer, batches, input_shape, rounds),
+        lambda: given_batches(bare, scorer, batches, input_shape, rounds, level=8),
         lambda _: "they do",
     )
     first = found[0][0] if found else first_inputs(bare, batches)
@@ -75,13 +75,15 @@ def given_batches(
     batches: Iterable[Any] | None,
     input_shape: Sequence[int] | None,
     rounds: int,
+    level: int = 7,
 ) -> list[Batch]:
     """What the scorer reads of `batches`, on the network's device; it knows an input's shape then.
 
-    Nothing more is taken from an iterator. Raises SpecError for what is no batch, and where the
-    model does not take the first one, or an input of `input_shape`, and the scorer will ask it to.
+    Nothing more is taken from an iterator. level: of who called `prune` or `score`, for warnings.
+    Raises SpecError for what is no batch, and where the model does not take the first one, or an
+    input of `input_shape`, and the scorer will ask it to.
     """
-    items = read(batches, scorer, rounds)
+    items = read(batches, scorer, rounds, level)
     own = network.objective.forward is not None
     found = [shaped(ready(item, network.model, network.device, own), input_shape) for item in items]
     network.input_shape = tuple(input_shape) if input_shape is not None else shape_of(found)
@@ -97,7 +99,7 @@ def given_batches(
     return found
 
 
-def read(batches: Iterable[Any] | None, scorer: Any, rounds: int) -> list[Any]:
+def read(batches: Iterable[Any] | None, scorer: Any, rounds: int, level: int) -> list[Any]:
     """As many of `batches` as the scorer reads in `rounds` rounds, and not one more.
 
     Says it where a list has more than the scorer's `batches`, and where there are fewer. Raises
@@ -119,20 +121,21 @@ def read(batches: Iterable[Any] | None, scorer: Any, rounds: int) -> list[Any]:
     found = list(itertools.islice(batches, wanted)) if wanted else []
     if reads(scorer) == "batches":
         given = len(batches) if isinstance(batches, list | tuple) else len(found)
-        warn_of_others(scorer, given, wanted)
+        warn_of_others(scorer, given, wanted, level)
     return found
 
 
-def warn_of_others(scorer: Any, given: int, wanted: int) -> None:
+def warn_of_others(scorer: Any, given: int, wanted: int, level: int) -> None:
     """Say it where a scorer is given another number of batches than it reads."""
-    if given in (0, wanted):
-        return
-    name, used = type(scorer).__name__, f"the first {wanted}" if given > wanted else "these"
-    warnings.warn(
-        f"{name} reads {wanted} batches, and {given} are given, of which {used} are used; for "
-        f'others give {name}(batches={given}), or scorer={{"name": ..., "batches": {given}}}',
-        stacklevel=6,
-    )
+    name = f"{type(scorer).__name__}(batches={wanted})"
+    if given > wanted:
+        warnings.warn(
+            f"{given} batches are given, and {name} reads the first {wanted} only; for all of them "
+            f'give scorer={{"name": ..., "batches": {given}}}, or the object with batches={given}',
+            stacklevel=level,
+        )
+    elif 0 < given < wanted:
+        warnings.warn(f"{name} is given {given} of its batches and uses these", stacklevel=level)
 
 
 def shaped(batch: Batch, input_shape: Sequence[int] | None) -> Batch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import attrs
@@ -12,7 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from prunekit.api.checks import check_weights, refuse_held, refuse_no_learning, warn_idle_reinit
+from prunekit.api.checks import (
+    check_weights,
+    refuse_held,
+    refuse_no_learning,
+    warn_idle_reinit,
+    warn_of_counts,
+)
 from prunekit.api.components import components_of
 from prunekit.api.learned import Learned
 from prunekit.contracts import LearnedScorer, MaskSampler, Reinitializer, acts, learns
@@ -21,6 +28,7 @@ from prunekit.draws.chance import fold
 from prunekit.errors import SpecError, did_you_mean
 from prunekit.gpu.devices import pick_device
 from prunekit.network.choice import Choice
+from prunekit.network.examples import ready
 from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import WeightInit, law_of
 from prunekit.network.matching import renamed
@@ -32,6 +40,8 @@ from prunekit.network.names import (
     undistributed,
     unwrapped,
 )
+from prunekit.network.objective import Batch, Forward, Loss, Objective
+from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.filling import check_some_kept
@@ -44,7 +54,7 @@ from prunekit.selection.masks import Masks
 from prunekit.spec.sections import Allocation, Prune, Train
 from prunekit.spec.settings import PruneSettings, TrainSettings
 from prunekit.training.accuracy import evaluate
-from prunekit.training.datacheck import CheckedBatches
+from prunekit.training.datacheck import CheckedBatches, trains_on
 from prunekit.training.learned import LearnedScores
 from prunekit.training.loaders import check_some, epoch_batches, example_of
 from prunekit.training.loop import Training, move, train_epochs
@@ -58,6 +68,7 @@ OF_RUNS = ("bn_recalibrate", "checkpoint_every")
 """Options of `Train` that a whole run acts on, and a training alone does not."""
 
 
+@in_own_state
 def train(
     model: nn.Module,
     masks: Mapping[str, Tensor] | None,
@@ -66,25 +77,35 @@ def train(
     test: Any = None,
     epochs: int = 1,
     seed: int = 0,
+    loss: str | Loss | None = None,
+    forward: Forward | None = None,
     device: str | None = None,
     **options: Any,
 ) -> History:
     """Train `model` in place under `masks` (None = dense); one line of metrics for each epoch.
 
-    data, test: a prunekit `Data`, a Dataset of (input, label) or a DataLoader. device: default
-    where the model is. options: those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw".
+    data, test: a prunekit `Data`, a Dataset or a DataLoader. A batch is (inputs, labels), where
+    inputs may be a tuple of arguments or a mapping of named ones; or one mapping with labels.
+    loss: "cross-entropy", "binary", "mse", or a callable on outputs and labels that gives a mean;
+    default the loss that the model gives, else cross-entropy. forward: a callable on model and
+    inputs, in place of calling the model on them. device: default where the model is. options:
+    those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw".
+    There is an accuracy where the loss knows right and wrong.
     A model in DistributedDataParallel takes a DataLoader; its metrics are of the rank's examples.
     masks may have the names of another wrapping of the model.
-    Raises SpecError for a mask that does not fit, NumericalError when the loss is not finite.
+    Raises SpecError for a mask, data or labels that do not fit, NumericalError when the loss is
+    not finite.
     """
-    settings, torch_device = _settled(model, device, epochs, options, (data, test))
-    bits = Masks(renamed(Masks(masks or {}), parameters_of(model))).to(torch_device)
+    objective = Objective(loss, forward)
+    settings, there = _settled(model, device, epochs, options, (data, test))
+    bits = Masks(renamed(Masks(masks or {}), parameters_of(model))).to(there)
     check_alike(model, {"masks": bits.digest()})
     bits.apply(model)
-    owner = MaskedWeights.of(unwrapped(model), bits, torch_device)
-    return _trained(model, owner, data, test, settings, seed, torch_device)[0]
+    owner = MaskedWeights.of(unwrapped(model), bits, there)
+    return _trained(model, owner, data, test, settings, seed, there, objective)[0]
 
 
+@in_own_state
 def learn(
     model: nn.Module,
     scorer: Any,
@@ -101,6 +122,8 @@ def learn(
     test: Any = None,
     epochs: int = 1,
     seed: int = 0,
+    loss: str | Loss | None = None,
+    forward: Forward | None = None,
     device: str | None = None,
     **options: Any,
 ) -> Learned:
@@ -110,28 +133,29 @@ def learn(
     and stay as they were, but for running statistics. scorer: one that learns; sampler, allocation
     and density (in (0, 1)) are those it suggests unless given. init: the law from which `reinit`
     redraws pruned weights, and that of the weights where `initialize` drew them: then what this
-    returns can be saved as a ticket. data, test, device, options: as in `train`. Where it fails or
-    is interrupted, the model holds its weights unpruned, redrawn ones as they were by then.
-    Raises SpecError for what does not fit together, NumericalError when the loss is not finite.
+    returns can be saved as a ticket. data, test, loss, forward, device, options: as in `train`.
+    After an error or interrupt the model holds its weights unpruned, redrawn ones as they were by
+    then. Raises SpecError for what does not fit, NumericalError when the loss is not finite.
     """
+    objective = Objective(loss, forward)
     (scorer, sampler, reinit, init), suggested = learning(scorer, sampler, reinit, init)
     sharing = Prune(density, allocation, tuple(densities))
     method = _method(scorer, sampler, reinit, sharing, suggested)
     refuse_no_learning(method, epochs)
-    settings, torch_device = _settled(model, device, epochs, options, (data, test))
+    settings, there = _settled(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
-    uses = first_pass(inner, example_of(data, torch_device))
+    uses = first_pass(inner, example_of(data, there), objective=objective)
     network = Network.of(inner, include, exclude, uses=uses)
     check_alike(model, {"the maskable weights": list(network.layers)})
     refuse_held(network)
     needed = awaited(model, network.effective)
-    check_some_kept(method.density, network.total)
+    check_some_kept(method.density, network.total, sampler)
     check_weights(network, init, seed, acts(reinit))
-    budget, law = method.budget(network.total), law_of(inner, init, seed)
+    budget, law = method.budget(network), law_of(inner, init, seed)
     with flags_restored(inner):
         owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):
-            history, batches = _trained(model, owner, data, test, settings, seed, torch_device)
+            history, batches = _trained(model, owner, data, test, settings, seed, there, objective)
     if owner.redraws.period and not owner.redraws.events:
         warn_idle_reinit(owner.redraws.period)
     return _learned(model, owner, init, history, batches, data)
@@ -173,8 +197,9 @@ def _learned(
     data: Any,
 ) -> Learned:
     """What `learn` returns: the same on every rank."""
-    masks = Masks(owner.network.masks or {})
+    masks = Masks(owner.network.masks or {}, owner.sampler.budget.density)
     check_alike(model, {"the learned masks": masks.digest()})
+    warn_of_counts(masks, owner.sampler.sampler, owner.sampler.budget.densities, level=4)
     scale = (data.mean, data.std) if isinstance(data, Data) else ((), ())
     return Learned(
         masks, history, owner.scores.tensors, owner.network.model, owner.redraws.draws, init,
@@ -235,6 +260,25 @@ def _settled(
     return settings, torch_device
 
 
+def _checked(
+    data: Any,
+    split: str,
+    model: nn.Module,
+    settings: TrainSettings,
+    seed: int,
+    device: torch.device,
+    objective: Objective,
+) -> CheckedBatches:
+    """The batches of a split, the first of which is tried on `model`."""
+
+    def takes(batch: Batch) -> bool:
+        return trains_on(model, batch, settings.amp, objective)
+
+    as_batch = partial(ready, model=model, own=objective.forward is not None)
+    batches = epoch_batches(data, split, settings.batch_size, device, seed, as_batch, takes)
+    return CheckedBatches(batches, model, settings.amp, objective)
+
+
 def _trained(
     model: nn.Module,
     owner: Owner,
@@ -243,6 +287,7 @@ def _trained(
     settings: TrainSettings,
     seed: int,
     torch_device: torch.device,
+    objective: Objective,
 ) -> tuple[History, CheckedBatches]:
     """Train all epochs; one line of metrics for each, and the batches.
 
@@ -253,27 +298,21 @@ def _trained(
             "the ranks of DistributedDataParallel share the examples out; give a DataLoader with "
             "a DistributedSampler"
         )
-
-    def checked(part: Any, split: str) -> CheckedBatches:
-        batches = epoch_batches(part, split, settings.batch_size, torch_device, seed)
-        return CheckedBatches(batches, undistributed(model), settings.amp)
-
-    batches = checked(data, "train")
+    bare, test = undistributed(model), data if test is None and isinstance(data, Data) else test
+    looks = (bare, settings, seed, torch_device, objective)
+    batches = _checked(data, "train", *looks)
     check_some(batches)
-    if test is None and isinstance(data, Data):
-        test = data
-    tested = None if test is None else checked(test, "test")
+    tested = None if test is None else _checked(test, "test", *looks)
     facts = {"seed": seed, "options": settings, "the number of batches": len(batches)}
     check_alike(model, facts)
     rank = rank_of(model)
     seed = fold(seed, "rank", rank) if rank else seed
-    training = Training(
-        model, owner, batches, settings, settings.epochs, seed, "train", torch_device
-    )
+    parts = (owner, batches, settings, settings.epochs, seed, "train", torch_device)
+    training = Training(model, *parts, objective=objective)
     history: History = []
     for line in train_epochs(training):
         if tested is not None:
-            result = evaluate(undistributed(model), tested, torch_device, settings.amp)
+            result = evaluate(bare, tested, torch_device, settings.amp, objective)
             line |= {f"test.{key}": value for key, value in result.items()}
         history.append({"epoch": training.epoch, **line})
     return history, batches

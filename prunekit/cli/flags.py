@@ -235,7 +235,7 @@ def refuse_early(table: Mapping[str, Any], plugins: Plugins) -> None:
     for section in SECTIONS:
         if section in table:
             section_from(section, table[section])
-    scalars = {key: table[key] for key in ("seed", "device", "weights") if key in table}
+    scalars = {key: table[key] for key in ("seed", "device", "weights", "loss") if key in table}
     Spec(**scalars)
     known = plugins.names()
     for kind in COMPONENTS:

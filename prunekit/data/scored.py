@@ -23,7 +23,7 @@ def scored_batches(
 ) -> list[tuple[Tensor, Tensor]]:
     """`count` batches on `device`, a function of (seed, round).
 
-    Inputs are float32 (batch, *input_shape), normalised; labels int64 (batch,). Real examples
+    Inputs are float32 (batch, *input_shape), normalised; labels those of the split. Real examples
     come from the training split without augmentation, each at most once until all were used;
     a batch has at most as many as the split. "shuffled-labels" are the same images with the
     labels permuted within each batch. Random images (see synthetic.py) have uniform labels.

@@ -24,8 +24,9 @@ class Split:
     """Examples with labels. Exactly one of `images` and `stream` is given.
 
     images: uint8 (N, channels, height, width), or integer tokens (N, length), in memory.
-    labels: int64 (N,). stream: for what does not fit, a map-style dataset: index -> uint8
-    (channels, height, width). varied: the stream's images differ in size, and each is brought
+    labels: class numbers, int64 (N,); or numbers, float32 (N,) or (N, outputs), with a loss that
+    takes such, as mse and binary do. stream: for what does not fit, a map-style dataset: index ->
+    uint8 (channels, height, width). varied: the stream's images differ in size, and each is brought
     to the input shape as it is read.
     """
 
@@ -55,9 +56,10 @@ class Split:
 class Data:
     """What a dataset loads.
 
-    classes: labels are 0 .. classes - 1. input_shape: of one example as the network sees it,
-    (channels, height, width), or (channels,) where images differ in size and `data.size` must
-    say. mean, std: per channel, in units where white is 1; empty for tokens.
+    classes: labels are 0 .. classes - 1; where they are no class numbers, how many outputs a
+    network has. input_shape: of one example as the network sees it, (channels, height, width), or
+    (channels,) where images differ in size and `data.size` must say.
+    mean, std: per channel, in units where white is 1; empty for tokens.
     """
 
     train: Split
@@ -218,8 +220,8 @@ class Batches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of one epoch from number `start` on, on the device.
 
-        Inputs are float32 (batch, *input_shape), normalised; labels int64 (batch,). What batch
-        k holds does not depend on `start`.
+        Inputs are float32 (batch, *input_shape), normalised; labels are those of the split. What
+        batch k holds does not depend on `start`.
         """
         if self.source in RANDOM_IMAGES:
             return self._random(epoch, start)
@@ -267,7 +269,13 @@ class Batches:
 
 
 def refuse_noise(data: Data, source: DataSource) -> None:
-    """SpecError when random images are asked for and the examples are tokens."""
+    """SpecError when random images are asked for, and examples are tokens or labels no classes."""
+    labels = data.train.labels
+    if source in RANDOM_IMAGES and (labels.is_floating_point() or labels.ndim != 1):
+        raise SpecError(
+            f"data source {source!r} draws class numbers as labels, and these are "
+            f"{tuple(labels.shape[1:])} {labels.dtype} each; choose real or shuffled-labels"
+        )
     if data.tokens and source in RANDOM_IMAGES:
         raise SpecError(
             f"data source {source!r} makes random images, and these examples are integer tokens; "

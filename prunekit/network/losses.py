@@ -145,20 +145,21 @@ LOSSES: Mapping[str, NamedLoss] = {
 
 
 def as_targets(logits: Tensor, labels: Tensor) -> Tensor:
-    """Labels as numbers of the shape and dtype of `logits`.
+    """Labels as numbers of the shape and dtype of `logits`, float32 for half precision.
 
     Axes of length 1 may be missing or more; class numbers (batch,) become one-hot rows of
     (batch, outputs). Raises SpecError for other shapes.
     """
+    kind = torch.promote_types(logits.dtype, torch.float32)
     if labels.shape == logits.shape:
-        return labels.to(logits.dtype)
+        return labels.to(kind)
     slim = [[size for size in t.shape[1:] if size != 1] for t in (logits, labels)]
     if slim[0] == slim[1] and logits.shape[:1] == labels.shape[:1]:
-        return labels.reshape(logits.shape).to(logits.dtype)
+        return labels.reshape(logits.shape).to(kind)
     numbers = not (labels.is_floating_point() or labels.is_complex())
     if numbers and logits.ndim == 2 and labels.shape == logits.shape[:1]:
         classes = torch.arange(logits.shape[1], device=labels.device)
-        return (labels[:, None] == classes).to(logits.dtype)
+        return (labels[:, None] == classes).to(kind)
     raise SpecError(
         f"labels {described(labels)} do not fit outputs {described(logits)}; give numbers of the "
         "outputs' shape"
@@ -219,5 +220,5 @@ def described(value: Any) -> str:
     return type(value).__name__
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

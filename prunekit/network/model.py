@@ -17,6 +17,7 @@ from prunekit.network.masking import write_masked
 from prunekit.network.matching import renamed
 from prunekit.network.names import Layer, refuse_hollow
 from prunekit.network.objective import Objective
+from prunekit.network.rows import Rows, rows_of
 from prunekit.network.survey import Survey
 from prunekit.network.taint import Use
 
@@ -82,21 +83,22 @@ class Network:
         network = cls(model, layers, weights, None, input_shape, survey=survey)
         network.computed = list(computed_in(model))
         network.normed = normed_in(network.computed, layers)
-        if masks is not None:
-            masks = renamed(masks, weights)
-            for name in masks.keys() - weights.keys():
-                raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")
         held = foreign_masks(model, layers) if network.computed else {}
         if held:
             network.held = {name: _fitting(name, w, held) for name, w in weights.items()}
         if masks is not None or held:
-            network.mask({n: _fitting(n, w, masks or {}) for n, w in weights.items()})
+            network.mask(network.fitting(masks or {}))
         return network
 
     @property
     def effective(self) -> dict[str, nn.Parameter]:
         """What the model computes with: its own parameters, by name."""
         return {name: layer.parameter for name, layer in self.layers.items()}
+
+    @property
+    def rows(self) -> dict[str, Rows]:
+        """The output rows of each layer, by name."""
+        return {name: rows_of(layer) for name, layer in self.layers.items()}
 
     @property
     def total(self) -> int:
@@ -106,6 +108,13 @@ class Network:
     @property
     def device(self) -> torch.device:
         return next(iter(self.weights.values())).device
+
+    def fitting(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One mask a weight, in order, all True where `masks` has none; SpecError for others."""
+        masks = renamed(masks, self.weights)
+        for name in masks.keys() - self.weights.keys():
+            raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")
+        return {name: _fitting(name, weight, masks) for name, weight in self.weights.items()}
 
     def mask(self, masks: dict[str, Tensor] | None, write: bool = True) -> None:
         """Take these masks and write the effective weights into the model, unless told not to.

@@ -96,8 +96,9 @@ class Objective:
                 f"no loss is named {self.loss!r}; choose from {', '.join(LOSSES)}, or give a "
                 "callable on outputs and labels"
             )
-        for name, value in (("loss", self.loss), ("forward", self.forward)):
-            if value is not None and not isinstance(value, str) and not callable(value):
+        loss = None if isinstance(self.loss, str) else self.loss
+        for name, value in (("loss", loss), ("forward", self.forward)):
+            if value is not None and not callable(value):
                 raise SpecError(f"{name} must be a callable: {type(value).__name__}")
         if self.label_smoothing and self.loss not in (None, "cross-entropy"):
             raise SpecError("label_smoothing acts on cross-entropy only; leave it out")
@@ -124,6 +125,11 @@ class Objective:
         value = self._called(outputs, labels) if callable(self.loss) else self._own(outputs)
         if value is None:
             return self._named(outputs, labels, total)
+        if self.label_smoothing:
+            raise SpecError(
+                "label_smoothing cannot act: the model computes its own loss; leave it out, or say "
+                'loss="cross-entropy"'
+            )
         if self.temperature != 1:
             raise SpecError(
                 "temperature divides the logits of a named loss, and this loss is a callable or "
@@ -152,7 +158,11 @@ class Objective:
             logits = logits / self.temperature
         if total:
             logits = logits.float()  # a sum over many pixels is too large for float16
-        value = loss.loss(logits, y, self.label_smoothing, "sum" if total else "mean")
+        try:
+            value = loss.loss(logits, y, self.label_smoothing, "sum" if total else "mean")
+        except IndexError:  # on a CPU, of a label that is no class
+            loss.check(logits, y)
+            raise
         return Outcome(value, outputs, loss.counted(y), loss.correct(logits, y))
 
     def _met(self, outputs: Any, labels: Any) -> tuple[NamedLoss, Tensor, Tensor]:
@@ -236,12 +246,16 @@ def counted_in(labels: Any, outputs: Any) -> Tensor:
     """How many labels count, or examples where they are no class numbers; a number ()."""
     if isinstance(labels, Tensor) and labels.ndim and not labels.is_floating_point():
         return (labels != IGNORED).sum()
-    if isinstance(labels, Tensor | list | tuple) and len(labels):
-        return torch.tensor(len(labels))
-    held = outputs.values() if isinstance(outputs, Mapping) else outputs
-    held = (held,) if isinstance(held, Tensor) else held
-    sizes = [len(part) for part in held if isinstance(part, Tensor) and part.ndim]
-    return torch.tensor(sizes[0] if sizes else 1)
+    sizes = [*sizes_of(labels), *sizes_of(outputs), 1]
+    return torch.tensor(sizes[0])
+
+
+def sizes_of(value: Any) -> list[int]:
+    """The first sizes of tensors and lists: of `value`, or of the parts of a tuple or mapping."""
+    parts = value.values() if isinstance(value, Mapping) else value
+    parts = parts if isinstance(value, Mapping | tuple) else (value,)
+    lists = [part for part in parts if isinstance(part, Tensor | list)]
+    return [len(part) for part in lists if isinstance(part, list) or part.ndim]
 
 
 def right(outputs: Any, labels: Any) -> Tensor | None:

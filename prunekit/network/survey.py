@@ -70,6 +70,11 @@ class Survey:
         return f"{self.maskable:,} of {self.floating:,} floating entries are maskable; {left}"
 
     @property
+    def unreached(self) -> list[str]:
+        """The maskable parameters that the forward pass never reached."""
+        return [m.name for m in self.matrices if m.why == UNREACHED]
+
+    @property
     def doubtful(self) -> list[Matrix]:
         """What may be a weight and is not masked, or is masked and was never reached."""
         return [matrix for matrix in self.matrices if matrix.doubtful]

@@ -28,7 +28,7 @@ class Pruning:
     round: rounds done. redrawn: weights redrawn after the last round, which compete again.
     draws: int32, the round after which each weight was last redrawn, 0 = never; only names that
     were redrawn. redraws: how many redraws that were.
-    scores, scale: those of the last round.
+    scores, scale: those of the last round. alive: what a scorer that revives may keep; None = all.
     """
 
     network: Network
@@ -38,6 +38,7 @@ class Pruning:
     draws: dict[str, Tensor] = attrs.field(factory=dict)
     scores: Scores | None = None
     scale: dict[str, Tensor] | None = None
+    alive: dict[str, Tensor] | None = None
 
     @property
     def next_draw(self) -> int:
@@ -52,8 +53,9 @@ def competing(pruning: Pruning, revived: bool) -> dict[str, Tensor] | None:
     Pruned stays pruned, unless the weight was redrawn or the method revives; what the model's own
     masks prune stays pruned always.
     """
-    masks, held = pruning.network.masks, pruning.network.held
-    if masks is None or revived:
+    held = pruning.network.held
+    masks = pruning.alive if revived else pruning.network.masks
+    if masks is None:
         return held
     redrawn = pruning.redrawn
     among = {name: m | redrawn[name] if name in redrawn else m for name, m in masks.items()}
@@ -121,9 +123,10 @@ def prune_round(
         generator(seed, "score", pruning.round),
         owner=describe(method.scorer),
         competing=among,
-        first_round=pruning.round == 1,
+        first_round=pruning.round == 1 and network.masks is None,
     )
-    budget = method.rule.budget(round_.density, network.total, among, round_.last)
+    total, rows = network.total, network.rows
+    budget = method.rule.budget(round_.density, total, among, round_.last, rows)
     sampled = sample(method.sampler, scores, budget, generator(seed, "sample", pruning.round))
     counts = check_masks(method.sampler, sampled.masks, network, budget)
     masks = sampled.masks
@@ -131,7 +134,7 @@ def prune_round(
         masks = norms_alive(network, scores, masks, among)
     network.mask(masks, write=round_.last or not own_copy(method.scorer))
     pruning.scores, pruning.scale, pruning.redrawn = scores, sampled.scale, {}
-    return round_line(pruning, counts, time.perf_counter() - started)
+    return round_line(pruning, counts, round_.density, time.perf_counter() - started)
 
 
 def redraw_pruned(
@@ -153,14 +156,20 @@ def redraw_pruned(
     return pruning.redrawn
 
 
-def round_line(pruning: Pruning, counts: Mapping[str, int], seconds: float) -> dict[str, Any]:
-    """The metrics line of the round just done, which kept `counts` weights of each layer."""
+def round_line(
+    pruning: Pruning, counts: Mapping[str, int], asked: float, seconds: float
+) -> dict[str, Any]:
+    """The metrics line of the round just done, which kept `counts` weights of each layer.
+
+    asked: the density that the sampler was asked for; an inexact one may keep another.
+    """
     weights, kept = pruning.network.weights, sum(counts.values())
     return {
         "kind": "round",
         "round": pruning.round,
         "kept": kept,
         "density": kept / pruning.network.total,
+        "asked": asked,
         "empty": [name for name, count in counts.items() if not count and weights[name].numel()],
         "redraws": pruning.redraws,
         "round_seconds": seconds,

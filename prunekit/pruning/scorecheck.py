@@ -10,6 +10,7 @@ from torch import Tensor
 from prunekit.contracts import LearnedScorer
 from prunekit.errors import NumericalError, PluginError
 from prunekit.network.model import Network, Scores
+from prunekit.network.names import parameters_of
 
 BLOCK = 1 << 17  # scores that are still in cache when they are read again
 
@@ -49,8 +50,8 @@ def check_bounds(
     """Check the numbers that scorer `owner` returned.
 
     Raises NumericalError (exit code 6) for NaN and infinity, and in the first round for a layer
-    whose scores are all 0 over the weights that may compete. Each names the layer and the likely
-    cause. Later rounds may empty a layer.
+    whose scores are all 0 over the weights that may compete, unless no pass reaches it. Each names
+    the layer and the likely cause. Later rounds may empty a layer.
     """
     for name, weight in network.weights.items():
         if weight.numel() == 0:
@@ -59,6 +60,7 @@ def check_bounds(
         if not (abs(low) < float("inf") and abs(high) < float("inf")):
             raise NumericalError(_not_finite(scores[name], network, owner, name))
         dead = low == high == 0 and (competing is None or bool(competing[name].any()))
+        dead = dead and not (network.survey and name in network.survey.unreached)
         if first_round and dead:
             raise NumericalError(_all_zero(network, owner, name))
 
@@ -141,7 +143,7 @@ def _cause_of_zeros(network: Network, name: str) -> str:
     for other, weight in network.weights.items():
         if weight.numel() and not bool(weight.any()):
             return f"the zero-initialised layer {other}; {cure}"
-    for other, gain in network.model.named_parameters():
+    for other, gain in parameters_of(network.model).items():
         if gain.ndim == 1 and other.endswith("weight") and not bool(gain.any()):
             return f"the zero-initialised norm gain {other}; {cure}"
     return (

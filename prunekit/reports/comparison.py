@@ -102,7 +102,7 @@ def compared(groups: Mapping[str, Sequence[Run]]) -> tuple[list[str], list[list[
     specs = [flat({k: v for k, v in run.spec.items() if k not in left_out}) for run in first]
     keys = list(dict.fromkeys(key for spec in specs for key in spec))
     differing = [key for key in keys if len({repr(spec.get(key)) for spec in specs}) > 1]
-    measured = ["test.accuracy", "density", "kept", "flops.effective", "seconds"]
+    measured = [*outcomes(groups), "density", "kept", "flops.effective", "seconds"]
     paper = ["published"] if any(run.published for run in first) else []
     rows = [
         [name]
@@ -113,6 +113,13 @@ def compared(groups: Mapping[str, Sequence[Run]]) -> tuple[list[str], list[list[
         for (name, runs), spec in zip(groups.items(), specs)
     ]
     return ["run", *differing, *several, *measured, *paper], rows
+
+
+def outcomes(groups: Mapping[str, Sequence[Run]]) -> list[str]:
+    """What of the test set is compared: the accuracy; the loss where a finished run has none."""
+    done = [run.summary for runs in groups.values() for run in runs if run.summary]
+    known = ["test.accuracy" in summary for summary in done]
+    return ["test.accuracy"] * (any(known) or not known) + ["test.loss"] * (not all(known))
 
 
 def transposed(head: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> list[Table]:

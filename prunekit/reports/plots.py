@@ -45,9 +45,14 @@ def plot_layers(layers: Sequence[Mapping[str, Any]], path: str | Path) -> None:
 
 
 def plot_curves(lines: Sequence[Mapping[str, Any]], path: str | Path) -> None:
-    """Loss and accuracy (0-1) against epochs, in order of the metrics lines, as a PNG."""
-    made = figure(9, 3.5)
-    for axes, what in zip(made.subplots(1, 2), ("loss", "accuracy")):
+    """Loss, and accuracy (0-1) where there is one, against epochs, in order of the metrics lines,
+    as a PNG."""
+    losses, known = (
+        any(w in key for line in lines for key in line) for w in (".loss", ".accuracy")
+    )
+    shown = ["loss", "accuracy"] if known or not losses else ["loss"]
+    made = figure(4.5 * len(shown), 3.5)
+    for axes, what in zip(made.subplots(1, len(shown), squeeze=False)[0], shown):
         for split in ("train", "validation", "test"):
             _curve(axes, lines, f"{split}.{what}", split)
         _finish_axes(axes, what)
@@ -55,14 +60,19 @@ def plot_curves(lines: Sequence[Mapping[str, Any]], path: str | Path) -> None:
 
 
 def plot_compare(runs: Mapping[str, Run], path: str | Path) -> None:
-    """Test accuracy against epochs, and density by layer, of all runs by name in one PNG."""
+    """Test accuracy against epochs, and density by layer, of all runs by name in one PNG.
+
+    The test loss where no run has an accuracy.
+    """
+    lines = [line for run in runs.values() for line in run.lines if "test.loss" in line]
+    what = "loss" if lines and not any("test.accuracy" in line for line in lines) else "accuracy"
     made = figure(11, 4)
     curves, densities = made.subplots(1, 2)
     for label, run in runs.items():
-        _curve(curves, run.lines, "test.accuracy", label)
+        _curve(curves, run.lines, f"test.{what}", label)
         if run.layers:
             densities.plot([row["density"] for row in run.layers], marker=".", label=label)
-    _finish_axes(curves, "test accuracy")
+    _finish_axes(curves, f"test {what}")
     _finish_axes(densities, "density", "layer")
     save(made, path)
 

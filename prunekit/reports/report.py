@@ -48,6 +48,7 @@ FEW_REDRAWS = (
     "redraw events in the whole training: {}, at a reinit.period of {} steps; a smaller one, or "
     "more train.epochs, gives more"
 )
+INEXACT = "asked for density {}, kept {}: the sampler is inexact by its own rule"
 EMPTY = "layer collapse: {} keeps no weight{}; --prune.min-per-layer 1 keeps it alive"
 
 
@@ -202,6 +203,7 @@ def show(folder: str | Path) -> None:
         causes = causes_of_collapse(run.layers)
         empty = run.summary.get("empty", [])
         print_lines([EMPTY.format(name, causes.get(name, "")) for name in empty])
+        print_lines(another_share(run.summary, len(run.layers)))
         if run.summary.get("dead"):
             print_lines([DEAD.format(spelled(run.summary["dead"]))])
         print_lines(survey_lines(run.summary))
@@ -210,6 +212,16 @@ def show(folder: str | Path) -> None:
     else:
         print_lines([progress_line(run.lines)])
         print_lines([f"not finished; `prunekit resume {run.folder}` continues it"])
+
+
+def another_share(summary: Mapping[str, Any], layers: int) -> list[str]:
+    """A line where another share than asked was kept: by more than a weight a layer and 1 %."""
+    asked, kept, total = (summary.get(key) for key in ("asked", "kept", "maskable"))
+    if asked is None or kept is None or not total:
+        return []
+    if abs(kept - asked * total) <= max(layers, asked * total / 100):
+        return []
+    return [INEXACT.format(spelled(asked), spelled(kept / total))]
 
 
 def survey_lines(facts: Mapping[str, Any]) -> list[str]:

@@ -16,11 +16,12 @@ from prunekit.contracts import (
     reads,
 )
 from prunekit.network.laws import WeightInit
+from prunekit.network.objective import Objective
 from prunekit.pruning.method import LearnedMethod, Method, Round, rounds_of
 from prunekit.resolve.rules import comes_trained
 from prunekit.selection.budget import Rule
 from prunekit.selection.schedule import densities
-from prunekit.spec.sections import Control, DataSource, Norm, Prune, RewindTo, Spec
+from prunekit.spec.sections import Control, DataSource, LossName, Norm, Prune, RewindTo, Spec
 from prunekit.spec.settings import (
     DataSettings,
     PruneSettings,
@@ -71,7 +72,8 @@ class Plan:
 
     spec: the same in the words of a spec, its paths absolute, for the record. It resolves to this
     plan. weights: a file of weights to start from; None = those of `init`. trained: whether the
-    weights come trained, from the architecture or from that file.
+    weights come trained, from the architecture or from that file. loss: of scoring, training and
+    evaluation; label smoothing is that of `training` alone.
     """
 
     spec: Spec
@@ -90,6 +92,12 @@ class Plan:
     masks: MeasuredMasks | LearnedMasks | GivenMasks
     control: Control
     training: TrainSettings
+    loss: LossName
+
+    @property
+    def objective(self) -> Objective:
+        """How the network is called on a batch, and the loss that it comes to."""
+        return Objective(self.loss)
 
     @property
     def rounds(self) -> tuple[Round, ...]:
@@ -135,6 +143,7 @@ def plan_of(whole: Any, record: Spec) -> Plan:
         masks=_masks_of(whole, prune, scored_by(whole.scorer, record.prune, prune)),
         control=prune.control,
         training=TrainSettings.of(whole.train),
+        loss=whole.loss or "cross-entropy",
     )
 
 

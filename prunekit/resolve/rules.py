@@ -97,6 +97,10 @@ SENSELESS: tuple[tuple[Callable[[Spec], bool], str], ...] = (
         "a control would part the masks from the scale that this sampler gives the kept weights; "
         "use prune.control none, or a sampler form without a scale",
     ),
+    (
+        lambda s: s.train.label_smoothing > 0 and s.loss not in (None, "cross-entropy"),
+        "train.label_smoothing acts on loss = cross-entropy only; leave it out",
+    ),
     (lambda s: learns(s.scorer) and s.prune.density == 1, WHOLE),
     (
         lambda s: learns(s.scorer) and s.train.epochs == 0,

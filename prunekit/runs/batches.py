@@ -59,14 +59,18 @@ class RunBatches:
         )
 
     def measure(self, model: nn.Module) -> dict[str, float]:
-        """Validation and test loss (nats) and accuracy (0-1) of `model` as it stands."""
+        """Validation and test loss, and accuracy (0-1) where there is one, of `model` as it is.
+
+        Cross-entropy is in nats.
+        """
         numbers: dict[str, float] = {}
         for name, split in (("validation", self.data.validation), ("test", self.data.test)):
             if split is None:
                 continue
             if name not in self.passes:  # once a run: a split in memory moves to the device here
                 self.passes[name] = self._in_order(split)
-            result = evaluate(model, self.passes[name], self.device, self.plan.training.amp)
+            amp, objective = self.plan.training.amp, self.plan.objective
+            result = evaluate(model, self.passes[name], self.device, amp, objective)
             numbers |= {f"{name}.{key}": value for key, value in result.items()}
         return numbers
 

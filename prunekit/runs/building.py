@@ -14,6 +14,7 @@ from prunekit.errors import SpecError
 from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import Law, NoLaw, apply_init, is_norm, law_of, redraw_zeros
 from prunekit.network.modes import eval_mode
+from prunekit.network.objective import Objective
 from prunekit.network.taint import Use
 from prunekit.resolve.plan import Plan
 from prunekit.runs.foreign import named_for
@@ -55,6 +56,7 @@ def build_model(plan: Plan, data: Data) -> Built:
         load_weights(model, plan.weights)
     example = data.example()
     check_output(model, example, data.classes)
+    check_labels(plan.objective, data)
     uses = first_pass(model, example, data.input_shape)
     if plan.norm == "non-affine":
         freeze_norms(model)
@@ -106,9 +108,18 @@ def check_output(model: nn.Module, example: Tensor | None, classes: int) -> None
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise SpecError(f"this network cannot take {cannot_take(example, reason)}") from None
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    if shape != (2, classes):
+    if shape != (2, classes) and (shape, classes) != ((2,), 1):
         text = "x".join(map(str, example.shape[1:]))
         raise SpecError(f"this network gives {shape} for 2 inputs of {text}, not (2, {classes})")
+
+
+def check_labels(objective: Objective, data: Data) -> None:
+    """SpecError unless the loss takes the labels of each split for `data.classes` outputs."""
+    for split in (data.train, data.validation, data.test):
+        if split is not None:
+            labels = split.labels
+            known = labels.unique() if labels.ndim == 1 else labels
+            objective.check(torch.zeros(1, data.classes).expand(len(known), -1), known)
 
 
 def cannot_take(example: Tensor, reason: str) -> str:

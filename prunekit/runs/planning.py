@@ -73,7 +73,7 @@ def refuse_idle_in(network: Network, plan: Plan) -> None:
     """SpecError for what cannot act in this network: a density of no weight, no batch norm."""
     if plan.budget is not None:
         sampler, rule, density = plan.budget
-        check_some_kept(density, network.total)
+        check_some_kept(density, network.total, sampler)
         if allocates(sampler):
             rule.check(density, network.weights)
     if plan.training.bn_recalibrate and not has_batch_norm(network.model):

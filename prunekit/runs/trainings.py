@@ -53,7 +53,15 @@ class Trainings:
         options, seed, device = self.plan.training, self.plan.seed, self.batches.device
         batches = self.batches.training(phase, source)
         training = Training(
-            self.built.model, self.owner(), batches, options, epochs, seed, phase, device
+            self.built.model,
+            self.owner(),
+            batches,
+            options,
+            epochs,
+            seed,
+            phase,
+            device,
+            objective=self.plan.objective,
         )
         rewinding = Rewinding(self.plan, self.state)
         rewinding.check(epochs * training.steps_per_epoch)
@@ -70,7 +78,7 @@ class Trainings:
         if not isinstance(masks, LearnedMasks):
             return MaskedWeights.of(self.built.model, network.masks or {}, self.batches.device)
         method = masks.method
-        budget, law = method.budget(network.total), self.built.law
+        budget, law = method.budget(network), self.built.law
         parts = (method.scorer, method.sampler, budget, method.reinit, law)
         return LearnedScores.of(network, *parts, self.plan.seed)
 

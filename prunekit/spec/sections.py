@@ -15,7 +15,7 @@ from prunekit.spec.options import at_least, between, density, left_open, option,
 DataSource = Literal["real", "normal", "sparse-normal", "shuffled-labels"]
 Norm = Literal["affine", "non-affine"]
 Control = Literal["none", "shuffle", "redraw", "random-layerwise", "invert"]
-Allocation = Literal["global", "layer", "erk"]
+Allocation = Literal["global", "layer", "erk", "row"]
 Schedule = Literal["exponential", "linear"]
 RewindTo = Literal["init", "step", "lr"]
 Optimizer = Literal["sgd", "adam", "adamw"]
@@ -23,6 +23,7 @@ RateSchedule = Literal["cosine", "step", "constant"]
 RatePer = Literal["step", "epoch"]
 Amp = Literal["none", "bf16", "fp16"]
 Augment = Literal["none", "flip", "flip-crop", "pad-resized-crop"]
+LossName = Literal["cross-entropy", "binary", "mse"]
 
 
 @attrs.frozen
@@ -167,6 +168,9 @@ class Spec:
     init: Any = option("default", help="which values the weights start with")
     norm: Norm | None = left_open(
         "affine", help="whether norm layers train a gain and a bias; non-affine: 1 and 0, frozen"
+    )
+    loss: LossName | None = left_open(
+        None, help="what is minimised, and scored: cross-entropy unless given"
     )
     observers: tuple[str, ...] = option(("progress",), help="plugins that watch the run")
     seed: int = option(0, help="seed of everything random", validator=between(0, 2**64 - 1))

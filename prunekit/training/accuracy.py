@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from prunekit.errors import SpecError
 from prunekit.network.modes import eval_mode
+from prunekit.network.objective import Batch, Objective, Outcome
 
-IGNORED = -100
-"""The label that `F.cross_entropy` leaves out."""
+Pairs = Iterator[Batch]
 
-Pairs = Iterator[tuple[Tensor, Tensor]]
+USUAL = Objective()
+"""The loss that a model gives, else cross-entropy."""
 
 
 class EpochBatches(Protocol):
@@ -31,49 +32,58 @@ def autocast(device: torch.device, amp: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=amp != "none")
 
 
-def as_logits(output: Any) -> Tensor:
-    """What a model gave, if it is a tensor; SpecError otherwise."""
-    if isinstance(output, Tensor):
-        return output
-    raise SpecError(
-        f"the model gives a {type(output).__name__}; wrap it so that it gives one tensor of "
-        "logits, (batch, classes)"
-    )
-
-
 def no_tally(device: torch.device) -> Tensor:
-    """A tally of nothing: loss sum in nats, correct answers, labels that count; float64 (3,)."""
+    """A tally of nothing: loss sum, right ones, all that count; float64 (3,).
+
+    The right ones are NaN from the first batch on whose loss knows no right and wrong.
+    """
     dtype = torch.float32 if device.type == "mps" else torch.float64
     return torch.zeros(3, dtype=dtype).to(device)
 
 
-def add_batch(totals: Tensor, logits: Tensor, y: Tensor, loss: Tensor, mean: bool) -> None:
-    """Add one batch to a tally. loss: cross-entropy, the mean or the sum over its labels.
+def numbers_of(found: Outcome) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, how many count, how many are right: NaN where the loss knows no right and wrong."""
+    nan = torch.full_like(found.loss, math.nan, requires_grad=False)
+    return found.loss, found.counted, nan if found.correct is None else found.correct
 
-    Labels of -100 do not count, as in `F.cross_entropy`; y may have more axes than the batch's.
-    """
-    counted, correct = (y != IGNORED).sum(), (logits.argmax(1) == y).sum()
+
+def add_batch(totals: Tensor, loss: Tensor, counted: Tensor, correct: Tensor, mean: bool) -> None:
+    """Add the `numbers_of` one batch. mean: whether the loss is a mean over what counts."""
     loss = loss.to(totals.dtype)  # a sum over many pixels is too large for float16
     parts = loss * counted if mean else loss, correct, counted
-    totals += torch.stack([part.to(totals.dtype) for part in parts])
+    totals += torch.stack([part.to(totals, non_blocking=True) for part in parts])
+
+
+def metrics_of(totals: Tensor) -> dict[str, float]:
+    """The mean loss of a tally, and the accuracy in 0-1 where there is one; waits for the device.
+
+    Raises SpecError where nothing counts.
+    """
+    loss, correct, counted = totals.tolist()
+    if not counted:
+        raise SpecError("there is nothing to evaluate: no batch has a label other than -100")
+    line = {"loss": loss / counted}
+    return line if math.isnan(correct) else line | {"accuracy": correct / counted}
 
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, batches: EpochBatches, device: torch.device, amp: str = "none"
+    model: nn.Module,
+    batches: EpochBatches,
+    device: torch.device,
+    amp: str = "none",
+    objective: Objective = USUAL,
 ) -> dict[str, float]:
-    """Mean cross-entropy in nats and accuracy in 0-1 over one pass, in eval mode.
+    """Mean loss (cross-entropy in nats) and accuracy in 0-1 over one pass, in eval mode.
 
-    Raises SpecError for a model that gives no tensor, and where no label counts.
+    There is no accuracy where the loss knows no right and wrong. Raises what `Objective.of`
+    raises, and SpecError where no label counts.
     """
     totals = no_tally(device)
     with eval_mode(model):
-        for x, y in batches.epoch(0):
+        for inputs, labels in batches.epoch(0):
             with autocast(device, amp):
-                logits = as_logits(model(x))
-            loss = F.cross_entropy(logits.float(), y, reduction="sum")
-            add_batch(totals, logits, y, loss, mean=False)
-    loss_sum, correct, counted = totals.tolist()
-    if not counted:
-        raise SpecError("there is nothing to evaluate: no batch has a label other than -100")
-    return {"loss": loss_sum / counted, "accuracy": correct / counted}
+                outputs = objective.outputs(model, inputs)
+                found = objective.outcome(outputs, labels, total=True)
+            add_batch(totals, *numbers_of(found), mean=False)
+    return metrics_of(totals)

@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 import attrs
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from prunekit.errors import PrunekitError, SpecError
-from prunekit.pruning.scoring import check_labels, scoring_mode
-from prunekit.training.accuracy import IGNORED, EpochBatches, autocast
+from prunekit.errors import SpecError
+from prunekit.network import losses
+from prunekit.network.model import Mode
+from prunekit.network.objective import Batch, Objective, counted_in
+from prunekit.pruning.scoring import is_batch_norm, scoring_mode
+from prunekit.training.accuracy import USUAL, EpochBatches, Pairs, autocast
 
 T = TypeVar("T")
 
@@ -29,6 +31,7 @@ class CheckedBatches:
     batches: EpochBatches
     model: nn.Module
     amp: str
+    objective: Objective = attrs.field(factory=Objective)
     checked: bool = False
     input_shape: tuple[int, ...] = ()
     classes: int = 0
@@ -36,26 +39,48 @@ class CheckedBatches:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, start: int = 0) -> Pairs:
         for x, y in self.batches.epoch(epoch, start):
             if not self.checked:
-                self.classes = check_fit(self.model, x, y, self.amp)
+                self.classes = check_fit(self.model, x, y, self.amp, self.objective)
                 self.input_shape = tuple(x.shape[1:]) if isinstance(x, Tensor) else ()
                 self.checked = True
             yield x, y
 
 
-def check_fit(model: nn.Module, x: Any, y: Tensor, amp: str = "none") -> int:
-    """SpecError unless `model` takes `x` and gives a logit for every class among `y` (batch,).
+def check_fit(
+    model: nn.Module, x: Any, y: Any, amp: str = "none", objective: Objective = USUAL
+) -> int:
+    """SpecError unless `model` takes inputs `x`, and the loss what it gives with labels `y`.
 
-    Returns how many logits it gives, 0 where that is no tensor in eval mode. Labels of -100 are
-    none, as `F.cross_entropy` has it. A forward pass in eval mode, of two examples where they do;
-    the model and torch's generators are left as they were.
+    Returns how many logits an example has, 0 where there are none in eval mode. A forward pass in
+    eval mode, of two examples where they do; the model and torch's generators are left as they
+    were.
     """
-    known = y[y != IGNORED]
-    chance = torch.random.fork_rng([y.device] if y.is_cuda else [])
-    with chance, scoring_mode(model), as_it_was(model), torch.no_grad(), autocast(y.device, amp):
-        return by_two(lambda x, y: classes_of(model, x, y, known), x, y)
+    with looked_at(model, "eval", amp):
+        return by_two(lambda two, labels: classes_of(objective, model, two, labels, x, y), x, y)
+
+
+def trains_on(model: nn.Module, batch: Batch, amp: str, objective: Objective) -> bool:
+    """Whether batch norm in train mode takes the batch; the model is left as it was."""
+    if not any(map(is_batch_norm, model.modules())):
+        return True
+    with looked_at(model, "train", amp):
+        try:
+            objective.outputs(model, batch[0])
+        except SpecError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def looked_at(model: nn.Module, mode: Mode, amp: str) -> Iterator[None]:
+    """Call the model inside, without gradients: it and torch's generators stay as they were."""
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    chance = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    cast = autocast(device, amp)
+    with chance, scoring_mode(model, mode), as_it_was(model), torch.no_grad(), cast:
+        yield
 
 
 @contextlib.contextmanager
@@ -78,7 +103,9 @@ def by_two(check: Callable[[Any, Any], T], x: Any, y: Tensor | None) -> T:
 
     x: inputs (batch, ...). y: labels (batch, ...), or None.
     """
-    if isinstance(x, Tensor) and x.shape[:1] > (2,) and (y is None or x.shape[:1] == y.shape[:1]):
+    sizes = [tensor.shape[:1] for tensor in (x, y) if isinstance(tensor, Tensor)]
+    tensors = isinstance(x, Tensor) and isinstance(y, Tensor | None)
+    if tensors and sizes[0] == sizes[-1] > (2,):
         with contextlib.suppress(Exception):  # anyone's forward may raise anything
             two = two_of(x)
             return check(x[two], None if y is None else y[two])
@@ -96,47 +123,22 @@ def two_of(x: Tensor) -> Tensor:
     return torch.stack([rows.amin(1).argmin(), rows.amax(1).argmax()])
 
 
-def classes_of(model: nn.Module, x: Any, y: Tensor, known: Tensor) -> int:
-    """How many logits `model` gives for `x`, 0 where that is no tensor; see `check_fit`.
+def classes_of(
+    objective: Objective, model: nn.Module, x: Any, y: Any, inputs: Any, whole: Any
+) -> int:
+    """How many logits `model` gives for `x`; see `check_fit`.
 
-    y: their labels. known: all labels of the batch that must be among the classes.
+    y: their labels. inputs, whole: all inputs and labels of the batch, `x` and `y` among them.
     """
-    logits = logits_of(model, x)
-    if not isinstance(logits, Tensor):
+    outputs = objective.outputs(model, x)
+    try:
+        logits = losses.logits_of(outputs)
+    except SpecError:
         return 0  # in eval mode a model may give anything
-    if len(known):
-        check_labels(logits, known)
-    try:
-        F.cross_entropy(logits, y)
-    except (RuntimeError, ValueError) as error:
-        raise SpecError(
-            f"labels {described(y)} do not fit logits {described(logits)} "
-            f"({first_line(error)}); give one class number (int64) for each example"
-        ) from None
-    return logits.shape[1]
-
-
-def logits_of(model: nn.Module, x: Any) -> Any:
-    """`model(x)`; SpecError, with the model's own reason, where it does not take such inputs."""
-    try:
-        return model(x)
-    except (torch.OutOfMemoryError, PrunekitError):
-        raise
-    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
-        if "CUDA" in str(error):  # the machine's fault, not that of the data
-            raise
-        raise SpecError(
-            f"the model does not take inputs {described(x)} ({first_line(error)}); give data of "
-            "the shape and type that its first layer expects"
-        ) from error
-
-
-def described(value: Any) -> str:
-    """Shape and type of a tensor; the type of anything else."""
-    if not isinstance(value, Tensor):
-        return type(value).__name__
-    return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
-
-
-def first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if y is not whole and len(logits) != len(y):
+        raise SpecError("the examples are not apart; look at all of them")  # see `by_two`
+    if y is not whole:
+        outputs = logits[:1].expand(len(whole), *logits.shape[1:])
+    if not isinstance(whole, Tensor) or bool(counted_in(whole, outputs)):
+        objective.check(outputs, whole, inputs)
+    return logits.shape[1] if logits.ndim > 1 else 0

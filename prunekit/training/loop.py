@@ -9,18 +9,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import attrs
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from prunekit.draws.chance import fold
 from prunekit.errors import NumericalError, SpecError, StorageError
 from prunekit.gpu.recorded import Recording
+from prunekit.network.losses import described
+from prunekit.network.objective import Batch, Objective, Outcome, counted_in
 from prunekit.spec.settings import TrainSettings
 from prunekit.storage.checkpoints import flat, grouped
-from prunekit.training.accuracy import IGNORED, EpochBatches, Pairs, as_logits, autocast
+from prunekit.training.accuracy import EpochBatches, Pairs, autocast, numbers_of
 from prunekit.training.optimizing import (
     learning_rate,
     load_optimizer,
@@ -43,7 +45,8 @@ class Training:
     """One training of what `owner` owns in `model`, resumable at any step.
 
     step: optimizer steps done. phase: names this training among those of a run; chance is a
-    function of (seed, phase, step). recording: one batch's pass as a CUDA graph, where asked for.
+    function of (seed, phase, step). objective: what is minimised; the options' label_smoothing
+    is part of it. recording: one batch's pass as a CUDA graph, where asked for.
     """
 
     model: nn.Module
@@ -58,15 +61,19 @@ class Training:
     tally: EpochTally = attrs.field(init=False)
     optimizer: torch.optim.Optimizer = attrs.field(init=False)
     scaler: torch.amp.GradScaler = attrs.field(init=False)
-    forward: Callable[[Tensor], Tensor] = attrs.field(init=False)
+    forward: nn.Module = attrs.field(init=False)
     recording: Recording | None = None
+    objective: Objective = attrs.field(factory=Objective)
 
     def __attrs_post_init__(self) -> None:
         sparse = any(getattr(module, "sparse", False) is True for module in self.model.modules())
+        self.objective = attrs.evolve(self.objective, label_smoothing=self.options.label_smoothing)
         self.optimizer = make_optimizer(self.options, self.owner.trained(), sparse)
         kind = self.device.type
         self.scaler = torch.amp.GradScaler(kind, enabled=self.options.amp == "fp16")
-        self.forward = torch.compile(self.model) if self.options.compile else self.model
+        self.forward = self.model
+        if self.options.compile:
+            self.forward = torch.compile(self.model)  # type: ignore[assignment]  # it is a module
         self.tally = EpochTally.of(self.device)
 
     @property
@@ -85,7 +92,7 @@ class Training:
     def run_epoch(self, after_step: Callable[[], None]) -> dict[str, float]:
         """Finish the current epoch, calling `after_step` after every step; loss, accuracy, lr.
 
-        Raises NumericalError when the loss is not finite.
+        Raises NumericalError when the loss is not finite, and what `Objective.of` raises.
         """
         epoch, offset = divmod(self.step, self.steps_per_epoch)
         pairs = self.batches.epoch(epoch, offset * self.options.accumulate)
@@ -105,22 +112,20 @@ class Training:
                 f"the data end before their {len(self.batches)} batches; mend their len"
             )
         self.look()
-        loss, accuracy = self.tally.take()
+        line = {f"train.{key}": value for key, value in self.tally.take().items()}
         self.owner.settle()
-        line = {"train.loss": loss, "train.accuracy": accuracy, "lr": lr}
-        return line | self.owner.metrics()
+        return line | {"lr": lr} | self.owner.metrics()
 
-    def _one_step(self, group: list[tuple[Tensor, Tensor]]) -> float:
+    def _one_step(self, group: list[Batch]) -> float:
         """Forward, backward and update on one group of batches; returns the learning rate."""
         lr = learning_rate(self.options, self.step / self.steps_per_epoch, self.epochs)
         for settings in self.optimizer.param_groups:
             settings["lr"] = lr
         self.owner.before_step(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        shares = shares_of([y for _, y in group])
-        for (x, y), share in zip(group, shares):
-            loss, logits = self._backward(x, y, share)
-            self.tally.add(loss, logits, y, self.step)
+        for batch, share in zip(group, shares_of(group)):
+            loss, counted, correct = self._backward(batch, share)
+            self.tally.add(loss, counted, correct, self.step)
         self.owner.after_backward()
         self.scaler.unscale_(self.optimizer)
         if self.options.clip:
@@ -130,26 +135,28 @@ class Training:
         self.step += 1
         return lr
 
-    def _backward(self, x: Tensor, y: Tensor, share: float | Tensor) -> tuple[Tensor, ...]:
-        """Gradients of one batch, whose mean loss is this share of the step's; loss and logits."""
-        if self.options.channels_last and x.ndim == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
-        if self.options.cuda_graph and not (self.recording and self.recording.holds(y)):
-            self.recording = Recording.of(self._forward, self.model, x, y)
-        if self.recording and self.recording.can_replay(x, y):
-            return self.recording.replay(x, y)
-        goal, loss, logits = self._forward(x, y, share)
+    def _backward(self, batch: Batch, share: float | Tensor) -> tuple[Tensor, ...]:
+        """Gradients of one batch, whose loss is this share of the step's; its `numbers_of`."""
+        x, y = batch
+        if self.options.channels_last:
+            x = channels_last(x)
+        if self.options.cuda_graph:
+            refuse_unrecordable(x, y)
+            if not (self.recording and self.recording.holds(y)):
+                self.recording = Recording.of(self._forward, self.model, x, y)
+            if self.recording.can_replay(x, y):
+                return self.recording.replay(x, y)
+        goal, loss, counted, correct = self._forward(x, y, share)
         goal.backward()
-        return loss.detach(), logits.detach()
+        return loss.detach(), counted, correct
 
     def _forward(
-        self, x: Tensor, y: Tensor, share: float | Tensor = 1.0
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What is differentiated, the mean cross-entropy of one batch, and the logits."""
+        self, x: Any, y: Any, share: float | Tensor = 1.0
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What is differentiated, and the numbers of one batch, see `numbers_of`."""
         with autocast(self.device, self.options.amp):
-            logits = as_logits(self.forward(x))
-            loss = F.cross_entropy(logits, y, label_smoothing=self.options.label_smoothing)
-        return self.scaler.scale(loss * share), loss, logits
+            found = outcome_of(self.objective, self.forward, (x, y))
+        return self.scaler.scale(found.loss * share), *numbers_of(found)
 
     def look(self) -> None:
         """Wait for the device and raise NumericalError if a loss was not finite."""
@@ -204,11 +211,49 @@ def cuda_devices(device: torch.device) -> list[int]:
     return [device.index or 0] if device.type == "cuda" else []
 
 
-def shares_of(labels: list[Tensor]) -> list[float | Tensor]:
-    """Of the labels that count in a step, the share of each batch; nothing waits for the device."""
-    if len(labels) == 1:
+def channels_last(inputs: Any) -> Any:
+    """Images (batch, channels, height, width) in that order of memory; the others as they are."""
+    images = isinstance(inputs, Tensor) and inputs.ndim == 4
+    return inputs.contiguous(memory_format=torch.channels_last) if images else inputs
+
+
+def outcome_of(objective: Objective, model: nn.Module, batch: Batch) -> Outcome:
+    """What a batch comes to; SpecError where batch norm is given one example, and for a loss that
+    no step can change."""
+    try:
+        found = objective.of(model, batch)
+    except SpecError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise SpecError(
+            f"batch norm cannot be trained on a batch of one example: {described(batch[0])}; leave "
+            "such a batch out, as drop_last=True does, or give another batch_size"
+        ) from None
+    if not found.loss.requires_grad:
+        raise SpecError(
+            "the loss depends on nothing that is trained; the forward pass and the loss must not "
+            "detach, and a parameter that they use must require a gradient"
+        )
+    return found
+
+
+def refuse_unrecordable(inputs: Any, labels: Any) -> None:
+    """SpecError unless a CUDA graph can be recorded of such a batch."""
+    if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor):
+        raise SpecError(
+            "train.cuda_graph takes batches of two tensors, inputs and labels: "
+            f"({type(inputs).__name__}, {type(labels).__name__}); leave it out"
+        )
+
+
+def shares_of(group: list[Batch]) -> list[float | Tensor]:
+    """Of what counts in a step, the share of each batch; nothing waits for the device.
+
+    Labels count unless they are -100; examples where there are none.
+    """
+    if len(group) == 1:
         return [1.0]
-    counted = torch.stack([(y != IGNORED).sum() for y in labels])
+    counted = torch.stack([counted_in(labels, inputs) for inputs, labels in group])
     return [*(counted / counted.sum())]
 
 

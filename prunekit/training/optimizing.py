@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from prunekit.errors import SpecError
 from prunekit.spec.settings import TrainSettings
 
 FUSED = ("cpu", "cuda")
@@ -46,8 +47,14 @@ def make_optimizer(
 
     torch's fused SGD counts a step that the scaler of fp16 skips as the first one, and never
     writes the momentum that it allocated; so under fp16 it is not fused. sparse: whether some
-    gradients may be, as an embedding with `sparse=True` gives; these it refuses.
+    gradients may be, as an embedding with `sparse=True` gives; these it refuses. Raises SpecError
+    for no parameter.
     """
+    if not parameters:
+        raise SpecError(
+            "no parameter of the model requires a gradient, so there is nothing to train; call "
+            "requires_grad_(True) on what shall be"
+        )
     lr, decay = options.lr, options.weight_decay
     if options.optimizer == "sgd":
         fused = not sparse and all(map(can_be_fused, parameters))

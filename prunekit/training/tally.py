@@ -6,7 +6,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.training.accuracy import add_batch, no_tally
+from prunekit.training.accuracy import add_batch, metrics_of, no_tally
 
 
 @attrs.frozen(eq=False)
@@ -24,14 +24,14 @@ class EpochTally:
     def of(cls, device: torch.device) -> EpochTally:
         return cls(no_tally(device), torch.full((), -1, dtype=torch.int64, device=device))
 
-    def add(self, loss: Tensor, logits: Tensor, y: Tensor, step: int) -> None:
-        """Count one batch of `step`. loss: the mean cross-entropy of its labels, in nats."""
-        add_batch(self.totals, logits, y, loss, mean=True)
+    def add(self, loss: Tensor, counted: Tensor, correct: Tensor, step: int) -> None:
+        """Count one batch of `step`. loss: the mean over what counts. correct: may be NaN."""
+        add_batch(self.totals, loss, counted, correct, mean=True)
         bad = ~torch.isfinite(loss) & (self.bad_step < 0)
         self.bad_step.masked_fill_(bad, step)
 
-    def take(self) -> tuple[float, float]:
-        """Mean loss in nats and accuracy in 0-1 of the epoch, which ends; waits for the device."""
-        loss, correct, counted = self.totals.tolist()
+    def take(self) -> dict[str, float]:
+        """Mean loss of the epoch, which ends, and accuracy in 0-1 where there is one."""
+        line = metrics_of(self.totals)
         self.totals.zero_()
-        return loss / counted, correct / counted
+        return line

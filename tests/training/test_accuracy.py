@@ -68,13 +68,29 @@ class Auxiliary(nn.Linear):
         return (logits, logits) if self.training else logits
 
 
+class Nested(nn.Linear):
+    """Gives its logits in a list of lists, which nobody reads."""
+
+    def forward(self, x: Tensor) -> Any:
+        return [[super().forward(x)]]
+
+
+FOUR = TensorDataset(torch.randn(4, 3), torch.arange(4) % 2)
+
+
+def test_a_model_that_gives_several_tensors_is_trained_on_the_first() -> None:
+    models = Auxiliary(3, 2), nn.Linear(3, 2)
+    models[1].load_state_dict(models[0].state_dict())
+    first, second = (prunekit.train(model, None, FOUR, test=FOUR) for model in models)
+    assert first == second
+
+
 def test_a_model_that_gives_no_tensor_is_refused_in_one_line() -> None:
-    data = TensorDataset(torch.randn(4, 3), torch.arange(4) % 2)
     for call in (
-        lambda: prunekit.train(Auxiliary(3, 2), None, data),
-        lambda: prunekit.learn(Auxiliary(3, 2), "edge-popup", data),
+        lambda: prunekit.train(Nested(3, 2), None, FOUR),
+        lambda: prunekit.learn(Nested(3, 2), "edge-popup", FOUR),
     ):
-        with pytest.raises(SpecError, match=r"gives a tuple; wrap it .* \(batch, classes\)"):
+        with pytest.raises(SpecError, match=r"gives a list; wrap it .* \(batch, classes\)"):
             call()
 
 
@@ -90,6 +106,6 @@ def test_a_step_of_several_batches_weighs_each_by_its_labels_that_count() -> Non
 
 def test_the_loss_of_many_pixels_is_no_infinity_in_half_precision() -> None:
     totals = torch.zeros(3, dtype=torch.float64)
-    logits, y = torch.zeros(1, 2, 300, 300).half(), torch.zeros(1, 300, 300, dtype=torch.int64)
-    add_batch(totals, logits, y, torch.tensor(0.75).half(), mean=True)
+    counted, correct = torch.tensor(90_000), torch.tensor(90_000)
+    add_batch(totals, torch.tensor(0.75).half(), counted, correct, mean=True)
     assert totals.tolist() == [67_500, 90_000, 90_000]

@@ -96,10 +96,7 @@ def refused(model: nn.Module, rank: int, **given: Any) -> str:
     return str(error.value)
 
 
-def refusals(rank: int) -> dict[str, str]:
-    def wrapped(model: nn.Module) -> nn.Module:
-        return DistributedDataParallel(model)
-
+def refusals(rank: int, wrapped: Callable[[nn.Module], nn.Module]) -> dict[str, str]:
     frozen = network()
     frozen.get_submodule("6").weight.requires_grad_(False)
     masks = {"0.weight": torch.full((6, 1, 3, 3), rank == 0)}
@@ -140,7 +137,7 @@ def work(rank: int, folder: str) -> None:
     dropping = DistributedDataParallel(nn.Sequential(nn.Dropout(), network()))
     found["dropout"] = learned(dropping, 0, 2)  # both learn from the share of rank 0
     found["train"] = trained(rank, 2, DistributedDataParallel(network()))[:2]
-    found["refusals"] = refusals(rank)
+    found["refusals"] = refusals(rank, DistributedDataParallel)
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
