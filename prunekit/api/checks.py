@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunekit.contracts import MaskSampler, as_built, exact, scales
 from prunekit.errors import SpecError
