@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunekit.contracts import MaskSampler, as_built, exact, scales
 from prunekit.errors import SpecError
+from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import WeightInit, first_values, padding_rows
 from prunekit.network.model import Network
 from prunekit.network.names import Layer
+from prunekit.network.objective import Objective
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.rules import SCALED
@@ -57,13 +60,21 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
         )
 
 
-def refuse_held(network: Network) -> None:
-    """SpecError for masks of torch.nn.utils.prune: a learned mask would compete with them."""
-    if network.held is not None:
-        raise SpecError(
-            "the model has masks of torch.nn.utils.prune; make them permanent first: "
-            "torch.nn.utils.prune.remove(module, name)"
-        )
+def to_be_learned(
+    model: nn.Module, inputs: Any, objective: Objective, include: Any, exclude: Any
+) -> Network:
+    """The network of what `model` multiplies with, as a pass over `inputs` shows.
+
+    SpecError for masks of torch.nn.utils.prune: a learned mask would compete with them.
+    """
+    uses = first_pass(model, inputs, objective=objective)
+    network = Network.of(model, include, exclude, uses=uses)
+    if network.held is None:
+        return network
+    raise SpecError(
+        "the model has masks of torch.nn.utils.prune; make them permanent first: "
+        "torch.nn.utils.prune.remove(module, name)"
+    )
 
 
 def differs(layer: Layer, init: WeightInit, seed: int, padding: int | None) -> bool:

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 
 from prunekit.api.checks import (
     check_weights,
-    refuse_held,
     refuse_no_learning,
+    to_be_learned,
     warn_idle_reinit,
     warn_of_counts,
 )
@@ -29,10 +29,8 @@ from prunekit.errors import SpecError, did_you_mean
 from prunekit.gpu.devices import pick_device
 from prunekit.network.choice import Choice
 from prunekit.network.examples import ready
-from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import WeightInit, law_of
 from prunekit.network.matching import renamed
-from prunekit.network.model import Network
 from prunekit.network.names import (
     parameters_of,
     refuse_hollow,
@@ -142,10 +140,8 @@ def learn(
     refuse_no_learning(method, epochs)
     settings, there = _settled(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
-    uses = first_pass(inner, example_of(data, there), objective=objective)
-    network = Network.of(inner, include, exclude, uses=uses)
+    network = to_be_learned(inner, example_of(data, there), objective, include, exclude)
     check_alike(model, {"the maskable weights": list(network.layers)})
-    refuse_held(network)
     needed = awaited(model, network.effective)
     check_some_kept(method.density, network.total, sampler)
     check_weights(network, init, seed, acts(reinit))

@@ -98,7 +98,8 @@ class Ledger(Values):
                 self.lower(taint.factors)
         if any(self.of(tensor).kind == DATA for tensor in given):
             return Taint(DATA)
-        addends = [self.of(t) for t in given if not any(t is operand for operand in operands)]
+        others = [t for t in given if t.ndim > 1 and not any(t is operand for operand in operands)]
+        addends = [self.of(t) for t in others]  # of more than one dimension: no bias
         sources = {name: False for addend in addends for name in addend.sources}
         return Taint(COMPUTED if sources else CONSTANT, sources, self._factors(taints))
 

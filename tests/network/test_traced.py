@@ -234,6 +234,16 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, list[str]]] = {
     "latents that are projected": (
         lambda: Made(latents_then, latents=(6, 4), projection=(4, 4)), SEQUENCE, ["projection"],
     ),
+    "positions that are projected with a bias": (
+        lambda: Made(
+            lambda m, x: x @ F.linear(m.places, m.projection, m.offset).t(),
+            places=(6, 4),
+            projection=(4, 4),
+            offset=(4,),
+        ),
+        SEQUENCE,
+        ["projection"],
+    ),
     "frequencies": (lambda: Made(rotary, frequencies=(3, 4)), X, []),
     "a product of two factors": (
         lambda: Made(lambda m, x: F.linear(x, m.up @ m.down), up=(3, 2), down=(2, 4)),
