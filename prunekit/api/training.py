@@ -40,7 +40,7 @@ from prunekit.network.names import (
     undistributed,
     unwrapped,
 )
-from prunekit.network.objective import Batch, Forward, Loss, Objective
+from prunekit.network.objective import Forward, Loss, Objective
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
@@ -89,12 +89,10 @@ def train(
     loss: "cross-entropy", "binary", "mse", or a callable on outputs and labels that gives a mean;
     default the loss that the model gives, else cross-entropy. forward: a callable on model and
     inputs, in place of calling the model on them. device: default where the model is. options:
-    those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw".
-    There is an accuracy where the loss knows right and wrong.
-    A model in DistributedDataParallel takes a DataLoader; its metrics are of the rank's examples.
-    masks may have the names of another wrapping of the model.
-    Raises SpecError for a mask, data or labels that do not fit, NumericalError when the loss is
-    not finite.
+    those of `prunekit.Train`, e.g. lr=0.1, optimizer="adamw". There is an accuracy where the loss
+    knows right and wrong. masks may have the names of another wrapping of the model. One in
+    DistributedDataParallel takes a DataLoader; its metrics are of the rank's examples. Raises
+    SpecError for what does not fit, NumericalError when the loss is not finite.
     """
     objective = Objective(loss, forward)
     settings, there = _settled(model, device, epochs, options, (data, test))
@@ -270,10 +268,7 @@ def _checked(
     objective: Objective,
 ) -> CheckedBatches:
     """The batches of a split, the first of which is tried on `model`."""
-
-    def takes(batch: Batch) -> bool:
-        return trains_on(model, batch, settings.amp, objective)
-
+    takes = partial(trains_on, model, amp=settings.amp, objective=objective)
     as_batch = partial(ready, model=model, own=objective.forward is not None)
     batches = epoch_batches(data, split, settings.batch_size, device, seed, as_batch, takes)
     return CheckedBatches(batches, model, settings.amp, objective)

@@ -43,8 +43,10 @@ def no_tally(device: torch.device) -> Tensor:
 
 def numbers_of(found: Outcome) -> tuple[Tensor, Tensor, Tensor]:
     """Loss, how many count, how many are right: NaN where the loss knows no right and wrong."""
-    nan = torch.full_like(found.loss, math.nan, requires_grad=False)
-    return found.loss, found.counted, nan if found.correct is None else found.correct
+    correct = found.correct
+    if correct is None:
+        correct = torch.full_like(found.loss, math.nan, requires_grad=False)
+    return found.loss, found.counted, correct
 
 
 def add_batch(totals: Tensor, loss: Tensor, counted: Tensor, correct: Tensor, mean: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import attrs
 import pytest
@@ -13,9 +13,11 @@ from torch import nn
 import prunekit
 from prunekit import Data, Spec, SpecError, Split
 from prunekit.cli.entry import main
+from prunekit.network.losses import LOSSES
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.structure import load_spec, to_toml
 from prunekit.runs.running import evaluate_run
+from prunekit.spec.sections import LossName
 from prunekit.storage.runfolder import RunFolder
 from tests.tinyruns import (
     FUSE,
@@ -173,3 +175,7 @@ def test_a_dataset_may_suggest_its_loss() -> None:
 def test_an_unknown_loss_is_refused_in_one_line() -> None:
     with pytest.raises(SpecError, match="loss must be one of cross-entropy, binary, mse: 'nll'"):
         Spec(loss="nll")
+
+
+def test_a_spec_knows_every_loss_there_is() -> None:
+    assert get_args(LossName) == tuple(LOSSES)

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 import prunekit
+from prunekit.network.names import unwrapped
 from prunekit.training.loaders import epoch_batches
 
 CPU = torch.device("cpu")
@@ -61,12 +62,44 @@ def loader(rank: int, ranks: int, batch_size: int = 16) -> DataLoader[Any]:
     return DataLoader(data, batch_size // ranks, sampler=sampler)
 
 
+class Named(nn.Module):
+    """The net, called by name; it computes its own loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        logits = self.inner(images)
+        return {"logits": logits, "loss": nn.functional.cross_entropy(logits, labels)}
+
+
+def mappings(rank: int, ranks: int) -> DataLoader[Any]:
+    """The same shares as mappings of names to tensors."""
+    pairs = loader(rank, ranks)
+
+    def named(examples: list[Any]) -> dict[str, Tensor]:
+        images, labels = zip(*examples)
+        return {"images": torch.stack(images), "labels": torch.stack(labels)}
+
+    return DataLoader(pairs.dataset, pairs.batch_size, sampler=pairs.sampler, collate_fn=named)
+
+
+def trained_by_name(rank: int, ranks: int, model: nn.Module) -> dict[str, Tensor]:
+    """Weights after two epochs of training on mappings, with the share's own examples as test."""
+    data = mappings(rank, ranks)
+    prunekit.train(model, None, data, test=data, lr=0.01, epochs=2)
+    return {name.removeprefix("module."): p.detach() for name, p in model.named_parameters()}
+
+
 def learned(model: nn.Module, rank: int, ranks: int, **given: Any) -> dict[str, Any]:
     """What two epochs of edge-popup end in."""
     sampler = Watched(given.get("sampler", prunekit.component("sampler", "topk", rule="kth")))
     given = {"epochs": 2, "lr": 0.5, "seed": 1, "density": 0.5} | given
     given["sampler"] = sampler if sampler.inner else None
-    masks, history = prunekit.learn(model, "edge-popup", loader(rank, ranks), **given)
+    named = isinstance(unwrapped(model), Named)
+    data = mappings(rank, ranks) if named else loader(rank, ranks)
+    masks, history = prunekit.learn(model, "edge-popup", data, **given)
     weights = {name: p.detach().clone() for name, p in model.named_parameters()}
     left = [p.grad for p in model.parameters() if p.grad is not None]
     flags = [p.requires_grad for p in model.parameters()]
@@ -137,6 +170,8 @@ def work(rank: int, folder: str) -> None:
     dropping = DistributedDataParallel(nn.Sequential(nn.Dropout(), network()))
     found["dropout"] = learned(dropping, 0, 2)  # both learn from the share of rank 0
     found["train"] = trained(rank, 2, DistributedDataParallel(network()))[:2]
+    found["mappings"] = learned(DistributedDataParallel(Named()), rank, 2)
+    found["by name"] = trained_by_name(rank, 2, DistributedDataParallel(Named()))
     found["refusals"] = refusals(rank, DistributedDataParallel)
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
@@ -188,6 +223,16 @@ def test_two_ranks_learn_what_one_process_learns(ranks: list[dict[str, Any]], ca
     assert_equal(one["weights"], weights)
     for name, score in one["scores"].items():
         torch.testing.assert_close(two["scores"][name], score, rtol=0, atol=1e-6)
+
+
+def test_mappings_are_learned_from_and_trained_on_as_by_one_process(ranks: Any) -> None:
+    one = learned(Named(), 0, 1)
+    for rank in ranks:
+        assert_equal(one["masks"], rank["mappings"]["masks"])
+    by_name = trained_by_name(0, 1, Named())
+    assert_equal(ranks[0]["by name"], ranks[1]["by name"])
+    for name, weight in by_name.items():
+        torch.testing.assert_close(ranks[0]["by name"][name], weight, rtol=0, atol=1e-6)
 
 
 def test_names_are_those_of_the_wrapped_module(ranks: list[dict[str, Any]]) -> None:
