@@ -1,6 +1,8 @@
 """What can go wrong at the edge: one line for the user, one documented exit code each."""
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 
 
@@ -8,6 +10,14 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """A space and a question that names the nearest of `names`; "" where none is near."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def warn(message: str) -> None:
+    """A UserWarning at the line of whoever called prunekit."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(("prunekit.", "context")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
 
 
 class PrunekitError(Exception):

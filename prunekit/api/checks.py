@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.contracts import MaskSampler, as_built, exact, scales
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, warn
 from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import WeightInit, first_values, padding_rows
 from prunekit.network.model import Network
@@ -102,21 +102,17 @@ def warn_idle_reinit(period: int) -> None:
     )
 
 
-def warn_of_counts(
-    masks: Masks, sampler: MaskSampler, densities: Sequence[str], level: int = 2
-) -> None:
+def warn_of_counts(masks: Masks, sampler: MaskSampler, densities: Sequence[str]) -> None:
     """Say where an inexact sampler kept another share than asked, and which layers ended empty.
 
     A weight a layer, or 1 %, is the rounding of a rule. densities: rules; what they empty is asked.
-    level: whose line the warnings name, 1 = the caller's.
     """
     asked = kept_of(masks.asked or 0.0, masks.total)
     if not exact(sampler) and abs(masks.kept - asked) > max(len(masks), asked / 100):
-        warnings.warn(
+        warn(
             f"density {masks.asked:.4g} was asked, {asked:,} of {masks.total:,} weights, and "
             f"{describe(sampler)} kept {masks.kept:,}, density {masks.density:.4g}: it is inexact "
             "by its own rule",
-            stacklevel=level + 1,
         )
     wanted = {name for name, share in fixed_layers(densities, list(masks)).items() if not share}
     counts = masks.per_layer()
@@ -124,8 +120,7 @@ def warn_of_counts(
     if empty:
         more = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
         verb = "keeps" if len(empty) == 1 else "keep"
-        warnings.warn(
+        warn(
             f"layer collapse: {', '.join(empty[:3])}{more} {verb} no weight, so nothing "
             "flows through; raise the density, or give min_per_layer=1",
-            stacklevel=level + 1,
         )

@@ -166,7 +166,7 @@ def prune(
     network, usable = seen(model, scorer, batches, input_shape, rounds, objective, **chosen)
     density = suggested.get("prune.density") if density is kept is None else density
     settings = settings_of(given, suggested, sampler, rounds)
-    pruning = begun(network, scorer, masks, level=3)  # in_own_state has a line between
+    pruning = begun(network, scorer, masks)
     shares = shares_of_rounds(pruning, scorer, sampler, density, kept, rounds, schedule)
     method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
     return pruned(model, pruning, rounds_of(method, shares, schedule), usable, init, seed)
@@ -218,7 +218,7 @@ def pruned(
     for name, factor in (pruning.scale or {}).items():
         network.change(name, None, network.weights[name] * factor)
     masks = Masks(network.masks or {}, rounds[-1].density, network.survey)
-    warn_of_counts(masks, method.sampler, method.rule.densities, level=4)
+    warn_of_counts(masks, method.sampler, method.rule.densities)
     return masks
 
 

@@ -193,7 +193,7 @@ def _learned(
     """What `learn` returns: the same on every rank."""
     masks = Masks(owner.network.masks or {}, owner.sampler.budget.density)
     check_alike(model, {"the learned masks": masks.digest()})
-    warn_of_counts(masks, owner.sampler.sampler, owner.sampler.budget.densities, level=4)
+    warn_of_counts(masks, owner.sampler.sampler, owner.sampler.budget.densities)
     scale = (data.mean, data.std) if isinstance(data, Data) else ((), ())
     return Learned(
         masks, history, owner.scores.tensors, owner.network.model, owner.redraws.draws, init,

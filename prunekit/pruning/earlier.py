@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from prunekit.contracts import revives
+from prunekit.errors import warn
 from prunekit.network.model import Network
 from prunekit.network.names import Layer
 from prunekit.pruning.rounds import Pruning
@@ -16,22 +16,19 @@ from prunekit.pruning.rounds import Pruning
 FEW = 100  # a layer was pruned earlier where more than one in so many of its weights is 0
 
 
-def begun(
-    network: Network, scorer: object, masks: Mapping[str, Tensor] | None = None, level: int = 1
-) -> Pruning:
+def begun(network: Network, scorer: object, masks: Mapping[str, Tensor] | None = None) -> Pruning:
     """A pruning that goes on from `masks`; without, zeros count as pruned, with a warning.
 
     What `masks` prune comes back only where the scorer revives it or a reinitializer redraws it,
     and a density is still a share of all maskable weights; a weight without a mask is whole, so
-    {} lets every weight compete. The model is not written yet. level: whose line the warning
-    names, 1 = the caller's. Raises SpecError for a mask that fits no weight.
+    {} lets every weight compete. The model is not written yet. Raises SpecError for a mask that
+    fits no weight.
     """
     before = network.fitting(masks) if masks is not None else zeros_pruned(network)
     if masks is None and before is not None:
-        warnings.warn(
+        warn(
             f"{_zeros_said(before)}, and count as pruned earlier; hand in masks=, those of the "
             "earlier pruning, or masks={} to let all weights compete",
-            stacklevel=level + 1,
         )
     if before is not None:
         network.mask(before, write=False)
@@ -88,10 +85,9 @@ def warn_of_zeros(network: Network) -> None:
     """Say it where zeros stand that compete like other weights, as in a run that starts so."""
     masks = zeros_pruned(network)
     if masks is not None:
-        warnings.warn(
+        warn(
             f"{_zeros_said(masks)}, and compete with the others, so fewer than asked may be kept "
             "that are not 0; prunekit.prune in Python goes on from masks=",
-            stacklevel=2,
         )
 
 
