@@ -31,12 +31,12 @@ USE: Names = {
 METHOD: Names = {
     "The door": ("hookimpl", "option", "left_open", "positive", "at_least", "between"),
     "What a component is given": (
-        *("Network", "Layer", "Batch", "Mode", "Scores", "Budget", "Law"),
+        *("Network", "Layer", "Batch", "Objective", "Mode", "Scores", "Budget", "Law"),
     ),
     "What it returns": ("Sampled", "Redraw"),
     "Losses and gradients": (
         *("scoring_mode", "batch_losses", "loss_gradient", "sum_gradients", "split_batches"),
-        *("PositivePaths", "AbsoluteNetwork"),
+        *("PositivePaths", "AbsoluteNetwork", "EnergyRecorder"),
     ),
     "Which weights": (
         *("top_k", "top_k_each", "kth_smallest", "kth_smallest_each", "KthMemory", "Nearby"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from prunekit.errors import DataError, NumericalError, SpecError
     from prunekit.network.absolute import AbsoluteNetwork
+    from prunekit.network.energies import EnergyRecorder
     from prunekit.network.laws import Law, Redraw
     from prunekit.network.model import Mode, Network, Scores
     from prunekit.network.names import Layer
@@ -66,6 +67,7 @@ _HOMES = {
     "prunekit.data.imagefiles": ("class_files", "image_data", "mean_and_std"),
     "prunekit.selection.masks": ("Masks",),
     "prunekit.selection.nearby": ("KthMemory", "Nearby", "kth_smallest_each"),
+    "prunekit.network.energies": ("EnergyRecorder",),
     "prunekit.network.laws": ("Law", "Redraw"),
     "prunekit.network.names": ("Layer",),
     "prunekit.network.objective": ("Batch", "Objective"),

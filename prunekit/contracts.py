@@ -1,7 +1,8 @@
 """What each kind of component must do. Nothing is inherited: any class with the method will do.
 
 Everything per weight is a mapping from parameter name to tensor, in the order of
-`model.named_parameters()`, each tensor of its parameter's shape.
+`model.named_parameters()`, each tensor of its parameter's shape. Names are those of the model
+without wrappers (`network.names.layers_of`).
 
 A component may also state class attributes; where it does not, the default stands. The functions
 at the end of this file read them, and nothing else does:
@@ -48,6 +49,9 @@ class Scorer(Protocol):
     def score(self, network: Network, batches: Sequence[Batch], rng: torch.Generator) -> Scores:
         """Return the saliency of each mask entry, one tensor for every name in `network.weights`.
 
+        `batches` are as many as its option `batches` says, one without it: from Python the first
+        that `prune` is given, of which no more is read. `prunekit.loss_gradient` and
+        `prunekit.batch_losses` call the model on them as the user's `loss` and `forward` say.
         Larger is kept. A pruned weight has a saliency too: where the effective weight is
         w * m, that of a measure R is |dR/dm| = |w * dR/d(w * m)|; signed where the paper signs.
         `rng` is a CPU generator, the only source of chance. Model, buffers, modes and
@@ -187,7 +191,10 @@ def reads(scorer: object) -> Reads:
 
 
 def batches_read(scorer: object) -> int:
-    """How many batches a scorer is given in a round; one for those that read "one batch"."""
+    """How many batches a scorer is given in a round, and no more are read.
+
+    One for those that read "one batch", another in each round.
+    """
     fixed: Mapping[str, int] = {"nothing": 0, "one batch": 1}
     return fixed.get(reads(scorer), getattr(scorer, "batches", 1))
 

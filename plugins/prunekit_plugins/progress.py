@@ -23,7 +23,10 @@ def in_words(line: Mapping[str, Any]) -> str:
     if line.get("kind") == "round":
         kept, density = line.get("kept", 0), line.get("density", math.nan)
         empty = f", {len(line['empty'])} layers empty" if line.get("empty") else ""
-        return f"round {line.get('round')}: kept {kept:,}, density {density:.4g}{empty}"
+        asked = line.get("asked", density)
+        off = abs(density - asked) * kept / density if density else 0.0  # in weights
+        other = f" (asked {asked:.4g})" if off > max(1, kept / 100) else ""
+        return f"round {line.get('round')}: kept {kept:,}, density {density:.4g}{other}{empty}"
     phase = "" if line.get("phase", "final") == "final" else f"{line['phase']}, "
     measured = "accuracy" if line.get("test.accuracy") is not None else "loss"
     keys = ("train.loss", "train.accuracy", f"validation.{measured}", f"test.{measured}", "lr")

@@ -35,13 +35,18 @@ from prunekit import Batch, Budget, Network, Sampled, Scores
 class Random:
     """Score every weight by independent noise; in each round anew."""
 
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.2.0
+        "d96b7e5cc55c0d963e7b14ed5b0ad49032777d9fc6e9b16aeac520eb234b835d",
+    )
     reads: ClassVar[str] = "nothing"
     suggests: ClassVar[Mapping[str, object]] = {"rounds.count": 1}
 
     def score(self, network: Network, batches: Sequence[Batch], rng: torch.Generator) -> Scores:
         """Return one number in (0, 1] for each weight; `batches` are not read."""
         return {
-            name: (1 - torch.rand(weight.shape, generator=rng)).to(weight.device)
+            name: (1 - torch.rand(weight.shape, generator=rng, dtype=torch.float32)).to(
+                weight.device
+            )
             for name, weight in network.weights.items()
         }
 
@@ -49,6 +54,10 @@ class Random:
 @attrs.frozen
 class RandomMask:
     """Keep weights at random, each with the same chance; scores are not read."""
+
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.2.0
+        "d96b7e5cc55c0d963e7b14ed5b0ad49032777d9fc6e9b16aeac520eb234b835d",
+    )
 
     replacement: bool = prunekit.option(
         False, help="draw what is pruned with replacement: repeats are pruned once, more is kept"
@@ -83,6 +92,11 @@ def with_replacement(noise: Scores, budget: Budget, rng: torch.Generator) -> Sco
         flat = torch.cat([rivals[name].reshape(-1) for name in noise])
         kept = unhit(flat, budget.kept, rng).split([noise[name].numel() for name in noise])
         return {name: mask.reshape(noise[name].shape) for name, mask in zip(noise, kept)}
+    if budget.allocation == "row":
+        raise prunekit.SpecError(
+            "random draws with replacement in whole layers, not in rows; choose allocation layer, "
+            "or replacement = false"
+        )
     counts = budget.counts(noise)
     return {
         name: unhit(rivals[name].reshape(-1), counts[name], rng).reshape(noise[name].shape)

@@ -16,7 +16,8 @@ is multiplied by m_i = c_i / (s p_i), so (Lemma B.2)
 
 At most s weights are kept, fewer when one is drawn twice; m is returned as the scale.
 Differs from the paper: the draw in layerwise is without replacement and unscaled, which the paper
-leaves open (it reports exact densities); any allocation may replace the threshold of step 1. Which
+leaves open (it reports exact densities); any allocation may replace the threshold of step 1, and
+with `row` step 3 draws in each output row. Which
 rounds of an iterative method draw, and what a negative score means, is left open too: `when` and
 `signed`. Weights without a positive score follow, best score first, when the others run out;
 algorithm-1 never draws them.
@@ -25,7 +26,7 @@ algorithm-1 never draws them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import attrs
 import torch
@@ -45,6 +46,9 @@ class Sketch:
     most wants to remove; shift keeps the order, but one low outlier makes the draw near uniform.
     """
 
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file without rows
+        "6f1abf27b436eb3e1b6acef2b79fe7293b0274e8a31f5ff4cca65e9dfcec8af0",
+    )
     form: Literal["layerwise", "global", "algorithm-1"] = prunekit.option(
         "layerwise", help="draw in each layer, from all layers, or with replacement and scaled"
     )
@@ -88,10 +92,12 @@ Meaning = Callable[[Scores, Budget], Scores]
 
 
 def layerwise(scores: Scores, signed: Meaning, budget: Budget, rng: torch.Generator) -> Sampled:
-    counts = budget.counts(scores)  # of the scores as they are: step 1 is the method's own
     weights: Scores = {}
     for name, score in scores.items():  # each layer has its own probabilities
         weights.update(signed({name: score}, budget))
+    if budget.allocation == "row":
+        return Sampled(budget.draw_in_rows(weights, rng))
+    counts = budget.counts(scores)  # of the scores as they are: step 1 is the method's own
     return drawn(scores, weights, counts, budget, rng)
 
 

@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 import torch
 from torch import Tensor
 
 import prunekit
-from prunekit import Batch, Network, NumericalError, Scores, SpecError, at_least
+from prunekit import AbsoluteNetwork, Batch, Network, NumericalError, Scores, SpecError, at_least
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -38,8 +38,9 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class SynFlow:
     """Score a weight by the sum of all absolute paths from input to output that use it."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0 and 0.2.0
         "477de9f9a46b927a9f0db07e8f15ab51ca790940556d2c53c50afbced57310fa",
+        "66f21314aedd5f116c4b4f2d8d28d9b66286feb3df365b2a55e22ba9478590bc",
     )
     reads: ClassVar[str] = "one batch"
     own_copy: ClassVar[bool] = True
@@ -67,19 +68,24 @@ class SynFlow:
         key = f"synflow {self.dtype}"
         net = network.memo.get(key) or prunekit.AbsoluteNetwork.of(network, DTYPES[self.dtype])
         with prunekit.scoring_mode(network.model, "eval"):
-            R = net(x, network.masks).sum()  # 1^T prod_l |W_l| 1
-            S = net.products(R, saliency)
-        if key not in network.memo:  # the operations do not change from round to round
-            check_flow(S)
+            S = flow(net, x, network.masks)
+            if key not in network.memo:  # the operations do not change from round to round
+                bounds = bounds_of(S)
+                if any(low < 0 for low, _ in bounds.values()):
+                    net.unsigned = True
+                    S = flow(net, x, network.masks)
+                    bounds = bounds_of(S)
+                check_flow(S, bounds)
         network.memo[key] = net
         return S
 
-    def _given(self, network: Network, batches: Sequence[Batch]) -> Tensor:
+    def _given(self, network: Network, batches: Sequence[Batch]) -> Any:
         if self.input == "chi":
             raise SpecError("input = chi cannot act: a batch is given and replaces the input")
-        x = batches[0][0].to(network.device)
-        x = x[None] if network.input_shape == tuple(x.shape) else x
-        return x.to(DTYPES[self.dtype]).abs() if x.is_floating_point() else x
+        x = batches[0][0]
+        if isinstance(x, Tensor) and network.input_shape == tuple(x.shape):
+            x = x[None]
+        return absolute(x, network.device, DTYPES[self.dtype])
 
     def _drawn(self, network: Network, rng: torch.Generator) -> Tensor:
         if network.input_shape is None:
@@ -91,15 +97,40 @@ class SynFlow:
         return normals.square_().sum(0).sqrt_().to(network.device)
 
 
+def absolute(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """Every tensor of `value` on `device`, what is real in it by absolute value and in `dtype`."""
+    if isinstance(value, Tensor):
+        value = value.to(device)
+        return value.to(dtype).abs() if value.is_floating_point() else value
+    if isinstance(value, Mapping):
+        return {name: absolute(part, device, dtype) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(absolute(part, device, dtype) for part in value)
+    return value
+
+
+def flow(net: AbsoluteNetwork, x: Any, masks: Mapping[str, Tensor] | None) -> Scores:
+    """S of every weight, by name."""
+    R = net(x, masks).sum()  # 1^T prod_l |W_l| 1
+    return net.products(R, saliency)
+
+
 def saliency(w: Tensor, gradient: Tensor) -> None:
     """S = |w| * dR/d|w|, written over |w|; both of one shape."""
     w.mul_(gradient)
 
 
-def check_flow(scores: Scores) -> None:
+def bounds_of(scores: Scores) -> dict[str, tuple[float, float]]:
+    """The smallest and the largest score of each layer; 0 and 0 of an empty one."""
+    found = {name: torch.aminmax(s) for name, s in scores.items() if s.numel()}
+    bounds = {name: (float(low), float(high)) for name, (low, high) in found.items()}
+    return {name: bounds.get(name, (0.0, 0.0)) for name in scores}
+
+
+def check_flow(scores: Scores, bounds: Mapping[str, tuple[float, float]]) -> None:
     """NumericalError naming the first layer with a negative or non-finite score."""
     for name, s in scores.items():
-        low, high = map(float, torch.aminmax(s)) if s.numel() else (0.0, 0.0)
+        low, high = bounds[name]
         if not math.isfinite(low + high):
             cure = "set scorer.dtype = float64" if s.dtype == torch.float32 else "scale them down"
             raise NumericalError(f"{name}: the paths overflow {s.dtype}; {cure}")

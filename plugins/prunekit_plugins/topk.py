@@ -11,9 +11,9 @@ p the fraction pruned and n the scores of a group, t is the k-th smallest, and s
 truncate: that paper's other threshold: sort ascending, prune the first int((1 - density) * n).
 
 Scores are ranked as they are, with their signs. A group is what one threshold decides: all
-weights with allocation global, otherwise a layer. Weights that may not compete count in n and
-rank lowest. kth and truncate keep another number than the budget by definition: the rounding is
-theirs, and kth keeps all that tie with t.
+weights with allocation global, an output row with row, otherwise a layer. Weights that may not
+compete count in n and rank lowest. kth and truncate keep another number than the budget by
+definition: the rounding is theirs, and kth keeps all that tie with t.
 Differs from the paper: exact counts without rounding error and breaks ties by index; truncate
 prunes the first of equal scores, where the published sort leaves it to the machine.
 """
@@ -37,8 +37,9 @@ Masks = dict[str, Tensor]
 class TopK:
     """Keep the weights with the largest scores."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0, and without rows
         "86f780ccd7f1c9195b5c3c7b9bceb9bdd08795257f7aea585b3ea5609ee57918",
+        "5beb64584b59a5a16fda13246f1a7bea890afd386f155718f51a67410bbc754c",
     )
     rule: Literal["exact", "kth", "truncate"] | None = prunekit.left_open(
         "exact", help="exact count, or a published threshold: k-th value (all ties kept), truncate"
@@ -80,6 +81,8 @@ def largest(scores: Scores, budget: Budget) -> Masks:
 
 
 def kth(scores: Scores, budget: Budget) -> Masks:
+    if budget.allocation == "row":
+        return by_rows(scores, budget, kth_of_rows)
     masks = {}
     ranked = pruned_last(scores, budget)
     for group, density in groups(scores, budget):
@@ -107,7 +110,15 @@ def rank_of_threshold(n: int, pruned: float) -> int:
     return 1 + round(0.01 * (pruned * 100) * (n - 1))
 
 
+def kth_of_rows(rows: Tensor, density: float) -> Tensor:
+    """rows: (rows, entries), each a group."""
+    k = rank_of_threshold(rows.shape[1], round(1 - density, 12))
+    return rows >= rows.kthvalue(k, dim=1, keepdim=True).values
+
+
 def truncate(scores: Scores, budget: Budget) -> Masks:
+    if budget.allocation == "row":
+        return by_rows(scores, budget, truncate_rows)
     masks = {}
     ranked = pruned_last(scores, budget)
     for group, density in groups(scores, budget):
@@ -120,6 +131,25 @@ def truncate(scores: Scores, budget: Budget) -> Masks:
     return among_competing(masks, budget)
 
 
+def truncate_rows(rows: Tensor, density: float) -> Tensor:
+    """rows: (rows, entries), each a group."""
+    pruned = int((1 - density) * rows.shape[1])
+    kept = torch.ones_like(rows, dtype=torch.bool)
+    return kept.scatter_(1, rows.argsort(dim=1, stable=True)[:, :pruned], False)
+
+
+def by_rows(scores: Scores, budget: Budget, keep: Callable[[Tensor, float], Tensor]) -> Masks:
+    """Masks of what `keep` keeps of each layer's rows at its density."""
+    masks, ranked = {}, pruned_last(scores, budget)
+    for (name,), density in groups(scores, budget):
+        rows = budget.rows_of(name, scores[name])
+        kept = torch.ones_like(scores[name], dtype=torch.bool)
+        if kept.numel():
+            kept = rows.join(keep(rows.split(ranked[name]), density), kept)
+        masks[name] = kept
+    return among_competing(masks, budget)
+
+
 RULES: Mapping[str, Callable[[Scores, Budget], Masks]] = {
     "exact": largest,
     "kth": kth,
@@ -128,12 +158,14 @@ RULES: Mapping[str, Callable[[Scores, Budget], Masks]] = {
 
 
 def groups(scores: Scores, budget: Budget) -> Iterator[tuple[list[str], float]]:
-    """The layers that share a threshold, and the density asked of them."""
+    """The layers that share a threshold, each of its own with rows, and the density asked."""
     total = sum(score.numel() for score in scores.values())
     whole = budget.kept / max(total, 1) if budget.density is None else budget.density
     if budget.by_threshold:
         yield list(scores), whole
-    elif budget.uniform:
+    elif (
+        not budget.densities and not budget.min_per_layer and budget.allocation in ("layer", "row")
+    ):
         yield from (([name], whole) for name in scores)
     else:
         for name, count in budget.counts(scores).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,34 +10,63 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from prunekit.contracts import Scorer, batches_read, reads
 from prunekit.errors import SpecError
 from prunekit.network.examples import examples_in, ready
+from prunekit.network.firstpass import first_pass
 from prunekit.network.model import Network
-from prunekit.network.objective import Batch
+from prunekit.network.names import refuse_hollow, unwrapped
+from prunekit.network.objective import Batch, Objective
 from prunekit.pruning.answers import describe
 from prunekit.pruning.scoring import outputs_of, scoring_mode
 from prunekit.training.datacheck import as_it_was, by_two
+from prunekit.training.loaders import example_of
 from prunekit.training.ranks import agreed
 
 
-def agreed_batches(
+def seen(
     model: nn.Module,
-    network: Network,
     scorer: Any,
     batches: Iterable[Any] | None,
     input_shape: Sequence[int] | None,
     rounds: int,
-) -> list[Batch]:
-    """What `given_batches` gives; SpecError on every rank where those of one do not fit."""
-    return agreed(
+    objective: Objective,
+    **chosen: Any,
+) -> tuple[Network, list[Batch]]:
+    """The network of what `model` multiplies with, as a forward pass shows, and its batches.
+
+    chosen: include, exclude and masks, for `Network.of`. Raises what `given_batches` raises, on
+    every rank where the batches of one do not fit, and what `Network.of` raises.
+    """
+    inner = unwrapped(model)
+    refuse_hollow(inner)
+    bare = Network(inner, {}, {n: p.detach() for n, p in inner.named_parameters()})
+    bare.objective = objective
+    found = agreed(
         model,
         "whether the batches fit",
-        lambda: given_batches(network, scorer, batches, input_shape, rounds),
+        lambda: given_batches(bare, scorer, batches, input_shape, rounds, level=8),
         lambda _: "they do",
     )
+    first = found[0][0] if found else first_inputs(bare, batches)
+    uses = first_pass(inner, first, bare.input_shape, objective)
+    network = Network.of(inner, input_shape=bare.input_shape, uses=uses, **chosen)
+    network.objective = objective
+    return network, found
+
+
+def first_inputs(network: Network, batches: Any) -> Any:
+    """Inputs that the scorer does not read, where they can be had without taking any away."""
+    if isinstance(batches, DataLoader):
+        return example_of(batches, network.device)
+    if not isinstance(batches, list | tuple) or not batches:
+        return None
+    with contextlib.suppress(SpecError):  # a scorer that reads nothing takes anything
+        own = network.objective.forward is not None
+        return ready(batches[0], network.model, network.device, own)[0]
+    return None
 
 
 def given_batches(
@@ -45,13 +75,15 @@ def given_batches(
     batches: Iterable[Any] | None,
     input_shape: Sequence[int] | None,
     rounds: int,
+    level: int = 7,
 ) -> list[Batch]:
     """What the scorer reads of `batches`, on the network's device; it knows an input's shape then.
 
-    Nothing more is taken from an iterator. Raises SpecError for what is no batch, and where the
-    model does not take the first one, or an input of `input_shape`, and the scorer will ask it to.
+    Nothing more is taken from an iterator. level: of who called `prune` or `score`, for warnings.
+    Raises SpecError for what is no batch, and where the model does not take the first one, or an
+    input of `input_shape`, and the scorer will ask it to.
     """
-    items = read(batches, scorer, rounds)
+    items = read(batches, scorer, rounds, level)
     own = network.objective.forward is not None
     found = [shaped(ready(item, network.model, network.device, own), input_shape) for item in items]
     network.input_shape = tuple(input_shape) if input_shape is not None else shape_of(found)
@@ -60,13 +92,14 @@ def given_batches(
     if found:
         check_first(network, found[0])
     elif input_shape is not None and reads(scorer) == "one batch":
-        kind = next(w.dtype for w in network.weights.values())
+        kinds = (w.dtype for w in network.weights.values() if w.is_floating_point())
+        kind = next(kinds, torch.float32)
         ones = torch.ones((1, *input_shape), dtype=kind, device=network.device)
         check_first(network, (ones, None))
     return found
 
 
-def read(batches: Iterable[Any] | None, scorer: Any, rounds: int) -> list[Any]:
+def read(batches: Iterable[Any] | None, scorer: Any, rounds: int, level: int) -> list[Any]:
     """As many of `batches` as the scorer reads in `rounds` rounds, and not one more.
 
     Says it where a list has more than the scorer's `batches`, and where there are fewer. Raises
@@ -88,20 +121,21 @@ def read(batches: Iterable[Any] | None, scorer: Any, rounds: int) -> list[Any]:
     found = list(itertools.islice(batches, wanted)) if wanted else []
     if reads(scorer) == "batches":
         given = len(batches) if isinstance(batches, list | tuple) else len(found)
-        warn_of_others(scorer, given, wanted)
+        warn_of_others(scorer, given, wanted, level)
     return found
 
 
-def warn_of_others(scorer: Any, given: int, wanted: int) -> None:
+def warn_of_others(scorer: Any, given: int, wanted: int, level: int) -> None:
     """Say it where a scorer is given another number of batches than it reads."""
-    if given in (0, wanted):
-        return
-    name, used = type(scorer).__name__, f"the first {wanted}" if given > wanted else "these"
-    warnings.warn(
-        f"{name} reads {wanted} batches, and {given} are given, of which {used} are used; for "
-        f'others give {name}(batches={given}), or scorer={{"name": ..., "batches": {given}}}',
-        stacklevel=6,
-    )
+    name = f"{type(scorer).__name__}(batches={wanted})"
+    if given > wanted:
+        warnings.warn(
+            f"{given} batches are given, and {name} reads the first {wanted} only; for all of them "
+            f'give scorer={{"name": ..., "batches": {given}}}, or the object with batches={given}',
+            stacklevel=level,
+        )
+    elif 0 < given < wanted:
+        warnings.warn(f"{name} is given {given} of its batches and uses these", stacklevel=level)
 
 
 def shaped(batch: Batch, input_shape: Sequence[int] | None) -> Batch:

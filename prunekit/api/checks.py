@@ -1,19 +1,24 @@
-"""What `prunekit.learn` refuses or warns of before it starts, and after."""
+"""What `prunekit.learn` refuses or warns of before it starts, and `prune` and it after."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from prunekit.contracts import as_built, scales
+from prunekit.contracts import MaskSampler, as_built, exact, scales
 from prunekit.errors import SpecError
 from prunekit.network.laws import WeightInit, first_values, padding_rows
 from prunekit.network.model import Network
 from prunekit.network.names import Layer
+from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.rules import SCALED
+from prunekit.selection.allocation import fixed_layers
+from prunekit.selection.masks import Masks
+from prunekit.selection.schedule import kept_of
 
 
 def refuse_no_learning(method: LearnedMethod, epochs: int) -> None:
@@ -42,13 +47,22 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
         if other is not None and not redraws:
             raise SpecError(f"{text}, or leave init out")
         if other is not None:
-            warnings.warn(f"{text}; as it is, redrawn weights only are of init", stacklevel=3)
+            warnings.warn(f"{text}; as it is, redrawn weights only are of init", stacklevel=4)
     zeros = sum(zeros_of(w, padding.get(name)) for name, w in network.weights.items())
     if zeros > network.total / 100:
         warnings.warn(
             f"{zeros:,} of {network.total:,} weights are 0, as another learn or prune leaves them, "
             "and no mask gives them a value; prunekit.initialize(model, init) draws them anew",
-            stacklevel=3,
+            stacklevel=4,
+        )
+
+
+def refuse_held(network: Network) -> None:
+    """SpecError for masks of torch.nn.utils.prune: a learned mask would compete with them."""
+    if network.held is not None:
+        raise SpecError(
+            "the model has masks of torch.nn.utils.prune; make them permanent first: "
+            "torch.nn.utils.prune.remove(module, name)"
         )
 
 
@@ -73,5 +87,34 @@ def warn_idle_reinit(period: int) -> None:
     warnings.warn(
         f"nothing was redrawn: the training is shorter than a period of {period} steps; give a "
         'smaller one: reinit={"name": ..., "period": 5}',
-        stacklevel=3,
+        stacklevel=4,
     )
+
+
+def warn_of_counts(
+    masks: Masks, sampler: MaskSampler, densities: Sequence[str], level: int = 2
+) -> None:
+    """Say where an inexact sampler kept another share than asked, and which layers ended empty.
+
+    A weight a layer, or 1 %, is the rounding of a rule. densities: rules; what they empty is asked.
+    level: whose line the warnings name, 1 = the caller's.
+    """
+    asked = kept_of(masks.asked or 0.0, masks.total)
+    if not exact(sampler) and abs(masks.kept - asked) > max(len(masks), asked / 100):
+        warnings.warn(
+            f"density {masks.asked:.4g} was asked, {asked:,} of {masks.total:,} weights, and "
+            f"{describe(sampler)} kept {masks.kept:,}, density {masks.density:.4g}: it is inexact "
+            "by its own rule",
+            stacklevel=level + 1,
+        )
+    wanted = {name for name, share in fixed_layers(densities, list(masks)).items() if not share}
+    counts = masks.per_layer()
+    empty = [c.name for c in counts if c.total and not c.kept and c.name not in wanted]
+    if empty:
+        more = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
+        verb = "keeps" if len(empty) == 1 else "keep"
+        warnings.warn(
+            f"layer collapse: {', '.join(empty[:3])}{more} {verb} no weight, so nothing "
+            "flows through; raise the density, or give min_per_layer=1",
+            stacklevel=level + 1,
+        )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 from torch import Tensor, nn
 
-from prunekit.api.batches import agreed_batches, batches_of_round, given_batches
+from prunekit.api.batches import batches_of_round, seen
+from prunekit.api.checks import warn_of_counts
 from prunekit.api.components import components_of
+from prunekit.api.shares import shares_of_rounds
 from prunekit.contracts import (
     MaskSampler,
     Reinitializer,
@@ -23,11 +24,14 @@ from prunekit.contracts import (
 )
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
+from prunekit.network.choice import Choice
 from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
 from prunekit.network.names import parameters_of, refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Forward, Loss, Objective
+from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
+from prunekit.pruning.earlier import begun
 from prunekit.pruning.method import Method, Round, rounds_of
 from prunekit.pruning.rounds import Pruning, prune_rounds
 from prunekit.pruning.scoring import compute_scores
@@ -37,15 +41,14 @@ from prunekit.resolve.structure import component_from
 from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Rule
 from prunekit.selection.masks import Masks
-from prunekit.selection.schedule import densities as densities_of
-from prunekit.selection.schedule import kept_of, named
 from prunekit.spec.sections import Allocation, Prune, Schedule
 from prunekit.spec.settings import PruneSettings
 from prunekit.training.ranks import agreed, bits
 
 
+@in_own_state
 def initialize(
-    model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[str] | None = None
+    model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[Choice] | None = None
 ) -> None:
     """Draw every maskable weight of `model` from `init`, in place: those of a run of this seed.
 
@@ -69,6 +72,7 @@ def initialize(
     agreed(model, "the weights drawn", drawn, bits)
 
 
+@in_own_state
 def score(
     model: nn.Module,
     scorer: Any,
@@ -93,20 +97,18 @@ def score(
     layer that scores 0 throughout.
     """
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
-    network = Network.of(unwrapped(model), masks=masks)
-    network.objective = Objective(loss, forward)
+    objective, measured = Objective(loss, forward), measuring(scorer)
+    network, given = seen(model, scorer, batches, input_shape, 1, objective, masks=masks)
     try:
-        measured = measuring(scorer)
 
         def scored() -> Scores:
-            given = given_batches(network, scorer, batches, input_shape, 1)
             return compute_scores(
                 measured,
                 network,
                 batches_of_round(measured, given, 1, 1),
                 generator(seed, "score", 1),
                 owner=describe(scorer),
-                competing=None if revives(scorer) else network.masks,
+                competing=network.held if revives(scorer) else network.masks,
                 first_round=masks is None,
             )
 
@@ -115,6 +117,7 @@ def score(
         network.mask(None)
 
 
+@in_own_state
 def prune(
     model: nn.Module,
     scorer: Any,
@@ -127,8 +130,9 @@ def prune(
     schedule: Schedule = "exponential",
     batches: Iterable[Any] | None = None,
     input_shape: Sequence[int] | None = None,
-    include: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
+    include: Sequence[Choice] | None = None,
+    exclude: Sequence[Choice] | None = None,
+    masks: Mapping[str, Tensor] | None = None,
     allocation: Allocation | None = None,
     densities: Sequence[str] = (),
     min_per_layer: int | None = None,
@@ -143,28 +147,33 @@ def prune(
     batches: a list, DataLoader or iterator of `Batch`es, or of mappings with "labels": as many are
     read as the scorer's option `batches` says, the same in every round; one that reads one batch a
     round takes them in turn. input_shape: without the batch dimension. loss, forward: what a batch
-    comes to, see `Objective`. init: the law from which `reinit` redraws. See `Prune` for the
-    others, which the scorer's suggestions fill where they are left out.
-    Names are those of the model without wrappers. Each rank of DistributedDataParallel reads its
-    own batches, and all must find the same masks: SpecError on every rank where they differ or one
-    fails, and for arguments that do not fit together; a pruning that fails is undone.
+    comes to, see `Objective`. masks: those of an earlier pruning, to go on from, see `begun`.
+    init: the law from which `reinit` redraws. See `Prune` for the others; the scorer suggests some.
+    Names are those of the model without wrappers. SpecError for arguments that do not fit together,
+    and on every rank of DistributedDataParallel where its own batches find other masks than those
+    of the others, or one fails; a pruning that fails is undone.
     """
-    reinit = component_from("reinit", reinit, Plugins())
-    refuse_idle_period(reinit)
     (scorer, sampler, reinit, init), suggested = components_of(
-        scorer=scorer, sampler=sampler, reinit=reinit, init=init
+        scorer=scorer, sampler=sampler, reinit=between_rounds(reinit), init=init
     )
     given = Prune(density, allocation, tuple(densities), min_per_layer)
     refuse_idle_sharing(given, sampler)
     refuse_idle_reinit(init, reinit, rounds)
-    network = Network.of(unwrapped(model), include, exclude)
-    network.objective = Objective(loss, forward)
-    usable = agreed_batches(model, network, scorer, batches, input_shape, rounds)
+    objective, chosen = Objective(loss, forward), {"include": include, "exclude": exclude}
+    network, usable = seen(model, scorer, batches, input_shape, rounds, objective, **chosen)
     density = suggested.get("prune.density") if density is kept is None else density
     settings = settings_of(given, suggested, sampler, rounds)
-    shares = densities_of_rounds(network.total, density, kept, rounds, schedule)
+    pruning = begun(network, scorer, masks, level=2)
+    shares = shares_of_rounds(pruning, scorer, sampler, density, kept, rounds, schedule)
     method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
-    return pruned(model, network, rounds_of(method, shares, schedule), usable, init, seed)
+    return pruned(model, pruning, rounds_of(method, shares, schedule), usable, init, seed)
+
+
+def between_rounds(reinit: Any) -> Reinitializer:
+    """The component; SpecError for a period, which acts inside a training only."""
+    component: Reinitializer = component_from("reinit", reinit, Plugins())
+    refuse_idle_period(component)
+    return component
 
 
 def settings_of(
@@ -178,7 +187,7 @@ def settings_of(
 
 def pruned(
     model: nn.Module,
-    network: Network,
+    pruning: Pruning,
     rounds: Sequence[Round],
     batches: list[Batch],
     init: WeightInit,
@@ -188,13 +197,15 @@ def pruned(
 
     Also where the ranks that hold replicas of `model` do not agree.
     """
-    pruning, method = Pruning(network), rounds[0].method
+    network, method = pruning.network, rounds[-1].method
     redraws = acts(method.reinit)
 
     def of_round(number: int) -> list[Batch]:
         return batches_of_round(method.scorer, batches, number, len(rounds))
 
     def outcome() -> dict[str, Tensor]:
+        if network.masks is not None:  # of an earlier pruning
+            network.write()
         prune_rounds(pruning, rounds, of_round, law_of(network.model, init, seed), seed)
         redrawn = {f"{name}, redrawn": w for name, w in network.weights.items() if redraws}
         return {**(network.masks or {}), **redrawn}
@@ -203,7 +214,9 @@ def pruned(
         agreed(model, "the masks found", outcome, bits)
     for name, factor in (pruning.scale or {}).items():
         network.change(name, None, network.weights[name] * factor)
-    return Masks(network.masks or {})
+    masks = Masks(network.masks or {}, rounds[-1].density, network.survey)
+    warn_of_counts(masks, method.sampler, method.rule.densities, level=3)
+    return masks
 
 
 @contextlib.contextmanager
@@ -227,37 +240,6 @@ def refuse_idle_reinit(init: WeightInit, reinit: Reinitializer, rounds: int) -> 
             "init is the law that reinit redraws from, and reinit does not act; the model's own "
             "weights are used as they are: leave init out"
         )
-
-
-def densities_of_rounds(
-    total: int,
-    density: float | None,
-    kept: int | Sequence[int] | None,
-    rounds: int,
-    schedule: Schedule,
-) -> list[float]:
-    """The share of `total` weights that each round keeps; of counts, the counts' own."""
-    if (density is None) == (kept is None):
-        raise SpecError("give density, the share of weights kept, or kept, a count: one of them")
-    if not isinstance(rounds, int) or rounds < 1:
-        raise SpecError(f"rounds must be an int >= 1: {rounds!r}")
-    if density is not None:
-        shares = densities_of(density, rounds, schedule)
-        counts = [kept_of(share, total) for share in shares]
-    elif isinstance(kept, Integral):
-        shares = densities_of(min(max(int(kept), 1) / total, 1.0), rounds, schedule)
-        counts = [*(kept_of(share, total) for share in shares[:-1]), int(kept)]
-    elif isinstance(kept, Sequence):
-        named(schedule)  # refuses an unknown one, which counts do not need
-        counts = [*kept]
-    else:
-        raise SpecError(f"kept must be an int, or one int for each round: {kept!r}")
-    if len(counts) != rounds:
-        raise SpecError(f"kept has {len(counts)} counts for {rounds} rounds; give one each")
-    for count in counts:
-        if not isinstance(count, Integral) or not 0 < count <= total:
-            raise SpecError(f"kept must lie in [1, {total}], the maskable weights: {count!r}")
-    return [count / total for count in counts] if density is None else shares
 
 
 def measuring(scorer: Any) -> Scorer:

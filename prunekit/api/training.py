@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from prunekit.api.checks import check_weights, refuse_no_learning, warn_idle_reinit
+from prunekit.api.checks import (
+    check_weights,
+    refuse_held,
+    refuse_no_learning,
+    warn_idle_reinit,
+    warn_of_counts,
+)
 from prunekit.api.components import components_of
 from prunekit.api.learned import Learned
 from prunekit.contracts import LearnedScorer, MaskSampler, Reinitializer, acts, learns
@@ -21,7 +26,9 @@ from prunekit.data.splits import Data
 from prunekit.draws.chance import fold
 from prunekit.errors import SpecError, did_you_mean
 from prunekit.gpu.devices import pick_device
+from prunekit.network.choice import Choice
 from prunekit.network.examples import ready
+from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import WeightInit, law_of
 from prunekit.network.matching import renamed
 from prunekit.network.model import Network
@@ -33,6 +40,7 @@ from prunekit.network.names import (
     unwrapped,
 )
 from prunekit.network.objective import Forward, Loss, Objective
+from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.filling import check_some_kept
@@ -46,8 +54,8 @@ from prunekit.spec.sections import Allocation, Prune, Train
 from prunekit.spec.settings import PruneSettings, TrainSettings
 from prunekit.training.accuracy import evaluate
 from prunekit.training.datacheck import CheckedBatches, trains_on
-from prunekit.training.learned import LearnedScores
-from prunekit.training.loaders import check_some, epoch_batches
+from prunekit.training.learned import LearnedScores, flags_restored, unpruned_by_errors
+from prunekit.training.loaders import check_some, epoch_batches, example_of
 from prunekit.training.loop import Training, move, train_epochs
 from prunekit.training.masked import MaskedWeights
 from prunekit.training.owner import Owner
@@ -59,6 +67,7 @@ OF_RUNS = ("bn_recalibrate", "checkpoint_every")
 """Options of `Train` that a whole run acts on, and a training alone does not."""
 
 
+@in_own_state
 def train(
     model: nn.Module,
     masks: Mapping[str, Tensor] | None,
@@ -93,6 +102,7 @@ def train(
     return _trained(model, owner, data, test, settings, seed, there, objective)[0]
 
 
+@in_own_state
 def learn(
     model: nn.Module,
     scorer: Any,
@@ -104,8 +114,8 @@ def learn(
     density: float | None = None,
     allocation: Allocation | None = None,
     densities: Sequence[str] = (),
-    include: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
+    include: Sequence[Choice] | None = None,
+    exclude: Sequence[Choice] | None = None,
     test: Any = None,
     epochs: int = 1,
     seed: int = 0,
@@ -131,18 +141,23 @@ def learn(
     refuse_no_learning(method, epochs)
     settings, there = _settled(model, device, epochs, options, (data, test))
     inner = unwrapped(model)
-    network = Network.of(inner, include, exclude)
+    uses = first_pass(inner, example_of(data, there), objective=objective)
+    network = Network.of(inner, include, exclude, uses=uses)
+    check_alike(model, {"the maskable weights": list(network.layers)})
+    refuse_held(network)
     needed = awaited(model, network.effective)
-    check_some_kept(method.density, network.total)
+    check_some_kept(method.density, network.total, sampler)
     check_weights(network, init, seed, acts(reinit))
-    budget, law = method.budget(network.total), law_of(inner, init, seed)
+    budget, law = method.budget(network), law_of(inner, init, seed)
     with flags_restored(inner):
         owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):
             history, batches = _trained(model, owner, data, test, settings, seed, there, objective)
     if owner.redraws.period and not owner.redraws.events:
         warn_idle_reinit(owner.redraws.period)
-    return _learned(model, owner, init, history, batches, data)
+    found = _learned(model, owner, init, history, batches, data)
+    warn_of_counts(found.masks, sampler, densities)
+    return found
 
 
 def learning(scorer: Any, sampler: Any, reinit: Any, init: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -181,35 +196,13 @@ def _learned(
     data: Any,
 ) -> Learned:
     """What `learn` returns: the same on every rank."""
-    masks = Masks(owner.network.masks or {})
+    masks = Masks(owner.network.masks or {}, owner.sampler.budget.density)
     check_alike(model, {"the learned masks": masks.digest()})
     scale = (data.mean, data.std) if isinstance(data, Data) else ((), ())
     return Learned(
         masks, history, owner.scores.tensors, owner.network.model, owner.redraws.draws, init,
         owner.redraws.reinit, owner.redraws.seed, batches.input_shape, batches.classes, *scale,
     )  # fmt: skip
-
-
-@contextmanager
-def unpruned_by_errors(owner: LearnedScores) -> Iterator[None]:
-    """After an error or an interrupt the network holds all of its weights."""
-    try:
-        yield
-    except BaseException:
-        owner.release()
-        owner.network.mask(None)
-        raise
-
-
-@contextmanager
-def flags_restored(model: nn.Module) -> Iterator[None]:
-    """Afterwards every parameter requires a gradient as it did before."""
-    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    try:
-        yield
-    finally:
-        for parameter, flag in flags.items():
-            parameter.requires_grad_(flag)
 
 
 def _settled(

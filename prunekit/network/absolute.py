@@ -6,8 +6,11 @@ form (`PositivePaths`): what comes out is the sum over all paths from input to o
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import attrs
 import torch
@@ -15,10 +18,25 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError
 from prunekit.network.lending import LentMemory
+from prunekit.network.losses import described, first_line, logits_of
 from prunekit.network.masking import in_blocks, write_masked, zero_pruned
 from prunekit.network.model import Network
 from prunekit.network.names import parameters_of, paths_of
+from prunekit.network.objective import Objective
 from prunekit.network.paths import PositivePaths
+from prunekit.network.precision import InPrecision
+
+
+class Called(nn.Module):
+    """A model as it is called on a batch's inputs."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, inputs: Any) -> Any:
+        return self.objective.outputs(self.model, inputs)
+
 
 Product = Callable[[Tensor, Tensor], object]
 """(|w|, gradient), of one shape: writes an elementwise function of the two over |w|."""
@@ -33,15 +51,19 @@ class AbsoluteNetwork:
     d total / d(|w| m) of each weight into a score.
     weights: w before masking, by name. state: what the model computes with, by name; the maskable
     ones are |w| m and have gradients. paths: what the model calls each of `state` -> its name
-    there. masks: those written to `state` last.
+    there. masks: those written to `state` last. casts: whether the model asks for other precisions
+    than `dtype`, so that all it computes must be cast. unsigned: see `PositivePaths`; set it where
+    a path counts negatively.
     """
 
-    model: nn.Module
+    called: Called
     weights: Mapping[str, Tensor]
     dtype: torch.dtype
     state: dict[str, Tensor]
     paths: Mapping[str, str]
     masks: dict[str, Tensor] = attrs.field(factory=dict)
+    casts: bool = False
+    unsigned: bool = False
     memory: LentMemory | None = None
 
     @classmethod
@@ -59,20 +81,58 @@ class AbsoluteNetwork:
             for name, w in weights.items()
         }
         paths = paths_of(model) | {name: name for name, _ in model.named_buffers()}
-        return cls(model, weights, dtype, {**state, **leaves}, paths)
+        return cls(Called(model, network.objective), weights, dtype, {**state, **leaves}, paths)
 
-    def __call__(self, x: Tensor, masks: Mapping[str, Tensor] | None) -> Tensor:
-        """The model's output (batch, classes) at x (batch, ...) >= 0, in this dtype.
+    def __call__(self, x: Any, masks: Mapping[str, Tensor] | None) -> Tensor:
+        """The model's output (batch, classes) at inputs x; the real ones >= 0 and in `dtype`.
 
-        Call it inside `scoring_mode`. Raises SpecError for a model that returns no tensor.
+        Call it inside `scoring_mode`. Raises SpecError for a model that returns no tensor, and
+        with the model's own reason for one that cannot be computed so.
         """
         self._mask(masks)
-        with torch.autocast(x.device.type, enabled=False), PositivePaths():
-            state = {path: self.state[name] for path, name in self.paths.items()}
-            y = torch.func.functional_call(self.model, state, (x,))
-        if not isinstance(y, Tensor):
-            raise SpecError(f"the model must return logits (batch, classes): {type(y).__name__}")
+        y = None if self.casts else self._plain(x)
+        if y is None:
+            self.casts = True
+            y = self._cast(x)
         return y
+
+    def _plain(self, x: Any) -> Tensor | None:
+        """The output without casts; None where the model fails so, or overflows."""
+        try:
+            y = self._forward(x)
+        except SpecError as error:
+            if error.__cause__ is None:  # of ours; else the model's
+                raise
+            return None
+        return y if math.isfinite(float(y.detach().sum())) else None
+
+    def _cast(self, x: Any) -> Tensor:
+        try:
+            return self._forward(x)
+        except SpecError as error:
+            if error.__cause__ is None:
+                raise
+            dtype = str(self.dtype).removeprefix("torch.")
+            raise SpecError(
+                f"the paths of this model cannot be computed in {dtype} for inputs {described(x)} "
+                f"({first_line(error.__cause__)}); give inputs that it takes (input_shape, or a "
+                "batch), set scorer.dtype = float32, or choose another scorer"
+            ) from error.__cause__
+
+    def _forward(self, x: Any) -> Tensor:
+        named = {f"model.{path}": self.state[name] for path, name in self.paths.items()}
+        with contextlib.ExitStack() as modes:
+            for kind in {tensor.device.type for tensor in named.values()}:
+                modes.enter_context(torch.autocast(kind, enabled=False))
+            if self.casts:
+                modes.enter_context(InPrecision(self.dtype))
+            modes.enter_context(PositivePaths(self.unsigned))
+            y = torch.func.functional_call(self.called, named, (x,))
+        try:
+            return logits_of(y)
+        except SpecError:
+            kind = type(y).__name__
+            raise SpecError(f"the model must return logits (batch, classes): {kind}") from None
 
     def products(self, total: Tensor, product: Product) -> dict[str, Tensor]:
         """`product` of |w| and d total / d(|w| m) by name; 0 where `total` (scalar) ignores w.

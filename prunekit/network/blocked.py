@@ -29,7 +29,7 @@ def unblocked(model: nn.Module, seed: torch.Generator) -> Iterator[None]:
         warnings.warn(
             f"{len(zeros)} tensors that are all 0 hide what lies behind them from scores; while "
             f"these are taken, gains are 1 and weights small draws: {some}",
-            stacklevel=4,
+            stacklevel=5,
         )
     try:
         with torch.no_grad():

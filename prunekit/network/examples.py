@@ -54,8 +54,8 @@ def refuse_arrays(inputs: Any, labels: Any, own: bool) -> None:
     held = [leaf for value in given for leaf in leaves_of(value)]
     if any(isinstance(leaf, Tensor) and leaf.is_nested for leaf in held):
         raise SpecError("a batch holds a nested tensor; pad it to a plain one")
-    if isinstance(inputs, Mapping) and not own:  # its own numbers are options of the model
-        given += [part for part in inputs.values() if isinstance(part, tuple | list)]
+    if isinstance(inputs, Mapping) and not own:  # numbers and tuples are options of the model
+        given += [part for part in inputs.values() if isinstance(part, list)]
     arrays = any(isinstance(leaf, np.ndarray | np.generic) for leaf in held)
     if arrays or any(numbers_in(value) for value in given):
         raise SpecError(
@@ -86,7 +86,9 @@ def on_device(value: Any, device: torch.device | None) -> Any:
     """`value` with every tensor in it on `device`; tuples, lists and mappings are gone into."""
     if isinstance(value, Mapping | tuple | list):
         return rebuilt(value, lambda part: on_device(part, device))
-    return value.to(device) if device is not None and hasattr(value, "to") else value
+    value = value.to(device) if device is not None and hasattr(value, "to") else value
+    made_there = isinstance(value, Tensor) and value.is_inference()
+    return value.clone() if made_there else value  # else no gradient passes it
 
 
 def rebuilt(value: Any, act: Callable[[Any], Any]) -> Any:
@@ -235,6 +237,13 @@ def part_of(batch: Batch, count: int, start: int, end: int, swapped: bool) -> Ba
         if isinstance(value, Mapping | tuple | list):
             return rebuilt(value, lambda part: cut(part, swapped))
         axis = axis_of(value, count, swapped) if isinstance(value, Tensor) else None
-        return value if axis is None else value.narrow(axis, start, end - start)
+        return value if axis is None else _narrowed(value, axis, start, end)
 
     return cut(inputs, swapped), cut(labels, False)
+
+
+def _narrowed(tensor: Tensor, axis: int, start: int, end: int) -> Tensor:
+    if tensor.layout == torch.strided:
+        part = tensor.narrow(axis, start, end - start)
+        return part.contiguous() if axis else part
+    return tensor.index_select(axis, torch.arange(start, end, device=tensor.device))

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from prunekit.network.layers import eval_mode
+from prunekit.network.modes import eval_mode
 from prunekit.network.names import Layer
 from prunekit.network.wrappers import as_written
 

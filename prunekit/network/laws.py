@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from prunekit.draws import chance
 from prunekit.errors import PluginError, SpecError
-from prunekit.network.layers import layers_by_rule, maskable_layers
+from prunekit.network.choice import Choice
+from prunekit.network.layers import layers_by_rule, surveyed
 from prunekit.network.names import Layer, layers_of
+from prunekit.network.taint import Use
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -86,14 +88,20 @@ class Redraw:
 
 @torch.no_grad()
 def apply_init(
-    model: nn.Module, init: WeightInit, seed: int, include: Sequence[str] | None = None
+    model: nn.Module,
+    init: WeightInit,
+    seed: int,
+    include: Sequence[Choice] | None = None,
+    uses: Mapping[str, Use] | None = None,
 ) -> None:
     """Draw every maskable weight of `model` from `init`, in place: all or none.
 
-    include: what it names in full is maskable too. Raises SpecError where the init needs a fan-in
+    include: what it names in full is maskable too. uses: see `surveyed`; vectors, which have no
+    fan-in, are not drawn unless they are included. Raises SpecError where the init needs a fan-in
     and a parameter has none.
     """
-    layers = layers_by_rule(model) | (maskable_layers(model, include) if include else {})
+    layers = {n: la for n, la in layers_by_rule(model, uses).items() if la.parameter.ndim > 1}
+    layers |= surveyed(model, include, None, uses).layers if include else {}
     values = {name: first_values(layer, init, seed) for name, layer in layers.items()}
     for name, layer in layers.items():
         layer.parameter.copy_(values[name])
@@ -128,18 +136,21 @@ def first_values(layer: Layer, init: WeightInit, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def redraw_zeros(model: nn.Module, init: WeightInit, seed: int) -> list[str]:
+def redraw_zeros(
+    model: nn.Module, init: WeightInit, seed: int, uses: Mapping[str, Use] | None = None
+) -> list[str]:
     """Redraw maskable tensors that are all zero from `init`; set all-zero norm gains to 1.
 
     Zero-initialised branches and heads (timm, torchvision) would give every weight behind them
-    the score 0. Only for random weights. Returns the names, in definition order.
+    the score 0. Only for random weights. uses: see `surveyed`. Returns the names, in definition
+    order.
     """
-    maskable, redrawn = layers_by_rule(model), []
+    maskable, redrawn = layers_by_rule(model, uses), []
     for name, layer in layers_of(model).items():
         parameter = layer.parameter
         if parameter.numel() == 0 or bool(parameter.any()):
             continue
-        if name in maskable:
+        if name in maskable and parameter.ndim > 1:
             generator = chance.generator(seed, "init", "zero", name)
             parameter.copy_(fresh_values(layer, init, seed, 0, generator))
         elif is_norm_gain(layer):

@@ -220,5 +220,5 @@ def described(value: Any) -> str:
     return type(value).__name__
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

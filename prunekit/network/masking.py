@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 BLOCK = 1 << 16
-NUMPYS = (torch.float32, torch.float64)
+BITS = {
+    torch.float16: torch.int16,
+    torch.bfloat16: torch.int16,
+    torch.float32: torch.int32,
+    torch.float64: torch.int64,
+}
+"""Type -> whole numbers of its size."""
 
 
 def in_blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -24,16 +30,21 @@ def in_blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def write_masked(weight: Tensor, mask: Tensor, out: Tensor) -> None:
-    """out = weight * mask (bool), all of one shape; the same bits as `torch.mul`.
+    """out = weight where mask (bool) is True, else +0, over infinities and NaN too; one shape.
 
-    On the CPU torch makes the whole mask a float one first. NumPy does so in blocks that stay in
-    cache: 1.3 against 2.1 ns a weight in float64, 0.6 against 1.5 in float32, without a copy; but
-    only where all three lie in memory alike. `torch.where` branches: 5 ns near density 1/2.
+    The bits of a weight times 0 or 1: as whole numbers they know no NaN. On the CPU torch makes
+    the whole mask a tensor of numbers first. NumPy does so in blocks that stay in cache: 1.3
+    against 2.1 ns a weight in float64, 0.6 against 1.5 in float32, without a copy; but only where
+    all three lie in memory alike. `torch.where` branches: 5 ns near density 1/2.
     """
+    bits = BITS.get(weight.dtype)
     alike = weight.stride() == mask.stride() == out.stride()
-    if alike and weight.device.type == "cpu" and weight.dtype == out.dtype in NUMPYS:
-        with np.errstate(invalid="ignore"):  # infinity * 0 is NaN, as in torch
-            np.multiply(weight.detach().numpy(), mask.numpy(), out=out.detach().numpy())
+    if bits is None or weight.dtype != out.dtype:
+        out.copy_(torch.where(mask, weight, 0))
+        return
+    weight, out = weight.detach().view(bits), out.detach().view(bits)
+    if alike and weight.is_cpu:
+        np.multiply(weight.numpy(), mask.numpy(), out=out.numpy())
     else:
         torch.mul(weight, mask, out=out)
 

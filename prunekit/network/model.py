@@ -10,11 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError
-from prunekit.network.layers import maskable_layers
+from prunekit.network.choice import Choice
+from prunekit.network.computed import Computed, computed_in, foreign_masks, normed_in
+from prunekit.network.layers import surveyed
 from prunekit.network.masking import write_masked
 from prunekit.network.matching import renamed
 from prunekit.network.names import Layer, refuse_hollow
 from prunekit.network.objective import Objective
+from prunekit.network.rows import Rows, rows_of
+from prunekit.network.survey import Survey
+from prunekit.network.taint import Use
 
 Scores = dict[str, Tensor]
 """Parameter name -> one finite float per weight, of the parameter's shape."""
@@ -32,6 +37,10 @@ class Network:
     where nothing is masked yet; both of their parameter's shape. input_shape: without the batch
     dimension, or None.
     objective: how the model is called on a batch, and the loss that it comes to.
+    survey: what of the model is maskable, and what is not. held: masks that the model has already,
+    of torch.nn.utils.prune: what they prune is never kept; None = there are none. computed: the
+    weights that the model computes from its parameters. normed: those that are divided by norms of
+    their own, see `normed_in`.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """
@@ -43,35 +52,53 @@ class Network:
     input_shape: tuple[int, ...] | None = None
     memo: dict[str, Any] = attrs.field(factory=dict)
     objective: Objective = attrs.field(factory=Objective)
+    survey: Survey | None = None
+    held: dict[str, Tensor] | None = None
+    computed: list[Computed] = attrs.field(factory=list)
+    normed: dict[str, int | None] = attrs.field(factory=dict)
 
     @classmethod
     def of(
         cls,
         model: nn.Module,
-        include: Sequence[str] | None = None,
-        exclude: Sequence[str] | None = None,
+        include: Sequence[Choice] | None = None,
+        exclude: Sequence[Choice] | None = None,
         input_shape: tuple[int, ...] | None = None,
         masks: Mapping[str, Tensor] | None = None,
+        uses: Mapping[str, Use] | None = None,
     ) -> Network:
         """The network of `model` as it stands; with `masks`, its parameters are masked in place.
 
-        A weight without a mask is kept whole. Raises SpecError for a mask that fits no weight.
+        A weight without a mask is kept whole. uses: what a forward pass does with the parameters,
+        see `first_pass`; None = a rule decides which are weights. Warns where matrices are left
+        out. Raises SpecError for a mask that fits no weight, and for weights whose zeros would be
+        no zeros where they are used.
         """
         refuse_hollow(model)
-        layers = maskable_layers(model, include, exclude)
+        survey = surveyed(model, include, exclude, uses)
+        survey.refuse_lost(model)
+        survey.warn()
+        layers = survey.layers
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
-        network = cls(model, layers, weights, None, input_shape)
-        if masks is not None:
-            masks = renamed(masks, weights)
-            for name in masks.keys() - weights.keys():
-                raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")
-            network.mask({name: _fitting(name, w, masks) for name, w in weights.items()})
+        network = cls(model, layers, weights, None, input_shape, survey=survey)
+        network.computed = list(computed_in(model))
+        network.normed = normed_in(network.computed, layers)
+        held = foreign_masks(model, layers) if network.computed else {}
+        if held:
+            network.held = {name: _fitting(name, w, held) for name, w in weights.items()}
+        if masks is not None or held:
+            network.mask(network.fitting(masks or {}))
         return network
 
     @property
     def effective(self) -> dict[str, nn.Parameter]:
         """What the model computes with: its own parameters, by name."""
         return {name: layer.parameter for name, layer in self.layers.items()}
+
+    @property
+    def rows(self) -> dict[str, Rows]:
+        """The output rows of each layer, by name."""
+        return {name: rows_of(layer) for name, layer in self.layers.items()}
 
     @property
     def total(self) -> int:
@@ -82,8 +109,20 @@ class Network:
     def device(self) -> torch.device:
         return next(iter(self.weights.values())).device
 
+    def fitting(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One mask a weight, in order, all True where `masks` has none; SpecError for others."""
+        masks = renamed(masks, self.weights)
+        for name in masks.keys() - self.weights.keys():
+            raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")
+        return {name: _fitting(name, weight, masks) for name, weight in self.weights.items()}
+
     def mask(self, masks: dict[str, Tensor] | None, write: bool = True) -> None:
-        """Take these masks and write the effective weights into the model, unless told not to."""
+        """Take these masks and write the effective weights into the model, unless told not to.
+
+        Masks that the model has already stay: what they prune is pruned.
+        """
+        if masks is not None and self.held is not None:
+            masks = {name: mask & self.held[name] for name, mask in masks.items()}
         self.masks = masks
         if write:
             self.write()
@@ -93,6 +132,18 @@ class Network:
         """Write w * m into the model's own parameters."""
         for name in self.layers:
             self._write(name)
+        for weight in self.computed if self.masks is not None else ():
+            self._check(weight)
+        for weight in self.computed:
+            weight.refresh()
+
+    def _check(self, weight: Computed) -> None:
+        """SpecError where a weight that is computed from pruned ones is no number."""
+        if not bool(weight.make().isfinite().all()):
+            raise SpecError(
+                f"{weight.path(self.model)} would be NaN: it is divided by a norm of weights that "
+                f"are all pruned; keep more, or {weight.removal(self.model)} leaves plain weights"
+            )
 
     def _write(self, name: str) -> None:
         weight, parameter = self.weights[name], self.layers[name].parameter.data

@@ -71,9 +71,9 @@ def refuse_sharded(model: nn.Module) -> None:
     """SpecError for parameters that fully_shard, FSDP or tensor parallelism has cut up."""
     for name, parameter in model.named_parameters():
         if hasattr(parameter, "placements"):  # a DTensor
-            raise SpecError(f"{name} is cut into shards; use the model before it is sharded")
+            raise SpecError(f"{name} is cut into shards; prune and train before fully_shard")
     if any(held(module, {FSDP: "_fsdp_wrapped_module"}) for module in model.modules()):
-        raise SpecError("FSDP has cut the model into shards; use it before FSDP wraps it")
+        raise SpecError("FSDP has cut the model into shards; prune and train before FSDP")
 
 
 def layers_of(model: nn.Module) -> dict[str, Layer]:

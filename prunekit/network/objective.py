@@ -96,8 +96,9 @@ class Objective:
                 f"no loss is named {self.loss!r}; choose from {', '.join(LOSSES)}, or give a "
                 "callable on outputs and labels"
             )
-        for name, value in (("loss", self.loss), ("forward", self.forward)):
-            if value is not None and not isinstance(value, str) and not callable(value):
+        loss = None if isinstance(self.loss, str) else self.loss
+        for name, value in (("loss", loss), ("forward", self.forward)):
+            if value is not None and not callable(value):
                 raise SpecError(f"{name} must be a callable: {type(value).__name__}")
         if self.label_smoothing and self.loss not in (None, "cross-entropy"):
             raise SpecError("label_smoothing acts on cross-entropy only; leave it out")

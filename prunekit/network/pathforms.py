@@ -51,6 +51,11 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return value * gate(z)
 
 
+def interpolation(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+    """A gate between two opens or closes both: (1 - z) a + z b becomes z (a + b)."""
+    return weight * (input + end) if isinstance(weight, Tensor) else input.lerp(end, weight)
+
+
 def softmax(input: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Tensor:
     z = F.relu(input)
     return director(over(z, z.sum(-1 if dim is None else dim, keepdim=True)))
@@ -58,6 +63,10 @@ def softmax(input: Tensor, dim: int | None = None, *_: Any, **__: Any) -> Tensor
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, *_: Any, **__: Any) -> Tensor:
     return over(input, input.norm(p, dim, keepdim=True))
+
+
+def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    return over(v, torch.norm_except_dim(v, 2, dim)) * g
 
 
 def affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, dim: int) -> Tensor:
@@ -108,6 +117,13 @@ def constant_denominator(divide: Operation) -> Operation:
 
 def constant_reciprocal(power: Operation) -> Operation:
     return lambda x, *args, **kwargs: power(x.detach(), *args, **kwargs)
+
+
+def absolute_wave(wave: Operation) -> Operation:
+    """|wave(x)| of what no weight acts on; else it is an activation."""
+    return lambda x, *args, **kwargs: (
+        F.relu(x) if x.requires_grad else wave(x, *args, **kwargs).abs()
+    )
 
 
 def in_place(operate: Operation) -> Operation:

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from prunekit.network.composed import COMPOSED
 from prunekit.network.pathattention import attention, multi_head_attention
 from prunekit.network.pathforms import (
     Operation,
+    absolute_wave,
     channel_norm,
     constant_denominator,
     constant_reciprocal,
@@ -22,12 +24,14 @@ from prunekit.network.pathforms import (
     glu,
     group_norm,
     in_place,
+    interpolation,
     layer_norm,
     normalize,
     relu,
     rms_norm,
     same,
     softmax,
+    weight_norm,
 )
 
 ACTIVATIONS = (
@@ -40,11 +44,15 @@ DROPOUTS = (
     torch.dropout,
 )  # fmt: skip
 DIVISIONS = (torch.div, Tensor.div, Tensor.div_, torch.true_divide, Tensor.true_divide)
+ROUNDINGS = (
+    torch.fake_quantize_per_tensor_affine, torch.fake_quantize_per_channel_affine,
+    torch.fused_moving_avg_obs_fake_quant,
+)  # fmt: skip
 RECIPROCALS = (torch.rsqrt, Tensor.rsqrt, torch.reciprocal, Tensor.reciprocal)
 
 POSITIVE: Mapping[Operation, Operation] = {
     **dict.fromkeys(ACTIVATIONS, relu),
-    **dict.fromkeys(DROPOUTS, same),
+    **dict.fromkeys((*DROPOUTS, *ROUNDINGS), same),
     **{divide: constant_denominator(divide) for divide in DIVISIONS},
     **{power: constant_reciprocal(power) for power in RECIPROCALS},
     **dict.fromkeys((torch.sigmoid, Tensor.sigmoid, F.hardsigmoid), gate),
@@ -52,8 +60,10 @@ POSITIVE: Mapping[Operation, Operation] = {
     **dict.fromkeys((F.log_softmax, torch.log_softmax, Tensor.log_softmax), same),
     **dict.fromkeys((torch.sigmoid_, Tensor.sigmoid_), in_place(gate)),
     **dict.fromkeys((torch.tanh_, Tensor.tanh_), in_place(relu)),
+    **dict.fromkeys((torch.lerp, Tensor.lerp), interpolation),
     F.glu: glu,
     F.normalize: normalize,
+    torch._weight_norm: weight_norm,
     F.local_response_norm: same,
     F.layer_norm: layer_norm,
     F.rms_norm: rms_norm,
@@ -66,6 +76,12 @@ POSITIVE: Mapping[Operation, Operation] = {
     F.embedding: embedding,
 }
 """What is computed instead, by torch function."""
+
+UNSIGNED: Mapping[Operation, Operation] = {
+    **dict.fromkeys((torch.neg, torch.negative, Tensor.neg, Tensor.negative, Tensor.__neg__), same),
+    **{wave: absolute_wave(wave) for wave in (torch.cos, torch.sin, Tensor.cos, Tensor.sin)},
+}
+"""And what besides, where a minus or a wave would make a path count negatively."""
 
 
 class PositivePaths(TorchFunctionMode):
@@ -83,12 +99,24 @@ class PositivePaths(TorchFunctionMode):
         attention(q, k, v)       softmax(q k^T) v in that form: linear in q, in k and in v
         a mask of attention      removes its entries, whether boolean or of -inf
         a denominator            a constant
-        dropout                  x
+        dropout, quantization    x
+        lerp(a, b, z) by a gate  z (a + b)
+        a recurrent kernel       the same forms, step by step
 
     stop() is constant for the gradient, so no value grows faster than the flow itself. What
     directs the flow (a gate; softmax, hence q and k) has an eighth of the gradient: it gets a
     share of the flow, and the blocks before it are not counted over and over.
+
+    unsigned: a minus sign is left out, too, and a wave of constants has its absolute value, as
+    rotary positions need.
     """
 
+    def __init__(self, unsigned: bool = False) -> None:
+        super().__init__()
+        self.forms = {**POSITIVE, **UNSIGNED} if unsigned else POSITIVE
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return POSITIVE.get(func, func)(*args, **(kwargs or {}))
+        if func in COMPOSED:
+            with self:
+                return COMPOSED[func](*args, **(kwargs or {}))
+        return self.forms.get(func, func)(*args, **(kwargs or {}))

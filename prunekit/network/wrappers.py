@@ -38,6 +38,7 @@ FSDP = "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParal
 HOLDERS: Mapping[str, str] = {
     FSDP: "_fsdp_wrapped_module",
     "peft.peft_model.PeftModel": "base_model",
+    "peft.mixed_model.PeftMixedModel": "base_model",
     "peft.tuners.tuners_utils.BaseTuner": "model",
     "peft.tuners.tuners_utils.BaseTunerLayer": "base_layer",
 }

@@ -46,6 +46,8 @@ def check_masks(
             raise PluginError(f"{owner}: the mask of {name} must be bool {tuple(shape)}: {given}")
     kept_each = [torch.count_nonzero(mask) for mask in masks.values()]  # all before the first wait
     counts = dict(zip(masks, map(int, kept_each)))
+    if budget.allocation == "row" and exact(sampler):
+        _check_rows(sampler, masks, budget)
     kept = sum(counts.values())
     if kept != budget.kept and exact(sampler):
         raise PluginError(
@@ -53,6 +55,18 @@ def check_masks(
             "`exact = False`"
         )
     return counts
+
+
+def _check_rows(sampler: MaskSampler, masks: Mapping[str, Tensor], budget: Budget) -> None:
+    """PluginError where rows keep other numbers than the budget says."""
+    expected = budget.row_counts(dict(masks))
+    for name, mask in masks.items():
+        kept = torch.count_nonzero(budget.rows_of(name, mask).split(mask), dim=1)
+        if kept.tolist() != expected[name].tolist():
+            raise PluginError(
+                f"{describe(sampler)} keeps other numbers in rows of {name} than allocation row "
+                "asks for; see budget.row_counts, or choose another allocation"
+            )
 
 
 def redraws_of(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from prunekit.contracts import LearnedScorer, MaskSampler, Reinitializer, Scorer
+from prunekit.network.model import Network
 from prunekit.selection.budget import Budget, Rule
 from prunekit.selection.schedule import rules_of_round
 
@@ -31,9 +32,9 @@ class LearnedMethod:
     rule: Rule
     density: float
 
-    def budget(self, total: int) -> Budget:
-        """What is kept of `total` maskable weights."""
-        return self.rule.budget(self.density, total)
+    def budget(self, network: Network) -> Budget:
+        """What is kept of the maskable weights."""
+        return self.rule.budget(self.density, network.total, rows=network.rows)
 
 
 @attrs.frozen(eq=False)

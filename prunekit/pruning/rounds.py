@@ -15,6 +15,7 @@ from prunekit.draws.chance import generator
 from prunekit.network.laws import Law
 from prunekit.network.model import Network, Scores, put
 from prunekit.network.objective import Batch
+from prunekit.pruning.alive import norms_alive
 from prunekit.pruning.answers import check_masks, check_pruned, describe, redraws_of, sample
 from prunekit.pruning.method import Round
 from prunekit.pruning.scoring import compute_scores
@@ -27,7 +28,7 @@ class Pruning:
     round: rounds done. redrawn: weights redrawn after the last round, which compete again.
     draws: int32, the round after which each weight was last redrawn, 0 = never; only names that
     were redrawn. redraws: how many redraws that were.
-    scores, scale: those of the last round.
+    scores, scale: those of the last round. alive: what a scorer that revives may keep; None = all.
     """
 
     network: Network
@@ -37,6 +38,7 @@ class Pruning:
     draws: dict[str, Tensor] = attrs.field(factory=dict)
     scores: Scores | None = None
     scale: dict[str, Tensor] | None = None
+    alive: dict[str, Tensor] | None = None
 
     @property
     def next_draw(self) -> int:
@@ -48,13 +50,16 @@ class Pruning:
 def competing(pruning: Pruning, revived: bool) -> dict[str, Tensor] | None:
     """Which weights may be kept in the next round; None = all of them.
 
-    Pruned stays pruned, unless the weight was redrawn or the method revives.
+    Pruned stays pruned, unless the weight was redrawn or the method revives; what the model's own
+    masks prune stays pruned always.
     """
-    masks = pruning.network.masks
-    if masks is None or revived:
-        return None
+    held = pruning.network.held
+    masks = pruning.alive if revived else pruning.network.masks
+    if masks is None:
+        return held
     redrawn = pruning.redrawn
-    return {name: m | redrawn[name] if name in redrawn else m for name, m in masks.items()}
+    among = {name: m | redrawn[name] if name in redrawn else m for name, m in masks.items()}
+    return among if held is None else {name: m & held[name] for name, m in among.items()}
 
 
 class Around(Protocol):
@@ -118,14 +123,18 @@ def prune_round(
         generator(seed, "score", pruning.round),
         owner=describe(method.scorer),
         competing=among,
-        first_round=pruning.round == 1,
+        first_round=pruning.round == 1 and network.masks is None,
     )
-    budget = method.rule.budget(round_.density, network.total, among, round_.last)
+    total, rows = network.total, network.rows
+    budget = method.rule.budget(round_.density, total, among, round_.last, rows)
     sampled = sample(method.sampler, scores, budget, generator(seed, "sample", pruning.round))
     counts = check_masks(method.sampler, sampled.masks, network, budget)
-    network.mask(sampled.masks, write=round_.last or not own_copy(method.scorer))
+    masks = sampled.masks
+    if network.normed and sampled.scale is None:
+        masks = norms_alive(network, scores, masks, among)
+    network.mask(masks, write=round_.last or not own_copy(method.scorer))
     pruning.scores, pruning.scale, pruning.redrawn = scores, sampled.scale, {}
-    return round_line(pruning, counts, time.perf_counter() - started)
+    return round_line(pruning, counts, round_.density, time.perf_counter() - started)
 
 
 def redraw_pruned(
@@ -147,14 +156,20 @@ def redraw_pruned(
     return pruning.redrawn
 
 
-def round_line(pruning: Pruning, counts: Mapping[str, int], seconds: float) -> dict[str, Any]:
-    """The metrics line of the round just done, which kept `counts` weights of each layer."""
+def round_line(
+    pruning: Pruning, counts: Mapping[str, int], asked: float, seconds: float
+) -> dict[str, Any]:
+    """The metrics line of the round just done, which kept `counts` weights of each layer.
+
+    asked: the density that the sampler was asked for; an inexact one may keep another.
+    """
     weights, kept = pruning.network.weights, sum(counts.values())
     return {
         "kind": "round",
         "round": pruning.round,
         "kept": kept,
         "density": kept / pruning.network.total,
+        "asked": asked,
         "empty": [name for name, count in counts.items() if not count and weights[name].numel()],
         "redraws": pruning.redraws,
         "round_seconds": seconds,

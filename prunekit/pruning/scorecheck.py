@@ -10,6 +10,7 @@ from torch import Tensor
 from prunekit.contracts import LearnedScorer
 from prunekit.errors import NumericalError, PluginError
 from prunekit.network.model import Network, Scores
+from prunekit.network.names import parameters_of
 
 BLOCK = 1 << 17  # scores that are still in cache when they are read again
 
@@ -141,7 +142,7 @@ def _cause_of_zeros(network: Network, name: str) -> str:
     for other, weight in network.weights.items():
         if weight.numel() and not bool(weight.any()):
             return f"the zero-initialised layer {other}; {cure}"
-    for other, gain in network.model.named_parameters():
+    for other, gain in parameters_of(network.model).items():
         if gain.ndim == 1 and other.endswith("weight") and not bool(gain.any()):
             return f"the zero-initialised norm gain {other}; {cure}"
     return (

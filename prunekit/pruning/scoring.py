@@ -19,8 +19,12 @@ from prunekit.network.examples import parts_of
 from prunekit.network.losses import described
 from prunekit.network.model import Mode, Network, Scores
 from prunekit.network.objective import Batch, Objective
-from prunekit.network.wrappers import as_written
+from prunekit.network.plainly import run_plainly
+from prunekit.network.precision import InPrecision
+from prunekit.network.torchstate import full_products, own_chance
 from prunekit.pruning.scorecheck import check_bounds, check_form, zero_and_bound
+
+HALVES = (torch.float16, torch.bfloat16)
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (batch, classes, ...), labels (batch, ...) int64) -> scalar."""
@@ -30,33 +34,40 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def scoring_mode(model: nn.Module, mode: Mode = "eval") -> Iterator[None]:
     """Score `model` inside: eval mode, but batch-norm in train mode when `mode` is "train".
 
-    Dropout is off in both. Inside, compiled parts run as they are written, autograd is on and every
-    floating-point parameter requires a gradient, frozen or not. On leaving, modes, buffers (running
-    statistics and their count), `requires_grad` and `.grad` are what they were, also after an
-    error.
+    Dropout is off in both. Inside, autograd is on and every floating-point parameter requires a
+    gradient, frozen or not; what is float16 is computed in float32, or gradients would underflow;
+    checkpointed and compiled parts run plainly, see `run_plainly`. On leaving, modes, buffers
+    (running statistics and their count), `requires_grad` and `.grad` are what they were, also
+    after an error, on the way in too.
     """
-    modules = [(module, module.training) for module in model.modules()]
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module, _ in modules
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
-    parameters = [(p, p.requires_grad, p.grad) for p in model.parameters()]
-    try:
-        for module, _ in modules:
+    half = False
+    with contextlib.ExitStack() as undo:
+        for module in model.modules():
+            for buffer in module.named_buffers(recurse=False):
+                undo.callback(_restore_buffer, module, *buffer, buffer[1].clone())
+            undo.callback(setattr, module, "training", module.training)
             module.training = mode == "train" and is_batch_norm(module)
-        for parameter, _, _ in parameters:
+        for parameter in model.parameters():
+            undo.callback(_restore_parameter, parameter, parameter.requires_grad, parameter.grad)
             parameter.grad = None
+            if parameter.dtype == torch.float16:
+                undo.callback(setattr, parameter, "data", parameter.data)
+                parameter.data = parameter.data.float()
+                half = True
             parameter.requires_grad_(parameter.is_floating_point())
-        with torch.enable_grad(), _backward_of_rnns_in_eval(model), as_written():
-            yield
-    finally:
-        for module, training in modules:
-            module.training = training
-        _restore_buffers(buffers)
-        for parameter, requires_grad, grad in parameters:
-            parameter.requires_grad_(requires_grad)
-            parameter.grad = grad
+        if half:
+            undo.enter_context(InPrecision(torch.float32, [torch.float16]))
+        undo.enter_context(run_plainly())
+        undo.enter_context(torch.enable_grad())
+        undo.enter_context(_backward_of_rnns_in_eval(model))
+        yield
+
+
+def _restore_parameter(
+    parameter: nn.Parameter, requires_grad: bool, gradient: Tensor | None
+) -> None:
+    parameter.requires_grad_(requires_grad)
+    parameter.grad = gradient
 
 
 def is_batch_norm(module: nn.Module) -> bool:
@@ -65,11 +76,10 @@ def is_batch_norm(module: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def _restore_buffers(buffers: Iterable[tuple[nn.Module, str, Tensor, Tensor]]) -> None:
-    for module, name, buffer, before in buffers:
-        setattr(module, name, buffer)
-        if not _overlaps(buffer):
-            buffer.copy_(before)
+def _restore_buffer(module: nn.Module, name: str, buffer: Tensor, before: Tensor) -> None:
+    setattr(module, name, buffer)
+    if not _overlaps(buffer):
+        buffer.copy_(before)
 
 
 def _overlaps(tensor: Tensor) -> bool:
@@ -155,9 +165,9 @@ def sum_gradients(losses: Iterable[Tensor], effective: Mapping[str, nn.Parameter
     """Sum over `losses` (scalars) of d loss / d effective weight, each of its parameter's shape.
 
     Give a generator and only one loss's graph is in memory at a time. A parameter that a loss
-    does not use contributes zeros. `.grad` is not touched. Call it inside `scoring_mode`, which
-    also lets frozen weights have gradients. Raises SpecError without a loss, and NumericalError
-    when a loss depends on no weight at all.
+    does not use contributes zeros; gradients of half precision become float32. `.grad` is not
+    touched. Call it inside `scoring_mode`, which also lets frozen weights have gradients. Raises
+    SpecError without a loss, and NumericalError when a loss depends on no weight at all.
     """
     parameters = list(effective.values())
     total: list[Tensor] | None = None
@@ -167,8 +177,9 @@ def sum_gradients(losses: Iterable[Tensor], effective: Mapping[str, nn.Parameter
                 "the loss depends on no weight; the model's forward pass must not detach or "
                 "run under no_grad"
             )
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-        total = list(gradients) if total is None else [a + b for a, b in zip(total, gradients)]
+        found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        gradients = [g.float() if g.dtype in HALVES else g for g in found]
+        total = gradients if total is None else [a + b for a, b in zip(total, gradients)]
     if total is None:
         raise SpecError("this scorer needs data; give at least one batch")
     return dict(zip(effective, total))
@@ -204,10 +215,13 @@ def compute_scores(
 ) -> Scores:
     """The scores of `scorer`, checked; 0 where a weight may not compete (`competing` False).
 
-    owner: the scorer's name in messages. competing: bool tensors; None = every weight competes.
-    It may overwrite what the scorer returned. Raises what `check_form` and `check_bounds` raise.
+    What a model draws by torch's own generators starts from the seed of `rng`; they are left where
+    they stood. owner: the scorer's name in messages. competing: bool tensors; None = every weight
+    competes. It may overwrite what the scorer returned. Raises what `check_form` and
+    `check_bounds` raise.
     """
-    scores = scorer.score(network, batches, rng)
+    with own_chance(rng.initial_seed(), network.device), full_products():
+        scores = scorer.score(network, batches, rng)
     check_form(scores, network, owner)
     ordered = {name: _own(scores[name], network.weights[name]) for name in network.weights}
     bounds = {

@@ -38,7 +38,7 @@ LABELS = {
     "redrawn_share": "share of kept redrawn",
     "redrawn_zeros": "redrawn for being all zero",
 }
-NOT_LISTED = ("masks_sha256", "published")  # the first is long, the second has its own table
+NOT_LISTED = ("masks_sha256", "published", "survey", "left_out")  # long, or told apart
 SHOWN_LAYERS = 40
 SHOWN_ROUNDS = 8
 WIDE = 250  # columns of a pipe or file: no cell is cut
@@ -48,6 +48,7 @@ FEW_REDRAWS = (
     "redraw events in the whole training: {}, at a reinit.period of {} steps; a smaller one, or "
     "more train.epochs, gives more"
 )
+INEXACT = "asked for density {}, kept {}: the sampler is inexact by its own rule"
 EMPTY = "layer collapse: {} keeps no weight{}; --prune.min-per-layer 1 keeps it alive"
 
 
@@ -202,13 +203,33 @@ def show(folder: str | Path) -> None:
         causes = causes_of_collapse(run.layers)
         empty = run.summary.get("empty", [])
         print_lines([EMPTY.format(name, causes.get(name, "")) for name in empty])
+        print_lines(another_share(run.summary, len(run.layers)))
         if run.summary.get("dead"):
             print_lines([DEAD.format(spelled(run.summary["dead"]))])
+        print_lines(survey_lines(run.summary))
         print_lines(few_redraws(run.summary.get("redraw_events"), run.spec))
         print_lines([NO_FASTER, f"run folder: {run.folder}"])
     else:
         print_lines([progress_line(run.lines)])
         print_lines([f"not finished; `prunekit resume {run.folder}` continues it"])
+
+
+def another_share(summary: Mapping[str, Any], layers: int) -> list[str]:
+    """A line where another share than asked was kept: by more than a weight a layer and 1 %."""
+    asked, kept, total = (summary.get(key) for key in ("asked", "kept", "maskable"))
+    if asked is None or kept is None or not total:
+        return []
+    if abs(kept - asked * total) <= max(layers, asked * total / 100):
+        return []
+    return [INEXACT.format(spelled(asked), spelled(kept / total))]
+
+
+def survey_lines(facts: Mapping[str, Any]) -> list[str]:
+    """What is maskable in one line, and the matrices that are not; many are cut."""
+    left = facts.get("left_out", [])
+    shown = [f"matrix {text}" for text in left[:SHOWN_LAYERS]]
+    more = [f"... {len(left) - SHOWN_LAYERS} more"] if len(left) > SHOWN_LAYERS else []
+    return [*filter(None, [facts.get("survey")]), *shown, *more]
 
 
 def few_redraws(events: int | None, spec: Mapping[str, Any]) -> list[str]:
@@ -252,6 +273,7 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     if len(counts) > SHOWN_ROUNDS:
         counts = [*counts[:3], "...", *counts[-3:]]
     schedule = ", ".join(counts)
+    print_lines(survey_lines(plan))
     print_lines([f"kept after each round: {schedule or 'everything; nothing is masked'}"])
     spec = str(plan.get("spec", "")).rstrip()
     print_lines([*few_redraws(plan.get("redraw_events"), tomllib.loads(spec)), "", spec])

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from prunekit.contracts import reads
+from prunekit.contracts import exact, reads
 from prunekit.errors import SpecError
 from prunekit.resolve.plan import Plan, plan_of
 from prunekit.resolve.plugins import Plugins
@@ -77,9 +77,9 @@ def _with_components(spec: Spec, plugins: Plugins) -> Spec:
     return attrs.evolve(spec, **components, **sections)
 
 
-def check_some_kept(density: float, total: int) -> None:
-    """SpecError for a density of no weight."""
-    if kept_of(density, total) < 1:
+def check_some_kept(density: float, total: int, sampler: object) -> None:
+    """SpecError for a density of no weight; how few an inexact sampler keeps, it judges."""
+    if exact(sampler) and kept_of(density, total) < 1:
         raise SpecError(
             f"prune.density = {density} keeps none of {total:,} maskable weights; raise it"
         )

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from prunekit.contracts import as_built
 from prunekit.draws import chance
 from prunekit.errors import SpecError
+from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import Law, NoLaw, apply_init, is_norm, law_of, redraw_zeros
-from prunekit.network.layers import eval_mode
+from prunekit.network.modes import eval_mode
 from prunekit.network.objective import Objective
+from prunekit.network.taint import Use
 from prunekit.resolve.plan import Plan
 from prunekit.runs.foreign import named_for
 from prunekit.storage.pretrained import read_weights
@@ -29,11 +31,13 @@ class Built:
     model: on the CPU, in train mode. redrawn: names of the maskable tensors and norm gains that
     the architecture had set to zero and that were drawn anew. law: fresh values for one parameter
     (see `network.laws.Law`); raises SpecError where the weights follow no known distribution.
+    uses: what a forward pass does with each parameter, None where none could be made.
     """
 
     model: nn.Module
     redrawn: list[str]
     law: Law
+    uses: dict[str, Use] | None = None
 
 
 def build_model(plan: Plan, data: Data) -> Built:
@@ -50,16 +54,18 @@ def build_model(plan: Plan, data: Data) -> Built:
         raise SpecError(f"arch.build returned {type(model).__name__}; it must return an nn.Module")
     if plan.weights is not None:
         load_weights(model, plan.weights)
-    check_output(model, data.example(), data.classes)
+    example = data.example()
+    check_output(model, example, data.classes)
     check_labels(plan.objective, data)
+    uses = first_pass(model, example, data.input_shape)
     if plan.norm == "non-affine":
         freeze_norms(model)
     if plan.trained:
-        return Built(model.train(), [], NoLaw())
+        return Built(model.train(), [], NoLaw(), uses)
     if not as_built(plan.init):
-        apply_init(model, plan.init, plan.seed, plan.include)
-    redrawn = redraw_zeros(model, plan.init, plan.seed)
-    return Built(model.train(), redrawn, law_of(model, plan.init, plan.seed, padding=True))
+        apply_init(model, plan.init, plan.seed, plan.include, uses)
+    redrawn = redraw_zeros(model, plan.init, plan.seed, uses)
+    return Built(model.train(), redrawn, law_of(model, plan.init, plan.seed, padding=True), uses)
 
 
 def load_weights(model: nn.Module, path: str) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from prunekit.contracts import Architecture, takes
 from prunekit.errors import SpecError
-from prunekit.network.layers import eval_mode
+from prunekit.network.modes import eval_mode
 from prunekit.network.names import layers_of, parameters_of, state_names
 from prunekit.runs.running import load
 from prunekit.selection.masks import Masks

@@ -34,7 +34,8 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
     check_device(pick_device(plan.device), plan.training)
     data = prepare(plan.dataset.load(), plan.data, plan.seed)
     built = build_model(plan, data)
-    network = Network.of(built.model, plan.include, plan.exclude, data.input_shape)
+    shape, uses = data.input_shape, built.uses
+    network = Network.of(built.model, plan.include, plan.exclude, shape, uses=uses)
     refuse_idle_in(network, plan)
     for name in plan.observers:
         plugins.load(name)
@@ -52,6 +53,7 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
             for name, parameter in parameters_of(built.model).items()
         ],
         "maskable": network.total,
+        **surveyed_in(network),
         "parameters": parameters,
         "kept": [kept_of(density, network.total) for density in plan.densities],
         "redraw_events": redraw_events(plan, data),
@@ -61,11 +63,17 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
     }
 
 
+def surveyed_in(network: Network) -> dict[str, Any]:
+    """What of the network is maskable, in a line, and the matrices that are not, each in one."""
+    found = network.survey
+    return {} if found is None else {"survey": found.line, "left_out": [*map(str, found.matrices)]}
+
+
 def refuse_idle_in(network: Network, plan: Plan) -> None:
     """SpecError for what cannot act in this network: a density of no weight, no batch norm."""
     if plan.budget is not None:
         sampler, rule, density = plan.budget
-        check_some_kept(density, network.total)
+        check_some_kept(density, network.total, sampler)
         if allocates(sampler):
             rule.check(density, network.weights)
     if plan.training.bn_recalibrate and not has_batch_norm(network.model):

@@ -16,6 +16,7 @@ from prunekit.data.splits import Data, prepare
 from prunekit.errors import OutOfMemoryError, SpecError, StorageError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.model import Network
+from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.rounds import Pruning
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
@@ -46,6 +47,7 @@ class Result:
     summary: dict[str, Any]
 
 
+@in_own_state
 def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = None) -> Result:
     """Run a spec: score, mask, train, report.
 
@@ -62,6 +64,7 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
         return carried_out(stages, plugins)
 
 
+@in_own_state
 def resume(
     path: str | Path, *, allow_changed: bool = False, plugins: Plugins | None = None
 ) -> Result:
@@ -86,6 +89,7 @@ def resume(
         return carried_out(stages, plugins)
 
 
+@in_own_state
 def load(path: str | Path, *, plugins: Plugins | None = None) -> tuple[nn.Module, Masks, Spec]:
     """Model (on the CPU, in eval mode), masks and resolved spec of a finished run.
 
@@ -116,6 +120,7 @@ def _untrained(arch: Any) -> Any:
     return attrs.evolve(arch, pretrained=False) if "pretrained" in names else arch
 
 
+@in_own_state
 def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, float]:
     """Test (and validation) loss and, where there is one, accuracy of a finished run, anew."""
     model, _, plan = _loaded(RunFolder(Path(path)), Plugins())
@@ -133,7 +138,8 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     built: Built = build_model(plan, data)
     observers = plugins.observers(plan.observers, plan.spec)
     move(built.model, device, plan.training)
-    network = Network.of(built.model, plan.include, plan.exclude, data.input_shape)
+    shape, uses = data.input_shape, built.uses
+    network = Network.of(built.model, plan.include, plan.exclude, shape, uses=uses)
     network.objective = plan.objective
     refuse_idle_in(network, plan)
     batches, journal = RunBatches(plan, data, device), Journal(folder, observers, Stopper())

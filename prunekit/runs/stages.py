@@ -15,6 +15,7 @@ from torch import Tensor
 from prunekit.draws.chance import generator
 from prunekit.pruning.collapse import dead_kept
 from prunekit.pruning.controls import apply_control
+from prunekit.pruning.earlier import warn_of_zeros
 from prunekit.pruning.method import Round
 from prunekit.pruning.rounds import prune_rounds, score_stats
 from prunekit.resolve.plan import GivenMasks, LearnedMasks, MeasuredMasks, Plan
@@ -74,6 +75,8 @@ class Stages:
             network.mask(foreign_masks(masks.path, network.weights))
         if isinstance(masks, MeasuredMasks):
             pruning, law = self.state.pruning, self.built.law
+            if masks.rounds and not pruning.round:
+                warn_of_zeros(network)
             prune_rounds(pruning, masks.rounds, self.batches.scored, law, seed, around=self)
         self.finish_masks()
 

@@ -14,6 +14,7 @@ from prunekit.pruning.rounds import Pruning
 from prunekit.reports.plots import plot_curves, plot_layers
 from prunekit.resolve.structure import options_table
 from prunekit.runs.batches import redraw_events
+from prunekit.runs.planning import surveyed_in
 from prunekit.selection.masks import Masks, count_kept
 from prunekit.storage.tensorfile import write_tensors
 
@@ -49,7 +50,7 @@ def finish(run: Stages, rows: list[dict[str, Any]]) -> dict[str, Any]:
     recalibrate(run)
     folder, masks, pruning = run.journal.folder, run.state.masks, run.state.pruning
     write_tensors(folder.model, run.built.model.state_dict())
-    masks.save(folder.masks)
+    Masks(masks, asked(run)).save(folder.masks)
     if pruning.draws:
         write_tensors(folder.draws, pruning.draws)
     if pruning.scale:
@@ -72,8 +73,10 @@ def summarize(run: Stages, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         **measured,
         "density": masks.density,
+        "asked": asked(run),
         "kept": masks.kept,
         "maskable": masks.total,
+        **surveyed_in(state.network),
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": state.seconds,
         "rounds": pruning.round,
@@ -92,6 +95,12 @@ def summarize(run: Stages, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "masks_sha256": masks.digest(),
         **published(plan.spec),
     }
+
+
+def asked(run: Stages) -> float | None:
+    """The density that the last sampling was asked for; None where nothing was sampled."""
+    densities = run.plan.densities
+    return densities[-1] if densities else None
 
 
 def redrawn_counts(pruning: Pruning, masks: Masks) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Trainings:
         if not isinstance(masks, LearnedMasks):
             return MaskedWeights.of(self.built.model, network.masks or {}, self.batches.device)
         method = masks.method
-        budget, law = method.budget(network.total), self.built.law
+        budget, law = method.budget(network), self.built.law
         parts = (method.scorer, method.sampler, budget, method.reinit, law)
         return LearnedScores.of(network, *parts, self.plan.seed)
 

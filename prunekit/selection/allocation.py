@@ -12,6 +12,7 @@ from prunekit.errors import SpecError
 
 WEIGHTS: Mapping[str, Callable[[Sequence[int]], float]] = {
     "layer": lambda shape: float(math.prod(shape)),
+    "row": lambda shape: float(math.prod(shape)),
     "erk": lambda shape: float(sum(shape)),
 }
 """Allocation -> how many weights of a layer of this shape are kept, up to one common factor.

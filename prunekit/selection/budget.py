@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from operator import le
 from typing import get_args
 
 import attrs
+import numpy as np
 import torch
 from torch import Tensor
 
 from prunekit.errors import SpecError
 from prunekit.network.model import Scores
-from prunekit.selection.allocation import WEIGHTS, share
+from prunekit.network.rows import Rows
+from prunekit.selection.allocation import WEIGHTS, apportion, share
 from prunekit.selection.demands import Demands
+from prunekit.selection.rows import chosen_in_rows, row_counts, rows_in, top_k_rows
 from prunekit.selection.schedule import kept_of
 from prunekit.selection.select import top_k, top_k_each
+from prunekit.selection.weighted import draw_rows
 from prunekit.spec.sections import Allocation
 from prunekit.spec.settings import PruneSettings
 
@@ -37,12 +43,14 @@ class Budget:
     """How many weights a sampler keeps, and among which.
 
     kept: the exact total. allocation: how it is shared among layers: as many as lie among the
-    top of all scores (global), the same density in each (layer), or Erdos-Renyi-Kernel densities
-    (erk; Evci et al., ICML 2020, arXiv 1911.11134). densities: "pattern=density" rules that fix
-    some layers; the others share the rest. min_per_layer: a floor for every layer that has so
-    many. competing: bool of the scores' shapes, True where a weight may be kept; None = all.
-    last: whether this is the last round. density: the exact density asked for, read by rules that
-    are defined on it; None = kept / total.
+    top of all scores (global), the same density in each (layer), Erdos-Renyi-Kernel densities
+    (erk; Evci et al., ICML 2020, arXiv 1911.11134), or the same density in each output row (row;
+    with row-norm's scores that of Sun et al., ICLR 2024, arXiv 2306.11695). densities:
+    "pattern=density" rules that fix some layers; the others share the rest. min_per_layer: a floor
+    for every layer that has so many. competing: bool of the scores' shapes, True where a weight may
+    be kept; None = all. last: whether this is the last round. density: the exact density asked
+    for, read by rules that are defined on it; None = kept / total. rows: the output rows of each
+    layer, by name; None = dimension 0.
     """
 
     kept: int
@@ -52,6 +60,7 @@ class Budget:
     competing: Mapping[str, Tensor] | None = None
     last: bool = True
     density: float | None = None
+    rows: Mapping[str, Rows] | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.allocation not in get_args(Allocation):
@@ -70,11 +79,25 @@ class Budget:
 
     def best(self, scores: Scores) -> dict[str, Tensor]:
         """Masks (bool, of the scores' shapes) of the largest within this budget, ties by index."""
+        if self.allocation == "row":
+            return chosen_in_rows(self, scores, top_k_rows)
         if self.allocation == "global" and not self.densities:
             masks = top_k(scores, self.kept, self.competing)
             if not self.min_per_layer or self._has_floors(scores, masks):
                 return masks
         return top_k_each(scores, self.counts(scores), self.competing)
+
+    def draw_in_rows(self, weights: Scores, rng: torch.Generator) -> dict[str, Tensor]:
+        """Masks drawn by weight without replacement, in each row as many as this budget says."""
+        return chosen_in_rows(self, weights, partial(draw_rows, rng=rng))
+
+    def row_counts(self, scores: Scores) -> dict[str, np.ndarray]:
+        """With allocation row, how many are kept in each row: int64 (rows,), by layer."""
+        return row_counts(self, scores)
+
+    def rows_of(self, name: str, score: Tensor) -> Rows:
+        """How the entries of a layer lie in output rows: split them, and join them again."""
+        return rows_in(self, name, score)
 
     def counts(self, scores: Scores) -> dict[str, int]:
         """How many are kept in each layer; they sum to `kept`, none exceeds what competes in it.
@@ -116,8 +139,13 @@ class Budget:
     ) -> dict[str, int]:
         if self.allocation == "global":
             return self._threshold_counts(free, rest, floors)
-        weights = [WEIGHTS[self.allocation](score.shape) for score in free.values()]
         caps = [room[name] for name in free]
+        if self.allocation == "row" and self.density is not None:
+            quotas = [self.density * score.numel() for score in free.values()]
+            fit = all(map(le, floors.values(), quotas)) and all(map(le, quotas, caps))
+            if fit and abs(sum(quotas) - rest) < 1:
+                return dict(zip(free, apportion(quotas, rest)))
+        weights = [WEIGHTS[self.allocation](score.shape) for score in free.values()]
         return dict(zip(free, share(rest, weights, list(floors.values()), caps)))
 
     def _threshold_counts(
@@ -154,10 +182,11 @@ class Rule:
         total: int,
         competing: Mapping[str, Tensor] | None = None,
         last: bool = True,
+        rows: Mapping[str, Rows] | None = None,
     ) -> Budget:
         """The budget that keeps this share of `total` maskable weights, see `kept_of`."""
         kept, floor = kept_of(density, total), self.min_per_layer
-        return Budget(kept, self.allocation, self.densities, floor, competing, last, density)
+        return Budget(kept, self.allocation, self.densities, floor, competing, last, density, rows)
 
     def check(self, density: float, weights: Mapping[str, Tensor]) -> None:
         """SpecError where rules, floors and density contradict each other in these layers."""

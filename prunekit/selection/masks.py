@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
 from prunekit.network.matching import renamed
-from prunekit.network.names import parameters_of, refuse_sharded
+from prunekit.network.survey import Survey
+from prunekit.selection.holding import Held, fitting, hold, write_zeros
+from prunekit.selection.schedule import kept_of
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors, write_tensors
 
@@ -37,10 +39,17 @@ class LayerCount:
 class Masks(Mapping[str, Tensor]):
     """Parameter name -> bool tensor of the parameter's shape, True = kept.
 
-    Raises SpecError for a tensor that is not bool.
+    asked: the density that was asked for, in (0, 1]; an inexact sampler may keep another. survey:
+    what of the model is maskable, and what not. Both None where nobody said. Raises SpecError for
+    a tensor that is not bool.
     """
 
-    def __init__(self, masks: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        masks: Mapping[str, Tensor],
+        asked: float | None = None,
+        survey: Survey | None = None,
+    ) -> None:
         if not isinstance(masks, Mapping):
             raise SpecError(f"masks map parameter names to bool tensors: {type(masks).__name__}")
         for name, mask in masks.items():
@@ -48,6 +57,7 @@ class Masks(Mapping[str, Tensor]):
                 given = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
                 raise SpecError(f"the mask of {name} must be a bool tensor: {given}; use `s > t`")
         self._masks = dict(masks)
+        self.asked, self.survey = asked, survey
 
     def __getitem__(self, name: str) -> Tensor:
         return self._masks[name]
@@ -80,10 +90,15 @@ class Masks(Mapping[str, Tensor]):
     def __repr__(self) -> str:
         empty = sum(1 for layer in self.per_layer() if layer.total and not layer.kept)
         note = f", {empty} empty" if empty else ""
+        other = self.asked is not None and kept_of(self.asked, self.total) != self.kept
+        asked = f", asked {self.asked:.4g}" if other else ""
         return (
-            f"Masks(kept {self.kept:,} of {self.total:,} = density {self.density:.4g}, "
+            f"Masks(kept {self.kept:,} of {self.total:,} = density {self.density:.4g}{asked}, "
             f"{len(self)} layers{note})"
         )
+
+    def __str__(self) -> str:
+        return f"{self!r}\n{self.survey.line}" if self.survey else repr(self)
 
     def digest(self) -> str:
         """sha256 over names, shapes and bits: equal masks, equal digest."""
@@ -93,40 +108,40 @@ class Masks(Mapping[str, Tensor]):
             whole.update(pack(mask).tobytes())
         return whole.hexdigest()
 
-    @torch.no_grad()
     def apply(self, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Zero the pruned weights of `model` in place, and their entries in the optimizer's state.
+        """Write 0 over the pruned weights of `model`, and over their entries in the optimizer's
+        state, in place; over infinities and NaN too.
 
-        Call it once after pruning, and after each `optimizer.step()` of your own loop.
-        Names fit whatever wraps the model, or wrapped the one that the masks were made for.
-        Raises SpecError when a name or shape does not fit the model.
+        Call it once after pruning, and after each `optimizer.step()` of your own loop, or let
+        `hold` do that. Adapters that are merged into the weights (LoRA) fill pruned weights again:
+        call it after the merge. Names fit whatever wraps the model, or wrapped the one that the
+        masks were made for. Raises SpecError when a name or shape does not fit the model.
         """
-        refuse_sharded(model)
-        parameters = parameters_of(model)
-        masks = renamed(self, parameters)
-        for name, mask in masks.items():
-            parameter = parameters.get(name)
-            if parameter is None or parameter.shape != mask.shape:
-                have = "no such parameter" if parameter is None else f"{tuple(parameter.shape)}"
-                raise SpecError(
-                    f"mask {name} has shape {tuple(mask.shape)}, the model has {have}; "
-                    "give the model the mask was made for"
-                )
-        for name, mask in masks.items():
-            parameter = parameters[name]
-            state = optimizer.state.get(parameter, {}) if optimizer else {}
-            for tensor in (parameter, *state.values()):
-                if isinstance(tensor, Tensor) and tensor.shape == mask.shape:
-                    tensor.mul_(mask.to(tensor.device))
+        write_zeros(fitting(self, model), [] if optimizer is None else [optimizer])
+
+    def hold(self, model: nn.Module, optimizer: Any) -> Held:
+        """Keep pruned weights and their momentum at exactly 0 after every step of `optimizer`.
+
+        One line for any trainer; the masks are applied at once. Returns a handle: `remove()` it,
+        or use it in `with`. optimizer: of torch, or a wrapper of one (accelerate, Lightning,
+        Lookahead): the innermost gets a post-step hook, and a wrapper that steps on its own is
+        followed too. It lasts through `load_state_dict`, from the next step on; a deep copy, a
+        pickle or a new optimizer is not held. LBFGS: weights are 0 after a step, not inside its
+        closures. Raises SpecError for an optimizer that cannot be held or trains none of these
+        weights, and what `apply` raises.
+        """
+        return hold(fitting(self, model), optimizer)
 
     def to(self, device: torch.device | str) -> Masks:
-        return Masks({name: mask.to(device) for name, mask in self.items()})
+        return Masks({name: mask.to(device) for name, mask in self.items()}, self.asked)
 
     def save(self, path: str | Path) -> None:
         """Write one bit a weight as safetensors, atomically."""
         shapes = {name: list(mask.shape) for name, mask in self.items()}
         packed = {name: torch.from_numpy(pack(mask)) for name, mask in self.items()}
-        write_tensors(path, packed, {"kind": "prunekit masks", "shapes": json.dumps(shapes)})
+        meta = {"kind": "prunekit masks", "shapes": json.dumps(shapes)}
+        asked = {} if self.asked is None else {"asked": repr(self.asked)}
+        write_tensors(path, packed, meta | asked)
 
     @classmethod
     def load(cls, path: str | Path) -> Masks:
@@ -136,7 +151,8 @@ class Masks(Mapping[str, Tensor]):
             raise StorageError(f"{path} holds no prunekit masks; write them with Masks.save")
         try:
             shapes: dict[str, Any] = json.loads(meta["shapes"])
-            return cls({name: unpack(packed[name], shape) for name, shape in shapes.items()})
+            asked = float(meta["asked"]) if "asked" in meta else None
+            return cls({name: unpack(packed[name], shape) for name, shape in shapes.items()}, asked)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise StorageError(f"{path} holds damaged masks: {error}; make them again") from None
 

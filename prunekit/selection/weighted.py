@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from prunekit.errors import NumericalError, SpecError
+from prunekit.selection.rows import top_k_rows
 from prunekit.selection.select import count_above, top_k_and_cut
 
 ABOVE_ZERO = 2000.0
@@ -48,6 +49,19 @@ def draw_without_replacement(
         except SpecError as error:
             raise SpecError(f"{name}: {error}") from None
     return masks
+
+
+def draw_rows(
+    scores: Tensor, counts: np.ndarray, competing: Tensor | None, rng: torch.Generator
+) -> Tensor:
+    """Mask of `counts[i]` entries of each row i, drawn as by `draw_without_replacement`.
+
+    scores: (rows, entries); competing: bool of that shape, None = everywhere.
+    """
+    keys = torch.empty(scores.shape, dtype=torch.float64)
+    _race(scores, competing, _seed(rng), _logarithms, keys)
+    rivals = None if competing is None else competing.cpu()
+    return top_k_rows(keys, counts, rivals).to(scores.device)
 
 
 def _winners(

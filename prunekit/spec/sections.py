@@ -15,7 +15,7 @@ from prunekit.spec.options import at_least, between, density, left_open, option,
 DataSource = Literal["real", "normal", "sparse-normal", "shuffled-labels"]
 Norm = Literal["affine", "non-affine"]
 Control = Literal["none", "shuffle", "redraw", "random-layerwise", "invert"]
-Allocation = Literal["global", "layer", "erk"]
+Allocation = Literal["global", "layer", "erk", "row"]
 Schedule = Literal["exponential", "linear"]
 RewindTo = Literal["init", "step", "lr"]
 Optimizer = Literal["sgd", "adam", "adamw"]

@@ -122,8 +122,8 @@ def read_tensors(
         if is_pickle(path):
             raise StorageError(
                 f"{path} is a pickle, which can run code when it is loaded, and prunekit reads "
-                "none: torch.load(path, weights_only=True) in your own code, then "
-                "safetensors.torch.save_file of the state_dict; give that file"
+                "none: in your own code load it by torch.load with weights_only=True, and write "
+                "its tensors by safetensors.torch.save_file, masks by prunekit.Masks.save"
             ) from None
         reason = " ".join(str(error).split())
         raise StorageError(f"cannot read {path} as safetensors: {reason}") from None

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.api.learned import Learned
-from prunekit.contracts import has_coins
 from prunekit.draws.chance import words_at
 from prunekit.errors import SpecError, StorageError
 from prunekit.network.laws import by_counter, padding_rows
@@ -36,7 +35,7 @@ from prunekit.storage.tensorfile import read_tensors
 from prunekit.tickets import file
 from prunekit.tickets.architecture import build_unfilled, plain_defaults
 from prunekit.tickets.coding import rans
-from prunekit.tickets.coding.coins import Coins
+from prunekit.tickets.coding.coins import Coins, coins_of
 from prunekit.tickets.coding.rans import Integers
 from prunekit.tickets.described import info
 from prunekit.tickets.header import Header, Origin, Part, Values
@@ -146,14 +145,6 @@ def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | 
     return ticket_of(model, origin, spec.init, state, masks, draws), coins_of(
         spec.reinit, masks, draws
     )
-
-
-def coins_of(reinit: Any, masks: Tensors, draws: Tensors) -> Coins | None:
-    """How a run's pruned weights were redrawn, where its reinitializer has coins of one rate."""
-    rates = {*reinit.rates(masks).values()} if has_coins(reinit) and draws else set()
-    if len(rates) != 1:
-        return None
-    return Coins(rates.pop(), max((int(d.max()) for d in draws.values() if d.numel()), default=0))
 
 
 def refuse_unseedable_run(plan: Plan, folder: RunFolder, plugins: Plugins) -> None:

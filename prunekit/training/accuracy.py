@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError
-from prunekit.network.layers import eval_mode
+from prunekit.network.modes import eval_mode
 from prunekit.network.objective import Batch, Objective, Outcome
 
 Pairs = Iterator[Batch]

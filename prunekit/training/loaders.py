@@ -8,11 +8,12 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, default_collate
 
 from prunekit.data.splits import Batches, Data
 from prunekit.errors import SpecError
 from prunekit.network.examples import on_device
+from prunekit.network.modes import random_left_alone
 from prunekit.network.objective import Batch, batch_of
 from prunekit.training.accuracy import EpochBatches, Pairs
 
@@ -142,3 +143,21 @@ def check_examples(data: Any) -> None:
             f"an example must be a pair (input, label): {type(data[0]).__name__}; a tuple of "
             "inputs and a label, or a mapping with labels, is one too"
         )
+
+
+def example_of(data: Any, device: torch.device) -> Any:
+    """Inputs of two examples of `data`, to see what a model does with its weights; None where
+    they cannot be had without reading on. Random numbers are left as they were."""
+    dataset = data.dataset if isinstance(data, DataLoader) else data
+    if isinstance(data, Data):
+        example = data.example()
+        return torch.zeros(2, *data.input_shape) if example is None else example.to(device)
+    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        return None
+    collate = data.collate_fn if isinstance(data, DataLoader) else default_collate
+    with random_left_alone():
+        try:
+            two = collate([dataset[0], dataset[len(dataset) - 1]])
+            return on_device(batch_of(two)[0], device)
+        except Exception:  # anyone's dataset may raise anything; training will say it
+            return None

@@ -153,7 +153,8 @@ def test_algorithm_1_multiplies_its_scale_into_the_weights_once() -> None:
     model = net()
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     sketch = prunekit.component("sampler", "sketch", form="algorithm-1")
-    masks = prunekit.prune(model, "magnitude", sketch, density=0.5, rounds=2)
+    with pytest.warns(UserWarning, match=r"^density 0\.5 was asked, 36 of 72 weights, .*Sketch"):
+        masks = prunekit.prune(model, "magnitude", sketch, density=0.5, rounds=2)
     assert 0 < masks.kept <= 36
     ratios = torch.cat([model.get_parameter(n)[m] / before[n][m] for n, m in masks.items()])
     assert (ratios > 0).all()
@@ -272,13 +273,12 @@ def test_a_pruning_that_fails_takes_its_redraws_back() -> None:
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
+@pytest.mark.filterwarnings("ignore:layer collapse")
 def test_in_rounds_synflow_keeps_every_layer_alive_and_in_one_round_it_is_as_published() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3)
-    )
-    state = copy.deepcopy(model.state_dict())
-    floors = []
+    hidden = [nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
+    model = nn.Sequential(*hidden, nn.Linear(64, 3))
+    state, floors = copy.deepcopy(model.state_dict()), []
     for rounds, floor in ((1, None), (2, None), (2, 0)):
         model.load_state_dict(state)
         masks = prunekit.prune(

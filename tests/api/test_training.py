@@ -74,9 +74,12 @@ def test_what_cannot_be_learned_from_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_a_density_of_no_weight_is_refused() -> None:
+def test_a_density_of_no_weight_is_refused_where_the_sampler_is_exact_and_kth_keeps_one() -> None:
+    exact = prunekit.component("sampler", "topk", rule="exact")
     with pytest.raises(SpecError, match=r"density = 0\.01 keeps none of 8 maskable weights"):
-        prunekit.learn(nn.Linear(4, 2), "edge-popup", PAIRS, density=0.01)
+        prunekit.learn(nn.Linear(4, 2), "edge-popup", PAIRS, density=0.01, sampler=exact)
+    masks, _ = prunekit.learn(nn.Linear(4, 2), "edge-popup", PAIRS, density=0.01)
+    assert masks.kept == 1
 
 
 def test_a_module_of_no_shape_yet_is_refused() -> None:

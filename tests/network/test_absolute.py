@@ -61,10 +61,10 @@ def test_memory_that_is_held_is_not_lent_again():
 
 
 def test_a_model_that_returns_no_tensor_is_refused():
-    class Two(nn.Linear):
+    class Named(nn.Linear):
         def forward(self, x):
-            return x, x
+            return "logits"
 
-    network = Network.of(nn.Sequential(Two(2, 2)))
+    network = Network.of(nn.Sequential(Named(2, 2)))
     with pytest.raises(SpecError, match="must return logits"):
         AbsoluteNetwork.of(network, torch.float64)(torch.ones(1, 2, dtype=torch.float64), None)

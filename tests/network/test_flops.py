@@ -36,7 +36,7 @@ def test_the_total_is_that_of_torch() -> None:
 def test_counting_imports_no_compiler() -> None:
     code = (
         "import sys\nfrom torch import nn\nfrom prunekit.network.flops import count_flops\n"
-        "from prunekit.network.model import maskable_layers\nmodel = nn.Linear(3, 2)\n"
+        "from prunekit.network.layers import maskable_layers\nmodel = nn.Linear(3, 2)\n"
         "assert count_flops(model, (3,), maskable_layers(model)).dense == 12\n"
         "assert not {'torch._dynamo', 'torch._inductor', 'sympy'} & sys.modules.keys()\n"
     )

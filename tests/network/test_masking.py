@@ -17,7 +17,7 @@ def bits(tensor: Tensor) -> bytes:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("weight_format", FORMATS)
 @pytest.mark.parametrize("mask_format", FORMATS)
-def test_masked_weights_have_the_bits_of_torch(dtype, weight_format, mask_format):
+def test_masked_weights_have_their_bits_or_those_of_zero(dtype, weight_format, mask_format):
     rng = torch.Generator().manual_seed(0)
     weight = torch.randn(4, 3, 3, 3, generator=rng).to(dtype).to(memory_format=weight_format)
     weight[0, 0, 0] = torch.tensor([torch.inf, torch.nan, -0.0])
@@ -25,9 +25,29 @@ def test_masked_weights_have_the_bits_of_torch(dtype, weight_format, mask_format
     mask[0, 0, 0] = False
     out = torch.full_like(weight, 7)
     write_masked(weight, mask.to(memory_format=mask_format), out)
-    expected = weight * mask
-    assert torch.equal(out.isnan(), expected.isnan())
-    assert bits(out.nan_to_num(7)) == bits(expected.nan_to_num(7))
+    assert bits(out) == bits(torch.where(mask, weight, 0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_what_is_pruned_is_zero_and_what_is_kept_is_as_it_was_whatever_stands_there(dtype):
+    weight = torch.tensor([torch.inf, -torch.inf, torch.nan, 3.0] * 2, dtype=dtype)
+    mask = torch.tensor([True] * 4 + [False] * 4)
+    for shape in ((8,), (2, 4), (4, 2)):
+        write_masked(weight.view(shape), mask.view(shape), out := torch.ones(shape, dtype=dtype))
+        assert bits(out.view(8)[:4]) == bits(weight[:4])
+        assert out.view(8)[4:].tolist() == [0] * 4
+
+
+def test_a_part_of_a_larger_tensor_is_written_in_place():
+    whole, mask = torch.ones(4, 6), torch.eye(4, 6, dtype=torch.bool)
+    part = whole[:, :3]
+    write_masked(part, mask[:, :3], out=part)
+    assert whole.tolist() == [
+        [1, 0, 0, 1, 1, 1],
+        [0, 1, 0, 1, 1, 1],
+        [0, 0, 1, 1, 1, 1],
+        [0, 0, 0, 1, 1, 1],
+    ]
 
 
 def test_what_a_mask_prunes_is_zeroed_and_the_mask_before_follows():

@@ -11,8 +11,9 @@ from torch import nn
 
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
-from prunekit.network.layers import eval_mode, maskable_layers
+from prunekit.network.layers import maskable_layers
 from prunekit.network.model import Network, put
+from prunekit.network.modes import eval_mode
 from prunekit.pruning.scoring import scoring_mode
 
 

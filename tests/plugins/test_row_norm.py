@@ -71,6 +71,9 @@ def test_norms_are_taken_over_all_batches():
         nn.Conv2d(4, 8, 2, padding="same", groups=4),
         nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect", groups=4),
         nn.Conv3d(4, 2, 2),
+        nn.ConvTranspose1d(4, 6, 3, stride=2, padding=1, output_padding=1),
+        nn.ConvTranspose2d(4, 6, (3, 2), stride=(2, 1), dilation=2, groups=2),
+        nn.ConvTranspose3d(4, 2, 2, stride=2, padding=1),
     ],
     ids=str,
 )
@@ -113,9 +116,169 @@ def test_attention_projections_are_scored_on_what_each_is_applied_to():
     torch.testing.assert_close(energies["attend.out_proj.weight"], expected)
 
 
+class Own(nn.Module):
+    """One raw parameter `kernel` and what is made of it and the input."""
+
+    def __init__(self, shape, use) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(shape))
+        self.use = use
+
+    def forward(self, x):
+        return self.use(x, self.kernel)
+
+
+def mixed(x, w):  # (2, 3, 4), (4, 4)
+    """Two halves of a fused weight, one of them transposed, and a cast."""
+    return x @ w[:2].T + x @ w.t()[:, 2:].float().to(x.dtype)
+
+
+USES = {
+    "matmul": (lambda x, w: torch.matmul(x, w), (4, 5)),
+    "@": (lambda x, w: x @ w, (4, 5)),
+    "mm": (lambda x, w: torch.mm(x[0], w), (4, 5)),
+    "weight on the left": (lambda x, w: w @ x, (5, 3)),
+    "bmm": (lambda x, w: torch.bmm(x, w), (2, 4, 5)),
+    "broadcast over the batch": (lambda x, w: x[:, None] @ w, (1, 6, 4, 5)),
+    "one matrix, expanded": (lambda x, w: torch.bmm(x, w.expand(2, 4, 5)), (4, 5)),
+    "baddbmm": (lambda x, w: torch.baddbmm(x.new_ones(2, 3, 5), x, w), (2, 4, 5)),
+    "addmm, as transformers' Conv1D": (
+        lambda x, w: torch.addmm(x.new_ones(5), x.view(-1, 4), w), (4, 5),
+    ),
+    "einsum over heads": (lambda x, w: torch.einsum("blf,fhd->blhd", x, w), (4, 2, 3)),
+    "einsum with dots": (lambda x, w: torch.einsum("...f,of->...o", x, w), (5, 4)),
+    "einsum that sums the input first": (lambda x, w: torch.einsum("blf,o->bo", x, w), (5, 1)),
+    "einsum of three": (lambda x, w: torch.einsum("blf,bl,fo->bo", x, x[:, :, 0], w), (4, 5)),
+    "bilinear": (lambda x, w: F.bilinear(x, x[..., :3].contiguous(), w), (5, 4, 3)),
+    "an expert of a stack": (lambda x, w: F.linear(x, w[1]), (3, 5, 4)),
+    "an expert's half": (lambda x, w: F.linear(x, w[1].chunk(2)[1]), (3, 6, 4)),
+    "experts looked up": (
+        lambda x, w: torch.bmm(x, w[torch.tensor([2, 2])]), (3, 4, 5),
+    ),
+    "fused and cut": (mixed, (4, 4)),
+    "computed": (lambda x, w: F.linear(x, (w * 1.0).to(w.dtype).contiguous()), (5, 4)),
+    "transposed into other memory": (lambda x, w: x @ w.t().contiguous().t(), (4, 5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_weight_is_found_however_it_is_multiplied(use):
+    torch.manual_seed(0)
+    function, shape = USES[use]
+    layer = Own(shape if use != "einsum that sums the input first" else shape[:1], function)
+    layer, x = layer.double(), torch.randn(2, 3, 4, dtype=torch.float64)
+    network = Network.of(nn.Sequential(layer), include=["0.kernel"])
+    energy = input_energies(network, [(x, None)], "eval")["0.kernel"]
+
+    def output(kernel):
+        return torch.func.functional_call(layer, {"kernel": kernel}, x)
+
+    jacobian = torch.autograd.functional.jacobian(output, layer.kernel.detach())
+    expected = jacobian.square().flatten(0, -1 - layer.kernel.ndim).sum(0)
+    torch.testing.assert_close(energy.expand_as(layer.kernel), expected)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_a_bag_of_embeddings_counts_a_token_as_often_as_its_bag_does(mode):
+    layer, x = nn.EmbeddingBag(4, 2, mode=mode), torch.tensor([[0, 2, 2], [3, 2, 0]])
+    energy = energy_of(nn.Sequential(layer), x, "0.weight")[:, 0]
+    expected = torch.tensor([2.0, 0.0, 5.0, 1.0])  # 1 + 1, 0, 2^2 + 1, 1
+    torch.testing.assert_close(energy, expected / (9 if mode == "mean" else 1))
+
+
+class LastState(nn.Module):
+    def __init__(self, layer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
+def test_a_recurrent_layer_is_scored_on_its_inputs_and_its_states():
+    net = LastState(nn.RNN(1, 1, bias=False, nonlinearity="relu"))
+    net.layer.weight_ih_l0.data.fill_(2.0)
+    net.layer.weight_hh_l0.data.fill_(3.0)
+    x = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1)  # states 2, 10, 36; the first from 0
+    energies = input_energies(Network.of(net), [(x, None)], "eval")
+    assert energies["layer.weight_ih_l0"].item() == 1 + 4 + 9
+    assert energies["layer.weight_hh_l0"].item() == 0 + 4 + 100
+
+
+def test_packed_sequences_count_their_own_steps():
+    net = LastState(nn.RNN(1, 1, bias=False, nonlinearity="relu"))
+    net.layer.weight_ih_l0.data.fill_(2.0)
+    net.layer.weight_hh_l0.data.fill_(3.0)
+
+    class Packed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = net.layer
+
+        def forward(self, x):
+            lengths = torch.tensor([3, 1])
+            return self.layer(nn.utils.rnn.pack_padded_sequence(x, lengths))[0].data
+
+    x = torch.tensor([[1.0, 5.0], [2.0, 99.0], [3.0, 99.0]])[..., None]
+    energies = input_energies(Network.of(Packed()), [(x, None)], "eval")
+    assert energies["layer.weight_ih_l0"].item() == 1 + 4 + 9 + 25
+    assert energies["layer.weight_hh_l0"].item() == 0 + 4 + 100
+
+
+def test_weight_norm_is_scored_on_the_inputs_of_the_computed_weight():
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2, bias=False))
+    name = "0.weight"
+    x = torch.tensor([[3.0, 0.0], [4.0, 2.0]])
+    network = Network.of(nn.Sequential(layer), include=[name])
+    assert input_energies(network, [(x, None)], "eval")[name].tolist() == [25, 4]
+
+
+def test_a_power_iteration_is_no_use_of_a_weight():
+    layer = nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2, bias=False))
+    name = "0.weight"
+    x = torch.tensor([[3.0, 0.0], [4.0, 2.0]])
+    network = Network.of(nn.Sequential(layer), include=[name])
+    assert input_energies(network, [(x, None)], "eval")[name].tolist() == [25, 4]
+
+
+class Masked(nn.Module):
+    """Tokens -> features, one layer on (batch, length, features), one on (positions, features)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(3, 2)
+        self.table.weight.data = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
+        self.whole, self.flat = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
+        self.experts = nn.Parameter(torch.ones(2, 2, 2))
+
+    def forward(self, input_ids, attention_mask=None):
+        x = self.table(input_ids)
+        flat = x.flatten(0, 1)
+        sent = torch.tensor([3, 0, 5])
+        y = F.linear(torch.relu(flat[sent]), self.experts[1])
+        return self.whole(x).flatten(0, 1)[sent] + self.flat(flat)[sent] + y
+
+
+def test_padding_that_the_attention_mask_leaves_out_does_not_count():
+    net = Masked()
+    batch = {
+        "input_ids": torch.tensor([[0, 1, 2], [1, 2, 2]]),
+        "attention_mask": torch.tensor([[1, 1, 0], [1, 1, 0]]),
+    }
+    network = Network.of(net, include=["*weight", "experts"])
+    energies = input_energies(network, [(batch, None)], "eval")
+    assert energies["table.weight"].squeeze(1).tolist() == [1, 2, 1]
+    for name in ("whole.weight", "flat.weight"):  # (1, 0), (0, 2), (0, 2), (3, 3)
+        assert energies[name].tolist() == [10, 17]
+    assert energies["experts"].expand(2, 2, 2)[0].tolist() == [[0, 0], [0, 0]]
+    assert energies["experts"].expand(2, 2, 2)[1, 0].tolist() == [1, 4]  # of 3, 0, 5 counts 3, 0
+
+
 def test_a_layer_whose_inputs_cannot_be_seen_is_refused_by_name():
-    with pytest.raises(SpecError, match=r"cannot see the inputs of 0\.weight_ih_l0"):
-        prunekit.score(nn.Sequential(nn.LSTM(3, 2)), "row-norm", batches=[torch.randn(4, 5, 3)])
+    layer = Own((4, 4), lambda x, w: (x[..., None] * w).sum(-2))
+    network = Network.of(nn.Sequential(layer), include=["0.kernel"])
+    with pytest.raises(SpecError, match=r"cannot see the inputs of 0\.kernel"):
+        RowNorm().score(network, [(torch.randn(2, 4), None)], torch.Generator())
 
 
 def test_a_silent_layer_is_an_all_zero_layer():

@@ -8,6 +8,8 @@ import torch
 import prunekit
 from tests.golden_cases import CASES, DENSITIES, DTYPES, MANIFEST, case
 
+pytestmark = pytest.mark.filterwarnings("ignore:layer collapse")  # as in the reference code
+
 METHODS = {
     "magnitude": ("magnitude", {}),
     "snip": ("snip", {}),

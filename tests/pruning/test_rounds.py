@@ -50,6 +50,7 @@ class Upside(ByIndex):
         return scores if network.masks is None else {k: 2 - s for k, s in scores.items()}
 
 
+@pytest.mark.filterwarnings("ignore:layer collapse")
 def test_pruned_weights_stay_pruned_whatever_they_score() -> None:
     masks = prune(net(), Upside(), rounds=2, kept=[10, 5])
     assert [layer.kept for layer in masks.per_layer()] == [5, 0]
@@ -57,6 +58,7 @@ def test_pruned_weights_stay_pruned_whatever_they_score() -> None:
     assert flat.nonzero().flatten().tolist() == [5, 6, 7, 8, 9]
 
 
+@pytest.mark.filterwarnings("ignore:layer collapse")
 def test_a_scorer_that_revives_lets_all_weights_compete_again() -> None:
     masks = prune(net(), Upside(revives=True), rounds=2, kept=[10, 5])
     flat = torch.cat([mask.flatten() for mask in masks.values()])

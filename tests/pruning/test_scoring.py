@@ -11,6 +11,7 @@ from torch import nn
 
 from prunekit.errors import NumericalError, PluginError, SpecError
 from prunekit.network.model import Network
+from prunekit.network.objective import Objective
 from prunekit.pruning.scoring import (
     batch_losses,
     compute_scores,
@@ -181,6 +182,29 @@ def test_a_model_with_one_output_is_refused():
     losses = batch_losses(nn.Linear(2, 1), [(X, Y)], nn.functional.cross_entropy)
     with pytest.raises(SpecError, match=r"two or more classes: \(2, 1\)"):
         next(losses)
+
+
+def test_a_loss_of_a_scorer_s_own_is_given_logits_and_class_numbers():
+    labels = torch.tensor([[0, -100, 1]] * 2, dtype=torch.int32)
+    given = []
+
+    def noted(logits, y):
+        given.append((tuple(logits.shape), y.dtype))
+        return logits.sum()
+
+    next(batch_losses(nn.Linear(2, 2), [(torch.ones(2, 3, 2), labels)], noted))
+    assert given == [((2, 2, 3), torch.int64)]
+
+
+def test_a_network_is_called_and_scored_as_its_objective_says():
+    network = linear_network()
+    network.objective = Objective(lambda outputs, y: outputs.sum() * y, lambda m, x: m(x["x"]))
+    batch = ({"x": X}, torch.tensor(2.0))
+    assert next(batch_losses(network, [batch])) == 2 * network.model(X).sum()
+    gradient = loss_gradient(network, [batch])
+    assert torch.equal(gradient["0.weight"], torch.tensor([[8.0, 12.0], [8.0, 12.0]]))
+    mean = next(batch_losses(network, [({"x": X}, Y)], Objective("mse", network.objective.forward)))
+    assert mean == nn.functional.mse_loss(network.model(X), torch.eye(2))
 
 
 def test_batch_norm_in_train_mode_on_one_example_is_refused_in_one_line():

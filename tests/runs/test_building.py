@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from prunekit.data.splits import Data, Split
 from prunekit.draws import chance
 from prunekit.draws.chance import generator
-from prunekit.errors import PluginError, SpecError, StorageError
+from prunekit.errors import PluginError, SpecError
 from prunekit.network.laws import law_of, redraw_zeros
 from prunekit.network.layers import maskable_layers
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins
-from prunekit.runs.building import Built, build_model, check_output, load_weights
+from prunekit.runs.building import Built, build_model, check_output
 from prunekit.spec.sections import Spec
 from prunekit.storage.tensorfile import write_tensors
 
@@ -207,43 +207,6 @@ def test_weights_come_from_a_file_and_are_not_redrawn(tmp_path: Path) -> None:
     built = built_of(attrs.evolve(SPEC, weights=str(path)), IMAGES)
     assert torch.equal(weights_of(built.model), weights_of(trained))
     assert built.redrawn == []
-
-
-@pytest.mark.parametrize(
-    ("names", "line"),
-    [
-        (("weight",), "has no 'bias'"),
-        (("weight", "bias", "extra"), "the model has no 'extra'"),
-        (("weight", "bias"), r"'weight' has shape \(2, 2\), the model has \(3, 2\)"),
-    ],
-)
-def test_a_weights_file_that_does_not_fit_names_its_first_mistake(
-    tmp_path: Path, names: tuple[str, ...], line: str
-) -> None:
-    path = tmp_path / "weights.safetensors"
-    shapes = {"weight": (3, 2), "bias": (3,), "extra": (1,)}
-    tensors = {name: torch.zeros(shapes[name]) for name in names}
-    if names == ("weight", "bias"):
-        tensors["weight"] = torch.zeros(2, 2)
-    write_tensors(path, tensors)
-    with pytest.raises(SpecError, match=line) as caught:
-        load_weights(nn.Linear(2, 3), str(path))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_tied_name_may_be_absent_from_the_weights_file(tmp_path: Path) -> None:
-    first, second = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
-    second.weight = first.weight
-    model = nn.Sequential(first, second)
-    path = tmp_path / "weights.safetensors"
-    write_tensors(path, {"0.weight": torch.full((2, 2), 5.0)})
-    load_weights(model, str(path))
-    assert (second.weight == 5).all()
-
-
-def test_a_weights_file_that_is_missing_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="cannot read"):
-        load_weights(nn.Linear(2, 2), str(tmp_path / "none.safetensors"))
 
 
 def test_a_run_starts_from_the_folder_of_a_pretrained_model(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_masks_of_another_model_are_refused(name: str, mask: torch.Tensor, have:
 def test_a_masked_model_is_a_plain_model() -> None:
     model = tiny_model()
     keys = list(model.state_dict())
-    masks = prunekit.prune(model, "magnitude", density=0.5)
+    masks = prunekit.prune(model, "magnitude", density=0.5, allocation="layer")
     assert list(model.state_dict()) == keys
     twin = copy.deepcopy(model)
     x = torch.tensor([[1.0, -2.0]])
@@ -202,6 +202,9 @@ def test_foreign_masks_come_in_the_order_of_the_weights(tmp_path: Path) -> None:
             ("b", [False, True]),
             ("a", [True]),
         ]
+    wrapped = {f"module.{name}": mask for name, mask in masks.items()}
+    Masks(wrapped).save(tmp_path / "wrapped.safetensors")
+    assert [*foreign_masks(str(tmp_path / "wrapped.safetensors"), weights)] == ["b", "a"]
     with pytest.raises(SpecError, match=r"has shape \(1,\) for a of shape \(3,\)"):
         foreign_masks(str(tmp_path), {"a": torch.ones(3)})
     with pytest.raises(SpecError, match=r"has no mask for c of shape \(3,\)"):

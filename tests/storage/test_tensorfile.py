@@ -145,6 +145,17 @@ def test_what_is_no_tensor_file_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_pickle_is_named_and_the_cure_said(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / "new.pt")
+    torch.save({"a": torch.ones(2)}, tmp_path / "old", _use_new_zipfile_serialization=False)
+    (tmp_path / "plain").write_bytes(pickle.dumps({"a": 1}))
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "new.pt").read_bytes()[:100])
+    for path in tmp_path.iterdir():
+        assert "is a pickle" in refused(path)
+        with pytest.raises(StorageError, match=r"torch\.load with weights_only=True"):
+            Masks.load(path)
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert "No such file" in refused(tmp_path / "none")
     refused(tmp_path)

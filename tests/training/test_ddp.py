@@ -129,10 +129,7 @@ def refused(model: nn.Module, rank: int, **given: Any) -> str:
     return str(error.value)
 
 
-def refusals(rank: int) -> dict[str, str]:
-    def wrapped(model: nn.Module) -> nn.Module:
-        return DistributedDataParallel(model)
-
+def refusals(rank: int, wrapped: Callable[[nn.Module], nn.Module]) -> dict[str, str]:
     frozen = network()
     frozen.get_submodule("6").weight.requires_grad_(False)
     masks = {"0.weight": torch.full((6, 1, 3, 3), rank == 0)}
@@ -175,7 +172,7 @@ def work(rank: int, folder: str) -> None:
     found["train"] = trained(rank, 2, DistributedDataParallel(network()))[:2]
     found["mappings"] = learned(DistributedDataParallel(Named()), rank, 2)
     found["by name"] = trained_by_name(rank, 2, DistributedDataParallel(Named()))
-    found["refusals"] = refusals(rank)
+    found["refusals"] = refusals(rank, DistributedDataParallel)
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 

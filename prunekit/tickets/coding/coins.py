@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
+from torch import Tensor
 
+from prunekit.contracts import has_coins
 from prunekit.draws.chance import fold
 
 CELLS = 1 << 25  # weights of a block times draws that each may stand at, and 8 times its offers
@@ -63,3 +66,11 @@ def room(events: int, rate: float) -> int:
 def block_size(kernel: int, each: int) -> int:
     """Elements of a block: as many whole kernels as CELLS has room for, at least one."""
     return max(1, CELLS // each // kernel) * kernel
+
+
+def coins_of(reinit: Any, masks: Mapping[str, Tensor], draws: Mapping[str, Tensor]) -> Coins | None:
+    """How a run's pruned weights were redrawn, where its reinitializer has coins of one rate."""
+    rates = {*reinit.rates(masks).values()} if has_coins(reinit) and draws else set()
+    if len(rates) != 1:
+        return None
+    return Coins(rates.pop(), max((int(d.max()) for d in draws.values() if d.numel()), default=0))

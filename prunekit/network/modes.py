@@ -1,0 +1,132 @@
+"""What a forward pass leaves behind, undone: modes, attributes, memory, random numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunekit.network.taint import tensors_in
+
+
+@contextlib.contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside; afterwards each module is in the mode that it was in."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        yield
+    finally:
+        model.train(modes[model])  # a module's own `train` may do more than set the mode
+        for module, mode in modes.items():
+            module.training = mode
+
+
+class Writes:
+    """Keeps what memory of a model held before it was written to."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self.watched = {
+            t.untyped_storage()._cdata: t.untyped_storage()
+            for t in tensors
+            if t.layout == torch.strided and not t.is_meta
+        }
+        self.before: dict[int, Any] = {}
+
+    def keep(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Before an operation writes: keep what it overwrites."""
+        if not func._schema.is_mutable:
+            return
+        for argument, value in zip(func._schema.arguments, args):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                self._keep(value)
+        self._keep(list(kwargs.values()))
+
+    def _keep(self, value: Any) -> None:
+        for tensor in tensors_in(value):
+            if tensor.layout == torch.strided:
+                key = tensor.untyped_storage()._cdata
+                if key in self.watched and key not in self.before:
+                    self.before[key] = self.watched[key].clone()
+
+    def undo(self) -> None:
+        for key, before in self.before.items():
+            self.watched[key].copy_(before)
+
+
+@contextlib.contextmanager
+def random_left_alone(devices: Sequence[int] = ()) -> Iterator[None]:
+    """Afterwards the generators of torch (and of CUDA devices), Python and NumPy are as before."""
+    python, numpys = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpys)
+
+
+@contextlib.contextmanager
+def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
+    """Afterwards the model and the generators are what they were."""
+    attributes = [(vars(module), _contents(vars(module))) for module in model.modules()]
+    tensors = [(t, t.data) for t in (*model.parameters(), *model.buffers())]
+    flags = [(p, p.requires_grad, p.grad) for p in model.parameters()]
+    generators = [
+        (value, value.get_state())
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, torch.Generator)
+    ]
+    devices = sorted({t.device.index for t, _ in tensors if t.is_cuda})
+    try:
+        with random_left_alone(devices):
+            yield
+    finally:
+        for generator, state in generators:
+            generator.set_state(state)
+        for own, before in attributes:
+            _restore(own, before)
+        for tensor, data in tensors:
+            if tensor.data.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
+                tensor.data = data
+        for parameter, flag, grad in flags:
+            parameter.requires_grad_(flag)
+            parameter.grad = grad
+        writes.undo()
+
+
+def _contents(own: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Attribute -> (value, what a list, set or dictionary holds, else None)."""
+    return {
+        key: (value, value.copy() if type(value) in (list, dict, set) else None)
+        for key, value in own.items()
+    }
+
+
+def _restore(own: dict[str, Any], before: Mapping[str, tuple[Any, Any]]) -> None:
+    for key in own.keys() - before.keys():
+        del own[key]
+    for key, (value, contents) in before.items():
+        own[key] = value
+        if isinstance(value, dict | set) and contents is not None:
+            value.clear()
+            value.update(contents)
+        elif contents is not None:
+            value[:] = contents
+
+
+@contextlib.contextmanager
+def slow_attention() -> Iterator[None]:
+    """Without the fused encoder layers, which hide their weights."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
