@@ -70,21 +70,23 @@ def probabilities(energy: Tensor, weight: Tensor) -> Tensor:
 def input_energies(network: Network, batches: Sequence[Batch], mode: Mode) -> Scores:
     """||X_(i)||^2 summed over `batches`, by parameter name, broadcastable to its shape.
 
-    Raises SpecError naming a layer that no known operation uses.
+    0 where no pass reaches the layer. Raises SpecError naming one that no known operation uses.
     """
     with prunekit.scoring_mode(network.model, mode):
         recorder = prunekit.EnergyRecorder(network)
         for inputs, _ in batches:
             with recorder.batch(inputs):
                 network.objective.outputs(network.model, inputs)
+    unused = network.survey.unreached if network.survey else []
     for name, weight in network.weights.items():
-        if name not in recorder.energies and weight.numel():
+        if name not in (*recorder.energies, *unused) and weight.numel():
             raise SpecError(
                 f"row-norm cannot see the inputs of {name}; it knows products of matrices, "
                 "convolutions, embeddings, recurrent layers and attention: leave this one out "
                 "with prune.exclude"
             )
-    return {name: recorder.energies.get(name, w) for name, w in network.weights.items()}
+    none = torch.zeros(())
+    return {n: recorder.energies.get(n, none.to(w)) for n, w in network.weights.items()}
 
 
 @prunekit.hookimpl

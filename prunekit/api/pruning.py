@@ -24,6 +24,7 @@ from prunekit.contracts import (
 )
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
+from prunekit.network.blocked import unblocked
 from prunekit.network.choice import Choice
 from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
@@ -73,6 +74,7 @@ def initialize(
 
 
 @in_own_state
+@unblocked
 def score(
     model: nn.Module,
     scorer: Any,
@@ -118,6 +120,7 @@ def score(
 
 
 @in_own_state
+@unblocked
 def prune(
     model: nn.Module,
     scorer: Any,
@@ -163,7 +166,7 @@ def prune(
     network, usable = seen(model, scorer, batches, input_shape, rounds, objective, **chosen)
     density = suggested.get("prune.density") if density is kept is None else density
     settings = settings_of(given, suggested, sampler, rounds)
-    pruning = begun(network, scorer, masks, level=2)
+    pruning = begun(network, scorer, masks, level=3)  # in_own_state has a line between
     shares = shares_of_rounds(pruning, scorer, sampler, density, kept, rounds, schedule)
     method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
     return pruned(model, pruning, rounds_of(method, shares, schedule), usable, init, seed)
@@ -215,7 +218,7 @@ def pruned(
     for name, factor in (pruning.scale or {}).items():
         network.change(name, None, network.weights[name] * factor)
     masks = Masks(network.masks or {}, rounds[-1].density, network.survey)
-    warn_of_counts(masks, method.sampler, method.rule.densities, level=3)
+    warn_of_counts(masks, method.sampler, method.rule.densities, level=4)
     return masks
 
 

@@ -155,9 +155,7 @@ def learn(
             history, batches = _trained(model, owner, data, test, settings, seed, there, objective)
     if owner.redraws.period and not owner.redraws.events:
         warn_idle_reinit(owner.redraws.period)
-    found = _learned(model, owner, init, history, batches, data)
-    warn_of_counts(found.masks, sampler, densities)
-    return found
+    return _learned(model, owner, init, history, batches, data)
 
 
 def learning(scorer: Any, sampler: Any, reinit: Any, init: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -198,6 +196,7 @@ def _learned(
     """What `learn` returns: the same on every rank."""
     masks = Masks(owner.network.masks or {}, owner.sampler.budget.density)
     check_alike(model, {"the learned masks": masks.digest()})
+    warn_of_counts(masks, owner.sampler.sampler, owner.sampler.budget.densities, level=4)
     scale = (data.mean, data.std) if isinstance(data, Data) else ((), ())
     return Learned(
         masks, history, owner.scores.tensors, owner.network.model, owner.redraws.draws, init,

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from prunekit.network.composed import COMPOSED
 from prunekit.network.model import Network
 from prunekit.network.operands import READERS
-from prunekit.network.padding import LOOK_UPS, CountedRows
+from prunekit.network.positions import LOOK_UPS, CountedRows
 from prunekit.network.precision import in_place
 
 Back = Callable[[Tensor], Tensor]

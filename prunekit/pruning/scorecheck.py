@@ -50,8 +50,8 @@ def check_bounds(
     """Check the numbers that scorer `owner` returned.
 
     Raises NumericalError (exit code 6) for NaN and infinity, and in the first round for a layer
-    whose scores are all 0 over the weights that may compete. Each names the layer and the likely
-    cause. Later rounds may empty a layer.
+    whose scores are all 0 over the weights that may compete, unless no pass reaches it. Each names
+    the layer and the likely cause. Later rounds may empty a layer.
     """
     for name, weight in network.weights.items():
         if weight.numel() == 0:
@@ -60,6 +60,7 @@ def check_bounds(
         if not (abs(low) < float("inf") and abs(high) < float("inf")):
             raise NumericalError(_not_finite(scores[name], network, owner, name))
         dead = low == high == 0 and (competing is None or bool(competing[name].any()))
+        dead = dead and not (network.survey and name in network.survey.unreached)
         if first_round and dead:
             raise NumericalError(_all_zero(network, owner, name))
 

@@ -103,8 +103,8 @@ def test_by_use_and_by_rule_the_weights_are_what_is_multiplied_with(case: str) -
 
 @pytest.mark.parametrize("case", MODELS)
 def test_the_share_of_all_that_is_multiplied_with_is_the_one_that_is_asked(case: str) -> None:
-    model, _, weights = built(case)
+    model, inputs, weights = built(case)
     total = sum(weight.numel() for weight in weights.values())
-    masks = prunekit.prune(model, "magnitude", density=0.2)
+    masks = prunekit.prune(model, "magnitude", density=0.2, batches=[(inputs, None)])
     kept = sum(int(torch.count_nonzero(weight)) for weight in weights.values())
     assert (masks.total, masks.kept, kept) == (total, round(0.2 * total), round(0.2 * total))
