@@ -19,9 +19,9 @@ from prunekit.api.checks import (
     warn_idle_reinit,
     warn_of_counts,
 )
-from prunekit.api.components import components_of
+from prunekit.api.components import learning
 from prunekit.api.learned import Learned
-from prunekit.contracts import LearnedScorer, MaskSampler, Reinitializer, acts, learns
+from prunekit.contracts import LearnedScorer, MaskSampler, Reinitializer, acts
 from prunekit.data.splits import Data
 from prunekit.draws.chance import fold
 from prunekit.errors import SpecError, did_you_mean
@@ -41,12 +41,9 @@ from prunekit.network.names import (
 )
 from prunekit.network.objective import Forward, Loss, Objective
 from prunekit.network.torchstate import in_own_state
-from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.filling import check_some_kept
-from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.rules import refuse_idle_sharing, refuse_idle_training
-from prunekit.resolve.structure import component_from, default_name
 from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Rule
 from prunekit.selection.masks import Masks
@@ -140,16 +137,12 @@ def learn(
     method = _method(scorer, sampler, reinit, sharing, suggested)
     refuse_no_learning(method, epochs)
     settings, there = _settled(model, device, epochs, options, (data, test))
-    inner = unwrapped(model)
-    uses = first_pass(inner, example_of(data, there), objective=objective)
-    network = Network.of(inner, include, exclude, uses=uses)
-    check_alike(model, {"the maskable weights": list(network.layers)})
-    refuse_held(network)
+    network = _network_of(model, data, there, objective, include, exclude)
     needed = awaited(model, network.effective)
     check_some_kept(method.density, network.total, sampler)
     check_weights(network, init, seed, acts(reinit))
-    budget, law = method.budget(network), law_of(inner, init, seed)
-    with flags_restored(inner):
+    budget, law = method.budget(network), law_of(network.model, init, seed)
+    with flags_restored(network.model):
         owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):
             history, batches = _trained(model, owner, data, test, settings, seed, there, objective)
@@ -158,18 +151,21 @@ def learn(
     return _learned(model, owner, init, history, batches, data)
 
 
-def learning(scorer: Any, sampler: Any, reinit: Any, init: Any) -> tuple[list[Any], dict[str, Any]]:
-    """The components of a learning, filled, and what they suggest.
-
-    The sampler is the one that goes with the scorer unless given. Raises SpecError for a scorer
-    that measures its scores.
-    """
-    scorer = component_from("scorer", scorer, Plugins())
-    if not learns(scorer):
-        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
-    if sampler is None:
-        sampler = default_name("sampler", scorer, Plugins())
-    return components_of(scorer=scorer, sampler=sampler, reinit=reinit, init=init)
+def _network_of(
+    model: nn.Module,
+    data: Any,
+    device: torch.device,
+    objective: Objective,
+    include: Sequence[Choice] | None,
+    exclude: Sequence[Choice] | None,
+) -> Network:
+    """The network of a learning; SpecError unless the same weights are maskable on every rank."""
+    inner = unwrapped(model)
+    uses = first_pass(inner, example_of(data, device), objective=objective)
+    network = Network.of(inner, include, exclude, uses=uses)
+    check_alike(model, {"the maskable weights": list(network.layers)})
+    refuse_held(network)
+    return network
 
 
 def _method(
