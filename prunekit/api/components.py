@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from prunekit.contracts import suggests
+from prunekit.contracts import learns, suggests
 from prunekit.errors import SpecError
+from prunekit.pruning.answers import describe
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.structure import component_from
+from prunekit.resolve.structure import component_from, default_name
 from prunekit.resolve.suggestions import filled
 from prunekit.spec.sections import COMPONENTS
 
@@ -29,3 +30,17 @@ def components_of(**given: Any) -> tuple[list[Any], dict[str, Any]]:
     for part in reversed(parts.values()):  # the first counts first
         suggested |= suggests(part)
     return [filled(part, kind, suggested) for kind, part in parts.items()], suggested
+
+
+def learning(scorer: Any, sampler: Any, reinit: Any, init: Any) -> tuple[list[Any], dict[str, Any]]:
+    """The components of a learning, filled, and what they suggest.
+
+    The sampler is the one that goes with the scorer unless given. Raises SpecError for a scorer
+    that measures its scores.
+    """
+    scorer = component_from("scorer", scorer, Plugins())
+    if not learns(scorer):
+        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
+    if sampler is None:
+        sampler = default_name("sampler", scorer, Plugins())
+    return components_of(scorer=scorer, sampler=sampler, reinit=reinit, init=init)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,9 +19,9 @@ from prunekit.api.checks import (
     warn_idle_reinit,
     warn_of_counts,
 )
-from prunekit.api.components import components_of
+from prunekit.api.components import learning
 from prunekit.api.learned import Learned
-from prunekit.contracts import LearnedScorer, MaskSampler, Reinitializer, acts, learns
+from prunekit.contracts import LearnedScorer, MaskSampler, Reinitializer, acts
 from prunekit.data.splits import Data
 from prunekit.draws.chance import fold
 from prunekit.errors import SpecError, did_you_mean
@@ -31,6 +30,7 @@ from prunekit.network.choice import Choice
 from prunekit.network.examples import ready
 from prunekit.network.laws import WeightInit, law_of
 from prunekit.network.matching import renamed
+from prunekit.network.model import Network
 from prunekit.network.names import (
     parameters_of,
     refuse_hollow,
@@ -40,12 +40,9 @@ from prunekit.network.names import (
 )
 from prunekit.network.objective import Forward, Loss, Objective
 from prunekit.network.torchstate import in_own_state
-from prunekit.pruning.answers import describe
 from prunekit.pruning.method import LearnedMethod
 from prunekit.resolve.filling import check_some_kept
-from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.rules import refuse_idle_sharing, refuse_idle_training
-from prunekit.resolve.structure import component_from, default_name
 from prunekit.resolve.suggestions import filled
 from prunekit.selection.budget import Rule
 from prunekit.selection.masks import Masks
@@ -53,7 +50,7 @@ from prunekit.spec.sections import Allocation, Prune, Train
 from prunekit.spec.settings import PruneSettings, TrainSettings
 from prunekit.training.accuracy import evaluate
 from prunekit.training.datacheck import CheckedBatches, trains_on
-from prunekit.training.learned import LearnedScores
+from prunekit.training.learned import LearnedScores, flags_restored, unpruned_by_errors
 from prunekit.training.loaders import check_some, epoch_batches, example_of
 from prunekit.training.loop import Training, move, train_epochs
 from prunekit.training.masked import MaskedWeights
@@ -139,14 +136,12 @@ def learn(
     method = _method(scorer, sampler, reinit, sharing, suggested)
     refuse_no_learning(method, epochs)
     settings, there = _settled(model, device, epochs, options, (data, test))
-    inner = unwrapped(model)
-    network = to_be_learned(inner, example_of(data, there), objective, include, exclude)
-    check_alike(model, {"the maskable weights": list(network.layers)})
+    network = _network_of(model, data, there, objective, include, exclude)
     needed = awaited(model, network.effective)
     check_some_kept(method.density, network.total, sampler)
     check_weights(network, init, seed, acts(reinit))
-    budget, law = method.budget(network), law_of(inner, init, seed)
-    with flags_restored(inner):
+    budget, law = method.budget(network), law_of(network.model, init, seed)
+    with flags_restored(network.model):
         owner = LearnedScores.of(network, scorer, sampler, budget, reinit, law, seed, needed)
         with unpruned_by_errors(owner):
             history, batches = _trained(model, owner, data, test, settings, seed, there, objective)
@@ -155,18 +150,19 @@ def learn(
     return _learned(model, owner, init, history, batches, data)
 
 
-def learning(scorer: Any, sampler: Any, reinit: Any, init: Any) -> tuple[list[Any], dict[str, Any]]:
-    """The components of a learning, filled, and what they suggest.
-
-    The sampler is the one that goes with the scorer unless given. Raises SpecError for a scorer
-    that measures its scores.
-    """
-    scorer = component_from("scorer", scorer, Plugins())
-    if not learns(scorer):
-        raise SpecError(f"{describe(scorer)} measures scores; use prunekit.prune")
-    if sampler is None:
-        sampler = default_name("sampler", scorer, Plugins())
-    return components_of(scorer=scorer, sampler=sampler, reinit=reinit, init=init)
+def _network_of(
+    model: nn.Module,
+    data: Any,
+    device: torch.device,
+    objective: Objective,
+    include: Sequence[Choice] | None,
+    exclude: Sequence[Choice] | None,
+) -> Network:
+    """The network of a learning; SpecError unless the same weights are maskable on every rank."""
+    inputs = example_of(data, device)
+    network = to_be_learned(unwrapped(model), inputs, objective, include, exclude)
+    check_alike(model, {"the maskable weights": list(network.layers)})
+    return network
 
 
 def _method(
@@ -199,28 +195,6 @@ def _learned(
         masks, history, owner.scores.tensors, owner.network.model, owner.redraws.draws, init,
         owner.redraws.reinit, owner.redraws.seed, batches.input_shape, batches.classes, *scale,
     )  # fmt: skip
-
-
-@contextmanager
-def unpruned_by_errors(owner: LearnedScores) -> Iterator[None]:
-    """After an error or an interrupt the network holds all of its weights."""
-    try:
-        yield
-    except BaseException:
-        owner.release()
-        owner.network.mask(None)
-        raise
-
-
-@contextmanager
-def flags_restored(model: nn.Module) -> Iterator[None]:
-    """Afterwards every parameter requires a gradient as it did before."""
-    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    try:
-        yield
-    finally:
-        for parameter, flag in flags.items():
-            parameter.requires_grad_(flag)
 
 
 def _settled(

@@ -5,7 +5,8 @@ The other owner of the loop (loop.py) is that of weights under a fixed mask, mas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -132,6 +133,28 @@ class LearnedScores:
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         self.scores.load_state(tensors)
         self.redraws.load_state(tensors)
+
+
+@contextmanager
+def unpruned_by_errors(owner: LearnedScores) -> Iterator[None]:
+    """After an error or an interrupt the network holds all of its weights."""
+    try:
+        yield
+    except BaseException:
+        owner.release()
+        owner.network.mask(None)
+        raise
+
+
+@contextmanager
+def flags_restored(model: nn.Module) -> Iterator[None]:
+    """Afterwards every parameter requires a gradient as it did before."""
+    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        yield
+    finally:
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
 
 
 def taken_gradients(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
