@@ -111,6 +111,7 @@ class Binary:
         return ((logits > 0) == (y > 0.5)).sum()
 
     def check(self, logits: Tensor, y: Tensor) -> None:
+        check_numbers(logits, y)
         if y.numel() and not bool(((y >= 0) & (y <= 1)).all()):
             low, high = float(y.min()), float(y.max())
             raise SpecError(f"labels of loss = binary must lie in [0, 1]: {low:g} to {high:g}")
@@ -133,8 +134,16 @@ class MeanSquaredError:
         return None
 
     def check(self, logits: Tensor, y: Tensor) -> None:
-        if not bool(y.isfinite().all()):
-            raise SpecError("labels of loss = mse must be finite; leave such examples out")
+        check_numbers(logits, y)
+
+
+def check_numbers(logits: Tensor, y: Tensor) -> None:
+    """SpecError for numbers that are not finite, as class numbers outside the outputs are."""
+    if not bool(y.isfinite().all()):
+        classes = f" in [0, {logits.shape[1]})" if logits.ndim > 1 else ""
+        raise SpecError(
+            f"labels must be finite numbers, or class numbers{classes}; leave such examples out"
+        )
 
 
 LOSSES: Mapping[str, NamedLoss] = {
@@ -158,8 +167,10 @@ def as_targets(logits: Tensor, labels: Tensor) -> Tensor:
         return labels.reshape(logits.shape).to(kind)
     numbers = not (labels.is_floating_point() or labels.is_complex())
     if numbers and logits.ndim == 2 and labels.shape == logits.shape[:1]:
-        classes = torch.arange(logits.shape[1], device=labels.device)
-        return (labels[:, None] == classes).to(kind)
+        count = logits.shape[1]
+        rows = (labels[:, None] == torch.arange(count, device=labels.device)).to(kind)
+        outside = (labels < 0) | (labels >= count)  # no row of zeros: its loss is no number
+        return rows.masked_fill(outside[:, None], torch.nan)
     raise SpecError(
         f"labels {described(labels)} do not fit outputs {described(logits)}; give numbers of the "
         "outputs' shape"

@@ -123,6 +123,8 @@ def test_the_squared_error_knows_no_right_and_wrong():
         (BINARY, torch.full((4, 3), 1.5), r"must lie in \[0, 1\]: 1.5 to 1.5"),
         (BINARY, torch.full((4, 3), -1), r"must lie in \[0, 1\]: -1 to -1"),
         (MSE, torch.full((4, 3), torch.nan), "must be finite"),
+        (MSE, torch.tensor([0, 1, 2, 3]), r"class numbers in \[0, 3\)"),
+        (BINARY, torch.tensor([0, 1, 2, -100]), r"class numbers in \[0, 3\)"),
         (MSE, torch.zeros(4), r"labels \(4,\) float32 do not fit outputs \(4, 3\)"),
         (MSE, torch.zeros(3, 4), r"labels \(3, 4\) float32 do not fit outputs"),
         (BINARY, torch.zeros(8, 3), r"labels \(8, 3\) float32 do not fit outputs"),
