@@ -24,7 +24,6 @@ from prunekit.contracts import (
 )
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
-from prunekit.network.blocked import unblocked
 from prunekit.network.choice import Choice
 from prunekit.network.laws import WeightInit, apply_init, blank_padding, law_of, redraw_zeros
 from prunekit.network.model import Network, Scores
@@ -32,6 +31,7 @@ from prunekit.network.names import parameters_of, refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Forward, Loss, Objective
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
+from prunekit.pruning.blocked import unblocked
 from prunekit.pruning.earlier import begun
 from prunekit.pruning.method import Method, Round, rounds_of
 from prunekit.pruning.rounds import Pruning, prune_rounds
@@ -74,7 +74,6 @@ def initialize(
 
 
 @in_own_state
-@unblocked
 def score(
     model: nn.Module,
     scorer: Any,
@@ -114,13 +113,13 @@ def score(
                 first_round=masks is None,
             )
 
-        return agreed(model, "scores", scored, bits)
+        with unblocked(network, scorer, seed):
+            return agreed(model, "scores", scored, bits)
     finally:
         network.mask(None)
 
 
 @in_own_state
-@unblocked
 def prune(
     model: nn.Module,
     scorer: Any,
@@ -213,7 +212,7 @@ def pruned(
         redrawn = {f"{name}, redrawn": w for name, w in network.weights.items() if redraws}
         return {**(network.masks or {}), **redrawn}
 
-    with undone_by_errors(network, redraws):
+    with undone_by_errors(network, redraws), unblocked(network, method.scorer, seed):
         agreed(model, "the masks found", outcome, bits)
     for name, factor in (pruning.scale or {}).items():
         network.change(name, None, network.weights[name] * factor)

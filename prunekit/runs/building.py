@@ -56,7 +56,6 @@ def build_model(plan: Plan, data: Data) -> Built:
         load_weights(model, plan.weights)
     example = data.example()
     check_output(model, example, data.classes)
-    check_labels(plan.objective, data)
     uses = first_pass(model, example, data.input_shape)
     if plan.norm == "non-affine":
         freeze_norms(model)

@@ -18,7 +18,7 @@ from prunekit.resolve.plan import LearnedMasks, Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import to_toml
 from prunekit.runs.batches import redraw_events
-from prunekit.runs.building import build_model
+from prunekit.runs.building import build_model, check_labels
 from prunekit.selection.schedule import kept_of
 from prunekit.spec.sections import Spec
 from prunekit.training.loop import check_device
@@ -33,6 +33,7 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
     plan = resolve(spec, plugins)
     check_device(pick_device(plan.device), plan.training)
     data = prepare(plan.dataset.load(), plan.data, plan.seed)
+    check_labels(plan.objective, data)
     built = build_model(plan, data)
     shape, uses = data.input_shape, built.uses
     network = Network.of(built.model, plan.include, plan.exclude, shape, uses=uses)

@@ -23,7 +23,7 @@ from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import load_spec, to_toml
 from prunekit.runs.batches import RunBatches
-from prunekit.runs.building import Built, build_model
+from prunekit.runs.building import Built, build_model, check_labels
 from prunekit.runs.journal import Journal
 from prunekit.runs.planning import refuse_idle_in
 from prunekit.runs.provenance import components, new_folder, refuse_changed
@@ -135,6 +135,7 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     device = pick_device(plan.device)
     check_device(device, plan.training)  # refused before data are read
     data: Data = prepare(plan.dataset.load(), plan.data, plan.seed)
+    check_labels(plan.objective, data)
     built: Built = build_model(plan, data)
     observers = plugins.observers(plan.observers, plan.spec)
     move(built.model, device, plan.training)

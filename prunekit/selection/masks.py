@@ -140,8 +140,7 @@ class Masks(Mapping[str, Tensor]):
         shapes = {name: list(mask.shape) for name, mask in self.items()}
         packed = {name: torch.from_numpy(pack(mask)) for name, mask in self.items()}
         meta = {"kind": "prunekit masks", "shapes": json.dumps(shapes)}
-        asked = {} if self.asked is None else {"asked": repr(self.asked)}
-        write_tensors(path, packed, meta | asked)
+        write_tensors(path, packed, meta)
 
     @classmethod
     def load(cls, path: str | Path) -> Masks:
@@ -151,8 +150,7 @@ class Masks(Mapping[str, Tensor]):
             raise StorageError(f"{path} holds no prunekit masks; write them with Masks.save")
         try:
             shapes: dict[str, Any] = json.loads(meta["shapes"])
-            asked = float(meta["asked"]) if "asked" in meta else None
-            return cls({name: unpack(packed[name], shape) for name, shape in shapes.items()}, asked)
+            return cls({name: unpack(packed[name], shape) for name, shape in shapes.items()})
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise StorageError(f"{path} holds damaged masks: {error}; make them again") from None
 

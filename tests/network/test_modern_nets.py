@@ -47,6 +47,7 @@ def parts(name: str, mask: Tensor) -> dict[str, Tensor]:
     )
 
 
+@pytest.mark.filterwarnings("ignore:layer collapse")
 @pytest.mark.parametrize(("source", "name", "side", "may_empty"), MODELS)
 def test_synflow_prunes_modern_networks(
     source: type, name: str, side: int, may_empty: tuple[str, ...]
@@ -64,6 +65,7 @@ def test_synflow_prunes_modern_networks(
     assert not [part for part in empty if not any(name in part for name in may_empty)]
 
 
+@pytest.mark.filterwarnings("ignore:layer collapse")
 def test_the_suggested_floor_keeps_the_shortcuts_that_synflow_as_published_empties() -> None:
     fewest = []
     for floor in (0, None):

@@ -1,0 +1,44 @@
+"""Networks of three libraries, pruned: counted by what they multiply with (docs/operands.py)."""
+
+from __future__ import annotations
+
+import pytest
+from library import SCORERS, page, told
+from library_models import of_timm, of_torchvision, of_transformers
+
+NETWORKS = {
+    "test_vit": lambda: of_timm("test_vit", 160),
+    "test_efficientnet": lambda: of_timm("test_efficientnet", 96),
+    "test_convnext": lambda: of_timm("test_convnext", 96),
+    "squeezenet1_1": lambda: of_torchvision("squeezenet1_1"),
+    "shufflenet_v2_x0_5": lambda: of_torchvision("shufflenet_v2_x0_5"),
+    "BertForSequenceClassification": lambda: of_transformers("BertForSequenceClassification"),
+    "GPT2LMHeadModel": lambda: of_transformers("GPT2LMHeadModel"),
+    "MixtralForCausalLM": lambda: of_transformers("MixtralForCausalLM"),
+    "Qwen2MoeForCausalLM": lambda: of_transformers("Qwen2MoeForCausalLM"),
+    "XLNetForSequenceClassification": lambda: of_transformers("XLNetForSequenceClassification"),
+    "Wav2Vec2ForSequenceClassification": lambda: of_transformers(
+        "Wav2Vec2ForSequenceClassification"
+    ),
+    "T5ForConditionalGeneration": lambda: of_transformers("T5ForConditionalGeneration"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("scorer", SCORERS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_exactly_the_asked_share_of_what_is_multiplied_is_left(name: str, scorer: str) -> None:
+    if name.endswith(("Classification", "LM", "Generation", "Model")):
+        pytest.importorskip("transformers")
+    assert told(NETWORKS[name], scorer) == "exact"
+
+
+def test_the_page_counts_what_became_of_each() -> None:
+    table = [
+        ("timm", "a", ["exact", "wrong: 3 of 9 kept, not 2"]),
+        ("timm", "b", ["exact", "refused: x"]),
+    ]
+    text = page(table)
+    assert "2 networks: 2 exact, 1 wrong, 1 refused." in text
+    assert "| timm | a | exact | wrong: 3 of 9 kept, not 2 |" in text
