@@ -15,6 +15,7 @@ from prunekit.contracts import Scorer, batches_read, reads
 from prunekit.errors import SpecError, warn
 from prunekit.network.examples import examples_in, ready
 from prunekit.network.firstpass import first_pass
+from prunekit.network.losses import described
 from prunekit.network.model import Network
 from prunekit.network.names import refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Objective
@@ -116,11 +117,30 @@ def read(batches: Iterable[Any] | None, scorer: Any, rounds: int) -> list[Any]:
             f"{type(batches).__name__}; put what is a batch in a list"
         )
     wanted = rounds if reads(scorer) == "one batch" else batches_read(scorer)
+    if wanted and isinstance(batches, list | tuple) and is_one(batches):
+        raise SpecError(
+            f"batches must be a list of batches, and this is one, {described(tuple(batches))}; "
+            "write batches=[(inputs, labels)]"
+        )
     found = list(itertools.islice(batches, wanted)) if wanted else []
     if reads(scorer) == "batches":
         given = len(batches) if isinstance(batches, list | tuple) else len(found)
         warn_of_others(scorer, given, wanted)
     return found
+
+
+def is_one(batches: Sequence[Any]) -> bool:
+    """Whether what should be batches is one batch: its inputs, and last its labels."""
+    if len(batches) < 2 or not isinstance(batches[-1], Tensor):
+        return False
+    first, labels = batches[0], batches[-1]
+    if not isinstance(first, Tensor):  # with labels, and the last without
+        return isinstance(first, Mapping | tuple | list)
+    if any(not isinstance(part, Tensor) or part.shape[:1] != labels.shape[:1] for part in batches):
+        return False
+    if (first.ndim, first.dtype) != (labels.ndim, labels.dtype):
+        return True
+    return labels.shape != first.shape and labels.shape[1:].numel() == 1  # a number of each
 
 
 def warn_of_others(scorer: Any, given: int, wanted: int) -> None:
