@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ def seen(
     chosen: include, exclude and masks, for `Network.of`. Raises what `given_batches` raises, on
     every rank where the batches of one do not fit, and what `Network.of` raises.
     """
+    check_shape(input_shape)
     inner = unwrapped(model)
     refuse_hollow(inner)
     bare = Network(inner, {}, {n: p.detach() for n, p in inner.named_parameters()})
@@ -55,6 +57,19 @@ def seen(
     network = Network.of(inner, input_shape=bare.input_shape, uses=uses, **chosen)
     network.objective = objective
     return network, found
+
+
+def check_shape(input_shape: Any) -> None:
+    """SpecError unless it is None or the sizes of an input."""
+    try:
+        sizes = input_shape is None or all(operator.index(size) > 0 for size in input_shape)
+    except TypeError:
+        sizes = False
+    if not sizes:
+        raise SpecError(
+            "input_shape must be the sizes of one input without the batch, as (12,) or "
+            f"(3, 32, 32): {input_shape!r}"
+        )
 
 
 def first_inputs(network: Network, batches: Any) -> Any:

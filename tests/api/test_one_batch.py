@@ -33,3 +33,10 @@ def test_two_batches_without_labels_are_two_batches():
     model, rounds = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3)), {"rounds": 2}
     ids = torch.arange(32).reshape(4, 8) % 9
     assert prunekit.prune(model, "synflow", density=0.3, batches=[ids, ids[:, :6]], **rounds)
+
+
+@pytest.mark.parametrize("shape", [12, "12", (12.0,), (0,), [(1, 8)]])
+def test_an_input_shape_that_is_no_shape_is_refused_in_one_line(shape):
+    for act in (prunekit.score, partial(prunekit.prune, density=0.3)):
+        with pytest.raises(SpecError, match=r"^input_shape must be the sizes of one input [^\n]*$"):
+            act(net(), "synflow", input_shape=shape)
