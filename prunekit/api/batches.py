@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from prunekit.contracts import Scorer, batches_read, reads
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, warn
 from prunekit.network.examples import examples_in, ready
 from prunekit.network.firstpass import first_pass
 from prunekit.network.model import Network
@@ -47,12 +46,17 @@ def seen(
     found = agreed(
         model,
         "whether the batches fit",
-        lambda: given_batches(bare, scorer, batches, input_shape, rounds, level=8),
+        lambda: given_batches(bare, scorer, batches, input_shape, rounds),
         lambda _: "they do",
     )
     first = found[0][0] if found else first_inputs(bare, batches)
     uses = first_pass(inner, first, bare.input_shape, objective)
-    network = Network.of(inner, input_shape=bare.input_shape, uses=uses, **chosen)
+    network = agreed(
+        model,
+        "what is maskable",
+        lambda: Network.of(inner, input_shape=bare.input_shape, uses=uses, **chosen),
+        lambda network: " ".join(network.layers),
+    )
     network.objective = objective
     return network, found
 
@@ -75,15 +79,13 @@ def given_batches(
     batches: Iterable[Any] | None,
     input_shape: Sequence[int] | None,
     rounds: int,
-    level: int = 7,
 ) -> list[Batch]:
     """What the scorer reads of `batches`, on the network's device; it knows an input's shape then.
 
-    Nothing more is taken from an iterator. level: of who called `prune` or `score`, for warnings.
-    Raises SpecError for what is no batch, and where the model does not take the first one, or an
-    input of `input_shape`, and the scorer will ask it to.
+    Nothing more is taken from an iterator. Raises SpecError for what is no batch, and where the
+    model does not take the first one, or an input of `input_shape`, and the scorer will ask it to.
     """
-    items = read(batches, scorer, rounds, level)
+    items = read(batches, scorer, rounds)
     own = network.objective.forward is not None
     found = [shaped(ready(item, network.model, network.device, own), input_shape) for item in items]
     network.input_shape = tuple(input_shape) if input_shape is not None else shape_of(found)
@@ -99,7 +101,7 @@ def given_batches(
     return found
 
 
-def read(batches: Iterable[Any] | None, scorer: Any, rounds: int, level: int) -> list[Any]:
+def read(batches: Iterable[Any] | None, scorer: Any, rounds: int) -> list[Any]:
     """As many of `batches` as the scorer reads in `rounds` rounds, and not one more.
 
     Says it where a list has more than the scorer's `batches`, and where there are fewer. Raises
@@ -121,21 +123,20 @@ def read(batches: Iterable[Any] | None, scorer: Any, rounds: int, level: int) ->
     found = list(itertools.islice(batches, wanted)) if wanted else []
     if reads(scorer) == "batches":
         given = len(batches) if isinstance(batches, list | tuple) else len(found)
-        warn_of_others(scorer, given, wanted, level)
+        warn_of_others(scorer, given, wanted)
     return found
 
 
-def warn_of_others(scorer: Any, given: int, wanted: int, level: int) -> None:
+def warn_of_others(scorer: Any, given: int, wanted: int) -> None:
     """Say it where a scorer is given another number of batches than it reads."""
     name = f"{type(scorer).__name__}(batches={wanted})"
     if given > wanted:
-        warnings.warn(
+        warn(
             f"{given} batches are given, and {name} reads the first {wanted} only; for all of them "
-            f'give scorer={{"name": ..., "batches": {given}}}, or the object with batches={given}',
-            stacklevel=level,
+            f'give scorer={{"name": ..., "batches": {given}}}, or the object with batches={given}'
         )
     elif 0 < given < wanted:
-        warnings.warn(f"{name} is given {given} of its batches and uses these", stacklevel=level)
+        warn(f"{name} is given {given} of its batches and uses these")
 
 
 def shaped(batch: Batch, input_shape: Sequence[int] | None) -> Batch:

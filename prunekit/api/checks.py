@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,13 +49,12 @@ def check_weights(network: Network, init: WeightInit, seed: int, redraws: bool) 
         if other is not None and not redraws:
             raise SpecError(f"{text}, or leave init out")
         if other is not None:
-            warnings.warn(f"{text}; as it is, redrawn weights only are of init", stacklevel=4)
+            warn(f"{text}; as it is, redrawn weights only are of init")
     zeros = sum(zeros_of(w, padding.get(name)) for name, w in network.weights.items())
     if zeros > network.total / 100:
-        warnings.warn(
+        warn(
             f"{zeros:,} of {network.total:,} weights are 0, as another learn or prune leaves them, "
-            "and no mask gives them a value; prunekit.initialize(model, init) draws them anew",
-            stacklevel=4,
+            "and no mask gives them a value; prunekit.initialize(model, init) draws them anew"
         )
 
 
@@ -95,10 +93,9 @@ def zeros_of(weight: Tensor, padding: int | None) -> int:
 
 def warn_idle_reinit(period: int) -> None:
     """Say that a training was over before the first redraw."""
-    warnings.warn(
+    warn(
         f"nothing was redrawn: the training is shorter than a period of {period} steps; give a "
-        'smaller one: reinit={"name": ..., "period": 5}',
-        stacklevel=4,
+        'smaller one: reinit={"name": ..., "period": 5}'
     )
 
 

@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from prunekit.draws.chance import generator, uniform_scores
+from prunekit.errors import warn
 from prunekit.network.laws import is_norm_gain
 from prunekit.network.names import Layer, layers_of
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def unblocked(function: Callable[P, R]) -> Callable[P, R]:
-    """The function (model, ..., masks=, seed=), called as `alive` has it."""
-
-    @functools.wraps(function)
-    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        model: Any = args[0] if args else kwargs.get("model")
-        masks, seed = kwargs.get("masks") or {}, kwargs.get("seed", 0)
-        if not isinstance(model, nn.Module) or not isinstance(masks, Mapping):
-            return function(*args, **kwargs)  # which will say it
-        with alive(model, masks, seed if isinstance(seed, int) else 0):
-            return function(*args, **kwargs)
-
-    return inside
+from prunekit.network.wrappers import ADAPTED, held
 
 
 @contextmanager
-def alive(model: nn.Module, masks: Mapping[str, Any], seed: int) -> Iterator[None]:
+def alive(model: Any, masks: Any, seed: Any) -> Iterator[None]:
     """Inside, norm gains that are all 0 are 1, and matrices that are all 0 are small draws.
 
     U(-b, b), b = 1 / sqrt(fan-in), by counter from `seed`; what `masks` prune whole stays 0.
-    Afterwards they are 0 again, also after an error. One line says which. With a head of zeros
-    every gradient but its own is 0: these are the scores of a network that took a first step.
+    Afterwards they are 0 again, also after an error: scale no weight inside. One line says which.
+    With a head of zeros every gradient but its own is 0: these are the scores of a network that
+    took a first step. What is no model, no masks or no seed is left to others to refuse.
     """
-    zeros = [layer for layer in layers_of(model).values() if blocks(layer, masks)]
+    masks = masks if isinstance(masks, Mapping) else {}
+    seed = seed if isinstance(seed, int) else 0
+    layers = layers_of(model) if isinstance(model, nn.Module) else {}
+    added = adapters_in(model) if layers else set()
+    zeros = [x for x in layers.values() if id(x.parameter) not in added and blocks(x, masks)]
     if zeros:
         some = ", ".join(layer.name for layer in zeros[:3]) + (", ..." if zeros[3:] else "")
-        warnings.warn(
+        warn(
             f"{len(zeros)} tensors are 0 throughout and hide what lies behind them; while it is "
-            f"scored, gains among them are 1 and weights small draws: {some}",
-            stacklevel=5,
+            f"scored, gains among them are 1 and weights small draws: {some}"
         )
     fills = {layer.name: fill_of(layer, seed) for layer in zeros}
     try:
@@ -62,6 +48,17 @@ def alive(model: nn.Module, masks: Mapping[str, Any], seed: int) -> Iterator[Non
         with torch.no_grad():
             for layer in zeros:  # what was drawn anew meanwhile stays
                 layer.parameter[layer.parameter == fills[layer.name].to(layer.parameter)] = 0
+
+
+def adapters_in(model: nn.Module) -> set[int]:
+    """The ids of what PEFT adds to layers: it starts at 0 and hides nothing of them."""
+    return {
+        id(parameter)
+        for module in model.modules()
+        if held(module, ADAPTED)
+        for name, parameter in module.named_parameters()
+        if not name.startswith("base_layer.")
+    }
 
 
 def blocks(layer: Layer, masks: Mapping[str, Any]) -> bool:

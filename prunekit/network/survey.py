@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import attrs
 import torch
 from torch import nn
 
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, warn
 from prunekit.network.choice import Choice, chosen
 from prunekit.network.computed import removal_of, uses_by_rule
 from prunekit.network.names import Layer, layers_of, refuse_shapeless
@@ -87,11 +86,10 @@ class Survey:
         if entries <= TOLD * (self.maskable + outside):
             return
         more = f" and {len(doubtful) - 3} more" if len(doubtful) > 3 else ""
-        warnings.warn(
+        warn(
             f"{entries:,} entries of matrices are left out or were never reached: "
             f"{', '.join(map(str, doubtful[:3]))}{more}; a full name in include adds one, exclude "
-            "says that it is meant",
-            stacklevel=4,
+            "says that it is meant"
         )
 
     def refuse_lost(self, model: nn.Module) -> None:
