@@ -80,7 +80,7 @@ def test_k4_a_forward_with_two_arguments_or_a_dictionary_is_scored(batch):
     expected = sensitivity(model, F.cross_entropy(model(X, X[:, :3]), Y))
     assert same(prunekit.score(model, "snip", batches=[batch]), expected)
     for name in ("grasp", "row-norm", "magnitude"):
-        assert prunekit.prune(model, name, density=0.3, batches=[batch]).kept == 29
+        assert prunekit.prune(Two(), name, density=0.3, batches=[batch]).kept == 29
 
 
 def test_k4_a_forward_of_one_s_own_calls_the_model():
