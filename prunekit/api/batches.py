@@ -16,11 +16,12 @@ from prunekit.errors import SpecError, warn
 from prunekit.network.examples import examples_in, ready
 from prunekit.network.firstpass import first_pass
 from prunekit.network.model import Network
+from prunekit.network.modes import as_it_was
 from prunekit.network.names import refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Objective
 from prunekit.pruning.answers import describe
 from prunekit.pruning.scoring import outputs_of, scoring_mode
-from prunekit.training.datacheck import as_it_was, by_two
+from prunekit.training.datacheck import by_two
 from prunekit.training.loaders import example_of
 from prunekit.training.ranks import agreed
 

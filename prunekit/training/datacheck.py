@@ -14,6 +14,7 @@ from prunekit.errors import SpecError
 from prunekit.network import losses
 from prunekit.network.examples import two_of
 from prunekit.network.model import Mode
+from prunekit.network.modes import as_it_was
 from prunekit.network.objective import Batch, Objective, counted_in
 from prunekit.pruning.scoring import is_batch_norm, scoring_mode
 from prunekit.training.accuracy import USUAL, EpochBatches, Pairs, autocast
@@ -82,21 +83,6 @@ def looked_at(model: nn.Module, mode: Mode, amp: str) -> Iterator[None]:
     cast = autocast(device, amp)
     with chance, scoring_mode(model, mode), as_it_was(model), torch.no_grad(), cast:
         yield
-
-
-@contextlib.contextmanager
-def as_it_was(model: nn.Module) -> Iterator[None]:
-    """Afterwards every module has the attributes that it had: no state of other examples.
-
-    Of a hidden state, say, or a cache of the size of the batch.
-    """
-    attributes = [(module, dict(vars(module))) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, before in attributes:
-            vars(module).clear()
-            vars(module).update(before)
 
 
 def by_two(check: Callable[[Any, Any], T], x: Any, y: Tensor | None) -> T:
