@@ -26,7 +26,6 @@ from prunekit.network.objective import Objective
 from prunekit.network.paths import PositivePaths
 from prunekit.network.precision import InPrecision
 
-
 Slot = tuple[dict[str, Tensor | None], str, str]
 """Where a module holds a tensor: its parameters or buffers, the key there, the tensor's name."""
 
