@@ -16,11 +16,12 @@ from prunekit.errors import SpecError, warn
 from prunekit.network.examples import examples_in, ready
 from prunekit.network.firstpass import first_pass
 from prunekit.network.model import Network
+from prunekit.network.modes import unwritten
 from prunekit.network.names import refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Objective
 from prunekit.pruning.answers import describe
 from prunekit.pruning.scoring import outputs_of, scoring_mode
-from prunekit.training.datacheck import as_it_was, by_two
+from prunekit.training.datacheck import by_two
 from prunekit.training.loaders import example_of
 from prunekit.training.ranks import agreed
 
@@ -162,7 +163,7 @@ def check_first(network: Network, batch: Batch) -> None:
     inputs, labels = batch
     model, objective = network.model, network.objective
     sizes = inputs.shape if isinstance(inputs, Tensor) else ()
-    with torch.random.fork_rng([]), scoring_mode(model), as_it_was(model), torch.no_grad():
+    with torch.random.fork_rng([]), scoring_mode(model), unwritten(model), torch.no_grad():
         if labels is None or examples_in(batch) in (None, *sizes) or not sizes:
             by_two(lambda x, _: outputs_of(objective, model, x), inputs, None)
         else:

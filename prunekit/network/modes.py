@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunekit.network.taint import tensors_in
 
@@ -54,6 +55,10 @@ class Writes:
                 if key in self.watched and key not in self.before:
                     self.before[key] = self.watched[key].clone()
 
+    def reached(self, tensor: Tensor) -> bool:
+        """Whether the memory of `tensor` was written to."""
+        return tensor.layout == torch.strided and tensor.untyped_storage()._cdata in self.before
+
     def undo(self) -> None:
         for key, before in self.before.items():
             self.watched[key].copy_(before)
@@ -71,27 +76,67 @@ def random_left_alone(devices: Sequence[int] = ()) -> Iterator[None]:
         np.random.set_state(numpys)
 
 
+class _Watched:
+    """Tells `writes` of each operation. No mode itself: torch would import its compiler."""
+
+    def __init__(self, writes: Writes) -> None:
+        super().__init__()
+        self.writes = writes
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self.writes.keep(func, args, kwargs)
+        return func(*args, **kwargs)
+
+
+class _Watching(_Watched, TorchDispatchMode):
+    """Watches the operations that run inside it."""
+
+
 @contextlib.contextmanager
-def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
-    """Afterwards the model and the generators are what they were."""
+def unwritten(model: nn.Module) -> Iterator[None]:
+    """Afterwards the parameters hold what they held; each operation inside costs a little."""
+    writes = Writes([*model.parameters()])
+    try:
+        with _Watching(writes):
+            yield
+    finally:
+        writes.undo()
+
+
+@contextlib.contextmanager
+def attributes_kept(model: nn.Module) -> Iterator[None]:
+    """Afterwards every module has the attributes that it had: no state of other examples.
+
+    Parameters and buffers under their names too. Lists, sets and dictionaries hold what they held,
+    and generators stand where they stood.
+    """
     attributes = [(vars(module), _contents(vars(module))) for module in model.modules()]
-    tensors = [(t, t.data) for t in (*model.parameters(), *model.buffers())]
-    flags = [(p, p.requires_grad, p.grad) for p in model.parameters()]
     generators = [
         (value, value.get_state())
         for module in model.modules()
         for value in vars(module).values()
         if isinstance(value, torch.Generator)
     ]
-    devices = sorted({t.device.index for t, _ in tensors if t.is_cuda})
     try:
-        with random_left_alone(devices):
-            yield
+        yield
     finally:
         for generator, state in generators:
             generator.set_state(state)
         for own, before in attributes:
             _restore(own, before)
+
+
+@contextlib.contextmanager
+def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
+    """Afterwards the model and the generators are what they were."""
+    tensors = [(t, t.data) for t in (*model.parameters(), *model.buffers())]
+    flags = [(p, p.requires_grad, p.grad) for p in model.parameters()]
+    devices = sorted({t.device.index for t, _ in tensors if t.is_cuda})
+    try:
+        with random_left_alone(devices), attributes_kept(model):
+            yield
+    finally:
         for tensor, data in tensors:
             if tensor.data.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
                 tensor.data = data

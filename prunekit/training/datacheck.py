@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from prunekit.errors import SpecError
 from prunekit.network import losses
 from prunekit.network.model import Mode
+from prunekit.network.modes import unwritten
 from prunekit.network.objective import Batch, Objective, counted_in
 from prunekit.pruning.scoring import is_batch_norm, scoring_mode
 from prunekit.training.accuracy import USUAL, EpochBatches, Pairs, autocast
@@ -79,23 +80,8 @@ def looked_at(model: nn.Module, mode: Mode, amp: str) -> Iterator[None]:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     chance = torch.random.fork_rng([device] if device.type == "cuda" else [])
     cast = autocast(device, amp)
-    with chance, scoring_mode(model, mode), as_it_was(model), torch.no_grad(), cast:
+    with chance, scoring_mode(model, mode), unwritten(model), torch.no_grad(), cast:
         yield
-
-
-@contextlib.contextmanager
-def as_it_was(model: nn.Module) -> Iterator[None]:
-    """Afterwards every module has the attributes that it had: no state of other examples.
-
-    Of a hidden state, say, or a cache of the size of the batch.
-    """
-    attributes = [(module, dict(vars(module))) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, before in attributes:
-            vars(module).clear()
-            vars(module).update(before)
 
 
 def by_two(check: Callable[[Any, Any], T], x: Any, y: Tensor | None) -> T:
