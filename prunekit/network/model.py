@@ -110,7 +110,8 @@ class Network:
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self.weights.values())).device
+        """That of the weights; the CPU where there are none."""
+        return next((weight.device for weight in self.weights.values()), torch.device("cpu"))
 
     def fitting(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One mask a weight, in order, all True where `masks` has none; SpecError for others."""
