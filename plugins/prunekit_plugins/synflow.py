@@ -39,6 +39,7 @@ class SynFlow:
     """Score a weight by the sum of all absolute paths from input to output that use it."""
 
     same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0 and 0.2.0
+        "062e4ee7e0c613d367687673ec27d289e43c3455b7a4b6176bead878c142f1cf",
         "477de9f9a46b927a9f0db07e8f15ab51ca790940556d2c53c50afbced57310fa",
         "66f21314aedd5f116c4b4f2d8d28d9b66286feb3df365b2a55e22ba9478590bc",
     )
@@ -132,7 +133,11 @@ def check_flow(scores: Scores, bounds: Mapping[str, tuple[float, float]]) -> Non
     for name, s in scores.items():
         low, high = bounds[name]
         if not math.isfinite(low + high):
-            cure = "set scorer.dtype = float64" if s.dtype == torch.float32 else "scale them down"
+            cure = (
+                "set scorer.dtype = float64"
+                if s.dtype == torch.float32
+                else "choose another scorer"
+            )
             raise NumericalError(f"{name}: the paths overflow {s.dtype}; {cure}")
         if low < 0:
             raise NumericalError(

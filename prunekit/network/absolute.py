@@ -135,10 +135,11 @@ class AbsoluteNetwork:
             if error.__cause__ is None:
                 raise
             dtype = str(self.dtype).removeprefix("torch.")
+            other = "set scorer.dtype = float32, " if self.dtype == torch.float64 else ""
             raise SpecError(
                 f"the paths of this model cannot be computed in {dtype} for inputs {described(x)} "
                 f"({first_line(error.__cause__)}); give inputs that it takes (input_shape, or a "
-                "batch), set scorer.dtype = float32, or choose another scorer"
+                f"batch), {other}or choose another scorer"
             ) from error.__cause__
 
     def _forward(self, x: Any) -> Tensor:
