@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Literal
 import attrs
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 import prunekit
 from prunekit import AbsoluteNetwork, Batch, Network, NumericalError, Scores, SpecError, at_least
@@ -105,8 +106,11 @@ def absolute(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
         return value.to(dtype).abs() if value.is_floating_point() else value
     if isinstance(value, Mapping):
         return {name: absolute(part, device, dtype) for name, part in value.items()}
+    if isinstance(value, PackedSequence):
+        return value._replace(data=absolute(value.data, device, dtype))
     if isinstance(value, tuple | list):
-        return type(value)(absolute(part, device, dtype) for part in value)
+        parts = [absolute(part, device, dtype) for part in value]
+        return parts if isinstance(value, list) else tuple(parts)
     return value
 
 
@@ -133,12 +137,10 @@ def check_flow(scores: Scores, bounds: Mapping[str, tuple[float, float]]) -> Non
     for name, s in scores.items():
         low, high = bounds[name]
         if not math.isfinite(low + high):
-            cure = (
-                "set scorer.dtype = float64"
-                if s.dtype == torch.float32
-                else "choose another scorer"
+            wider = "set scorer.dtype = float64, or " if s.dtype == torch.float32 else ""
+            raise NumericalError(
+                f"{name}: the paths overflow {s.dtype}; {wider}choose another scorer"
             )
-            raise NumericalError(f"{name}: the paths overflow {s.dtype}; {cure}")
         if low < 0:
             raise NumericalError(
                 f"{name}: a SynFlow score is negative ({low:.3g}); the model subtracts, or uses an "

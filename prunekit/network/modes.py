@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -105,11 +106,11 @@ def unwritten(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def attributes_kept(model: nn.Module) -> Iterator[None]:
+def as_it_was(model: nn.Module) -> Iterator[None]:
     """Afterwards every module has the attributes that it had: no state of other examples.
 
-    Parameters and buffers under their names too. Lists, sets and dictionaries hold what they held,
-    and generators stand where they stood.
+    Parameters and buffers under their names too. Lists, deques, sets and dictionaries hold what
+    they held, and generators stand where they stood.
     """
     attributes = [(vars(module), _contents(vars(module))) for module in model.modules()]
     generators = [
@@ -134,7 +135,7 @@ def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
     flags = [(p, p.requires_grad, p.grad) for p in model.parameters()]
     devices = sorted({t.device.index for t, _ in tensors if t.is_cuda})
     try:
-        with random_left_alone(devices), attributes_kept(model):
+        with random_left_alone(devices), as_it_was(model):
             yield
     finally:
         for tensor, data in tensors:
@@ -147,9 +148,9 @@ def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
 
 
 def _contents(own: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Attribute -> (value, what a list, set or dictionary holds, else None)."""
+    """Attribute -> (value, what a list, deque, set or dictionary holds, else None)."""
     return {
-        key: (value, value.copy() if type(value) in (list, dict, set) else None)
+        key: (value, value.copy() if type(value) in (list, deque, dict, set) else None)
         for key, value in own.items()
     }
 
@@ -163,7 +164,8 @@ def _restore(own: dict[str, Any], before: Mapping[str, tuple[Any, Any]]) -> None
             value.clear()
             value.update(contents)
         elif contents is not None:
-            value[:] = contents
+            value.clear()
+            value.extend(contents)
 
 
 @contextlib.contextmanager

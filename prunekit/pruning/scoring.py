@@ -18,7 +18,7 @@ from prunekit.errors import NumericalError, SpecError
 from prunekit.network.examples import parts_of
 from prunekit.network.losses import described
 from prunekit.network.model import Mode, Network, Scores
-from prunekit.network.modes import attributes_kept
+from prunekit.network.modes import as_it_was
 from prunekit.network.objective import Batch, Objective
 from prunekit.network.plainly import run_plainly
 from prunekit.network.precision import InPrecision
@@ -44,7 +44,7 @@ def scoring_mode(model: nn.Module, mode: Mode = "eval") -> Iterator[None]:
     """
     half = False
     with contextlib.ExitStack() as undo:
-        undo.enter_context(attributes_kept(model))
+        undo.enter_context(as_it_was(model))
         for module in model.modules():
             for buffer in module.named_buffers(recurse=False):
                 undo.callback(_restore_buffer, module, *buffer, buffer[1].clone())

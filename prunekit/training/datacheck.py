@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError
 from prunekit.network import losses
+from prunekit.network.examples import two_of
 from prunekit.network.model import Mode
 from prunekit.network.modes import unwritten
 from prunekit.network.objective import Batch, Objective, counted_in
@@ -96,17 +97,6 @@ def by_two(check: Callable[[Any, Any], T], x: Any, y: Tensor | None) -> T:
             two = two_of(x)
             return check(x[two], None if y is None else y[two])
     return check(x, y)
-
-
-def two_of(x: Tensor) -> Tensor:
-    """Indices of two examples of `x` (batch, ...), the first ones; int64 (2,).
-
-    Of integers, those with the smallest and the largest: an embedding refuses its inputs by them.
-    """
-    if x.is_floating_point() or x.is_complex():
-        return torch.arange(2, device=x.device)
-    rows = x.reshape(len(x), -1)
-    return torch.stack([rows.amin(1).argmin(), rows.amax(1).argmax()])
 
 
 def classes_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from functools import partial
 
 import attrs
@@ -299,11 +298,3 @@ def test_a_period_cannot_act_between_rounds():
     reinit = prunekit.component("reinit", "iterand", period=5)
     with pytest.raises(SpecError, match=r"reinit\.period = 5 cannot act: inside training a fixed"):
         prunekit.prune(nn.Linear(4, 2), "magnitude", reinit=reinit, density=0.5, rounds=2)
-
-
-@pytest.mark.parametrize("scorer", ["magnitude", "random", "snip", "synflow", "row-norm"])
-@pytest.mark.parametrize("given", [{"batches": [(torch.ones(2, 6), torch.arange(2))]}, {}], ids=str)
-def test_a_model_without_a_parameter_gets_one_line(scorer, given) -> None:
-    for prune in (prunekit.score, functools.partial(prunekit.prune, density=0.5)):
-        with pytest.raises(SpecError, match="the model has no maskable weight"):
-            prune(nn.Sequential(nn.ReLU()), scorer, **given)
