@@ -155,7 +155,10 @@ class AbsoluteNetwork:
             return logits_of(y)
         except SpecError:
             kind = type(y).__name__
-            raise SpecError(f"the model must return logits (batch, classes): {kind}") from None
+            raise SpecError(
+                f"the model must return logits (batch, classes): {kind}; give forward=, a callable "
+                "on model and inputs that returns them, or wrap the model"
+            ) from None
 
     def products(self, total: Tensor, product: Product) -> dict[str, Tensor]:
         """`product` of |w| and d total / d(|w| m) by name; 0 where `total` (scalar) ignores w.
