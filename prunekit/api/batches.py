@@ -18,7 +18,7 @@ from prunekit.network.examples import examples_in, ready
 from prunekit.network.firstpass import first_pass
 from prunekit.network.losses import described
 from prunekit.network.model import Network
-from prunekit.network.modes import as_it_was
+from prunekit.network.modes import unwritten
 from prunekit.network.names import refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Objective
 from prunekit.pruning.answers import describe
@@ -202,7 +202,7 @@ def check_first(network: Network, batch: Batch) -> None:
     inputs, labels = batch
     model, objective = network.model, network.objective
     sizes = inputs.shape if isinstance(inputs, Tensor) else ()
-    with torch.random.fork_rng([]), scoring_mode(model), as_it_was(model), torch.no_grad():
+    with torch.random.fork_rng([]), scoring_mode(model), unwritten(model), torch.no_grad():
         if labels is None or examples_in(batch) in (None, *sizes) or not sizes:
             by_two(lambda x, _: outputs_of(objective, model, x), inputs, None)
         else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -15,7 +16,7 @@ from prunekit.network.computed import Computed, computed_in, foreign_masks, norm
 from prunekit.network.layers import surveyed
 from prunekit.network.masking import write_masked
 from prunekit.network.matching import renamed
-from prunekit.network.names import Layer, refuse_hollow
+from prunekit.network.names import Layer, parameters_of, refuse_hollow
 from prunekit.network.objective import Objective
 from prunekit.network.rows import Rows, rows_of
 from prunekit.network.survey import Survey
@@ -40,7 +41,7 @@ class Network:
     survey: what of the model is maskable, and what is not. held: masks that the model has already,
     of torch.nn.utils.prune: what they prune is never kept; None = there are none. computed: the
     weights that the model computes from its parameters. normed: those that are divided by norms of
-    their own, see `normed_in`.
+    their own, see `normed_in`. written: parameters that a forward pass writes to.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """
@@ -56,6 +57,7 @@ class Network:
     held: dict[str, Tensor] | None = None
     computed: list[Computed] = attrs.field(factory=list)
     normed: dict[str, int | None] = attrs.field(factory=dict)
+    written: list[nn.Parameter] = attrs.field(factory=list)
 
     @classmethod
     def of(
@@ -83,6 +85,7 @@ class Network:
         network = cls(model, layers, weights, None, input_shape, survey=survey)
         network.computed = list(computed_in(model))
         network.normed = normed_in(network.computed, layers)
+        network.written = [p for n, p in parameters_of(model).items() if uses and uses[n].written]
         held = foreign_masks(model, layers) if network.computed else {}
         if held:
             network.held = {name: _fitting(name, w, held) for name, w in weights.items()}
@@ -112,7 +115,8 @@ class Network:
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self.weights.values())).device
+        """That of the weights; the CPU where there are none."""
+        return next((weight.device for weight in self.weights.values()), torch.device("cpu"))
 
     def fitting(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One mask a weight, in order, all True where `masks` has none; SpecError for others."""
@@ -143,6 +147,16 @@ class Network:
             self._check(weight)
         for weight in self.computed:
             weight.refresh()
+
+    @contextlib.contextmanager
+    def unwritten(self) -> Iterator[None]:
+        """Afterwards the parameters that a forward pass writes to hold what they held."""
+        before = [(parameter, parameter.detach().clone()) for parameter in self.written]
+        try:
+            yield
+        finally:
+            for parameter, values in before:
+                parameter.data.copy_(values)
 
     def _check(self, weight: Computed) -> None:
         """SpecError where a weight that is computed from pruned ones is no number."""

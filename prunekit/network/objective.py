@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from prunekit.errors import PrunekitError, SpecError
+from prunekit.network.copies import copied
 from prunekit.network.losses import (
     IGNORED,
     LOSSES,
@@ -105,7 +106,13 @@ class Objective:
             raise SpecError("label_smoothing acts on cross-entropy only; leave it out")
 
     def outputs(self, model: nn.Module, inputs: Any) -> Any:
-        """What `model` gives for `inputs`; SpecError, with its own reason, where it refuses."""
+        """What `model` gives for `inputs`, which stay as they are, whatever it writes to them.
+
+        SpecError, with its own reason, where it refuses.
+        """
+        return self._called_on(model, copied(inputs))
+
+    def _called_on(self, model: nn.Module, inputs: Any) -> Any:
         with in_one_line("the model does not take inputs {}", TAKEN, inputs):
             if self.forward is not None:
                 return self.forward(model, inputs)
@@ -113,10 +120,10 @@ class Objective:
             return model(*args, **named)
 
     def of(self, model: nn.Module, batch: Batch) -> Outcome:
-        """What a batch comes to. Raises SpecError for inputs that the model does not take, and
-        outputs that the loss does not take; see `check` for labels."""
+        """What a batch comes to, which the model may write to. Raises SpecError for inputs that
+        the model does not take, and outputs that the loss does not take; see `check` for labels."""
         inputs, labels = batch
-        return self.outcome(self.outputs(model, inputs), labels)
+        return self.outcome(self._called_on(model, inputs), labels)
 
     def outcome(self, outputs: Any, labels: Any, total: bool = False) -> Outcome:
         """The loss of `outputs`; total: its sum over what counts instead of the mean.

@@ -25,7 +25,7 @@ class Use:
     reached: some operation read it. operand: it was one of a matrix product, a convolution or a
     recurrent kernel. looked_up: rows of it were taken by data. scaled: it was multiplied with data
     entry by entry. opaque: an operation that nobody knows read it. zeros: whether its zeros were
-    zeros of every operand that it became.
+    zeros of every operand that it became. written: the pass wrote to it.
     """
 
     reached: bool = False
@@ -34,6 +34,7 @@ class Use:
     scaled: bool = False
     opaque: bool = False
     zeros: bool = True
+    written: bool = False
 
 
 @attrs.frozen
