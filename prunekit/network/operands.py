@@ -96,9 +96,17 @@ def embedding(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> Energies:
 
 
 def bags(
-    input: Tensor, weight: Tensor, offsets: Tensor | None = None, *args: Any, **kwargs: Any
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    *args: Any,
+    counted: Tensor | None = None,
+    **kwargs: Any,
 ) -> Energies:
-    """`F.embedding_bag`: a token's part in each bag, read off one feature at a time of ones."""
+    """`F.embedding_bag`: a token's part in each bag, read off one feature at a time of ones.
+
+    counted: bool of the tokens' shape, True where they count; None = all do.
+    """
     options = dict(zip(("max_norm", "norm_type", "scale_grad_by_freq", "mode", "sparse"), args))
     options |= kwargs
     mode, share = options.get("mode", "mean"), options.get("per_sample_weights")
@@ -115,6 +123,7 @@ def bags(
     part = part if share is None else share.reshape(-1).to(part)
     if mode == "mean":
         part = part / torch.bincount(bag)[bag]
+    part = part if counted is None else part * counted.reshape(-1)
     places, which = (bag * len(weight) + input.reshape(-1)).unique(return_inverse=True)
     parts = torch.zeros(len(places), dtype=part.dtype, device=part.device).index_add_(
         0, which, part
@@ -204,13 +213,15 @@ def attention(
     num_heads: int,
     in_weight: Tensor | None,
     *between: Any,
+    counted: Callable[[Tensor, Tensor], Tensor] = lambda x, like: x,
     **kwargs: Any,
 ) -> Energies:
     """nn.MultiheadAttention: q, k, v (..., features), fused (3 * features) or apart, and output.
 
     The output projection's input is the attention's output with the identity in its place.
+    counted: a tensor without the rows that do not count, those of the one it has its rows of.
     """
-    tokens = [feature_energy(x) for x in (query, key, value)]
+    tokens = [feature_energy(counted(x, x)) for x in (query, key, value)]
     if in_weight is not None:
         yield in_weight, torch.stack(tokens).repeat_interleave(embed_dim, dim=0)
     for name, energy in zip(("q_proj_weight", "k_proj_weight", "v_proj_weight"), tokens):
@@ -220,7 +231,7 @@ def attention(
     again: Callable[..., tuple[Tensor, Tensor | None]] = F.multi_head_attention_forward
     start = (query, key, value, embed_dim, num_heads, in_weight, *middle)
     heads, _ = again(*start, torch.eye(embed_dim).to(query), None, **kwargs)
-    yield out_weight, feature_energy(heads)
+    yield out_weight, feature_energy(counted(heads, query))
 
 
 PRODUCTS = (

@@ -285,3 +285,109 @@ def test_a_silent_layer_is_an_all_zero_layer():
     net = nn.Sequential(nn.Linear(2, 2))
     with pytest.raises(prunekit.NumericalError, match=r"every score of 0\.weight is 0"):
         prunekit.score(net, "row-norm", batches=[torch.zeros(3, 2)])
+
+
+class Pooled(nn.Module):
+    """Features are summed over positions before the second layer sees them."""
+
+    def __init__(self, time_first: bool = False) -> None:
+        super().__init__()
+        self.table = nn.Embedding(4, 3)
+        self.table.weight.data = torch.tensor([[9.0, 9, 9], [1, 0, 0], [0, 2, 0], [0, 0, 3]])
+        self.inner, self.outer = nn.Linear(3, 3, bias=False), nn.Linear(3, 2, bias=False)
+        self.inner.weight.data = torch.eye(3)
+        self.time_first = time_first
+
+    def forward(self, input_ids, attention_mask):
+        seen = attention_mask[..., None]
+        if self.time_first:
+            h = self.inner(self.table(input_ids.t())) * seen.transpose(0, 1)
+            return self.outer(h.sum(0))
+        return self.outer((self.inner(self.table(input_ids)) * seen).sum(1))
+
+
+@pytest.mark.parametrize("time_first", [False, True])
+@pytest.mark.parametrize("rows", [2, 3])
+def test_pooled_features_are_no_positions_however_many_there_are(time_first, rows):
+    ids = torch.tensor([[1, 2, 3], [1, 1, 0], [3, 0, 0]])[:rows]
+    batch = {"input_ids": ids, "attention_mask": (ids > 0).long()}
+    network = Network.of(Pooled(time_first), include=["*weight"])
+    energies = input_energies(network, [(batch, None)], "eval")
+    # the tokens 1, 2, 3, 1, 1 and 3 count: squares of (1, 0, 0), (0, 2, 0), (0, 0, 3)
+    assert energies["table.weight"].squeeze(1).tolist() == [0, 3, 1, 1 + (rows > 2)]
+    assert energies["inner.weight"].tolist() == [3, 4, 9 + 9 * (rows > 2)]
+    # summed over positions: (1, 2, 3), (2, 0, 0), (0, 0, 3)
+    assert energies["outer.weight"].tolist() == [5, 4, 9 + 9 * (rows > 2)]
+
+
+def test_numbers_beside_the_tokens_are_no_positions():
+    class Both(Pooled):
+        def forward(self, input_ids, attention_mask, age):
+            return super().forward(input_ids, attention_mask) + self.inner(age)[:, :2]
+
+    ids = torch.tensor([[1, 2, 3], [1, 1, 0]])
+    age = torch.tensor([[10.0, 20, 30], [10, 20, 30]])
+    batch = {"input_ids": ids, "attention_mask": (ids > 0).long(), "age": age}
+    network = Network.of(Both(), include=["*weight"])
+    energies = input_energies(network, [(batch, None)], "eval")
+    assert energies["inner.weight"].tolist() == [3 + 200, 4 + 800, 9 + 1800]
+
+
+def test_places_relative_to_each_other_are_no_positions_of_the_batch():
+    class Relative(Pooled):
+        def __init__(self):
+            super().__init__()
+            self.near = nn.Embedding(3, 3)
+
+        def forward(self, input_ids, attention_mask):
+            places = torch.arange(input_ids.shape[1])
+            bias = self.near((places[:, None] - places).abs())  # (length, length, 3)
+            return super().forward(input_ids, attention_mask) + bias.sum((0, 1))[:2]
+
+    ids = torch.tensor([[1, 2, 3], [1, 1, 0], [3, 0, 0]])
+    batch = {"input_ids": ids, "attention_mask": (ids > 0).long()}
+    network = Network.of(Relative(), include=["*weight"])
+    energies = input_energies(network, [(batch, None)], "eval")
+    assert energies["near.weight"].squeeze(1).tolist() == [3, 4, 2]
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_attention_leaves_padding_out_of_both_its_projections(batch_first):
+    class Attended(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(5, 4)
+            self.attend = nn.MultiheadAttention(4, 2, batch_first=batch_first, bias=False)
+
+        def forward(self, input_ids, attention_mask):
+            x = self.table(input_ids if batch_first else input_ids.t())
+            return self.attend(x, x, x, key_padding_mask=attention_mask == 0)[0]
+
+    torch.manual_seed(0)
+    net, ids = Attended(), torch.tensor([[1, 2, 3], [4, 1, 0], [3, 0, 0]])
+    network = Network.of(net, include=["*weight"])
+    batch = {"input_ids": ids, "attention_mask": (ids > 0).long()}
+    padded = input_energies(network, [(batch, None)], "eval")
+    alone = [
+        {"input_ids": row[row > 0][None], "attention_mask": torch.ones(1, int((row > 0).sum()))}
+        for row in ids
+    ]
+    parts = [input_energies(network, [(one, None)], "eval") for one in alone]
+    for name in padded:
+        torch.testing.assert_close(padded[name], sum(part[name] for part in parts))
+
+
+def test_a_bag_leaves_padding_out():
+    class Bag(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.EmbeddingBag(4, 2, mode="sum")
+
+        def forward(self, input_ids, attention_mask):
+            return self.table(input_ids)
+
+    ids = torch.tensor([[1, 2, 3], [1, 1, 0]])
+    batch = {"input_ids": ids, "attention_mask": (ids > 0).long()}
+    network = Network.of(Bag(), include=["*weight"])
+    energies = input_energies(network, [(batch, None)], "eval")
+    assert energies["table.weight"][:, 0].tolist() == [0, 1 + 4, 1, 1]
