@@ -66,8 +66,16 @@ class CountedRows:
         """
         if x in self._known:
             counts: Tensor | None = self._known[x]
-            return counts
+            return self._tokens(x) if counts is None else counts
         return None if isinstance(x, nn.Parameter) or not is_number(x) else self._by_shape(x)
+
+    def _tokens(self, x: Tensor) -> Tensor | None:
+        """What counts of tokens (batch, length) that the model makes itself: alike in each
+        example, as types and places are; a matrix of distances is not."""
+        masks = [mask for mask in self.masks if mask.shape == x.shape]
+        if len(masks) != 1 or is_number(x) or x.dtype == torch.bool or bool((x != x[:1]).any()):
+            return None
+        return masks[0]
 
     def _by_shape(self, x: Tensor) -> Tensor | None:
         """What counts in x (batch, length, ...) or (positions, features)."""

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from prunekit.network.axes import Layout
+
 CONSTANT, COMPUTED, DATA = range(3)
 
 
@@ -25,7 +27,8 @@ class Use:
     reached: some operation read it. operand: it was one of a matrix product, a convolution or a
     recurrent kernel. looked_up: rows of it were taken by data. scaled: it was multiplied with data
     entry by entry. opaque: an operation that nobody knows read it. zeros: whether its zeros were
-    zeros of every operand that it became.
+    zeros of every operand that it became. summed: for each way it was an operand, its dimensions
+    that were summed with those of data; empty where that is not told.
     """
 
     reached: bool = False
@@ -34,6 +37,7 @@ class Use:
     scaled: bool = False
     opaque: bool = False
     zeros: bool = True
+    summed: set[frozenset[int]] = attrs.field(factory=set)
 
 
 @attrs.frozen
@@ -42,11 +46,13 @@ class Taint:
 
     sources: parameter -> whether its zeros are zeros of the value. factors: the parameters of
     products that the value was made of -> whether their zeros count as those of an operand.
+    layout: how dimensions of the sources lie in it; None = not known.
     """
 
     kind: int = CONSTANT
     sources: Mapping[str, bool] = attrs.field(factory=dict)
     factors: Mapping[str, bool] = attrs.field(factory=dict)
+    layout: Layout | None = None
 
 
 def both(one: Mapping[str, bool], other: Mapping[str, bool]) -> dict[str, bool]:
@@ -119,6 +125,15 @@ class Values:
             return [name for name, _ in owned]
         start, end = span(tensor)
         return [name for name, (low, high) in owned if low < end and start < high]
+
+    def layout(self, tensor: Tensor) -> Layout | None:
+        """How the parameter that `tensor` shows, or those it was computed of, lie in memory."""
+        if tensor.layout != torch.strided:
+            return None
+        if self.key(tensor) not in self.owned:
+            return self.of(tensor).layout
+        names = self.owners(tensor)
+        return Layout.own(names[0], self.parameters[names[0]]) if len(names) == 1 else None
 
     def reach(self, given: Sequence[Tensor]) -> None:
         for tensor in given:

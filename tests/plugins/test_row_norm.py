@@ -351,6 +351,23 @@ def test_places_relative_to_each_other_are_no_positions_of_the_batch():
     assert energies["near.weight"].squeeze(1).tolist() == [3, 4, 2]
 
 
+def test_tokens_that_a_model_makes_for_each_position_leave_padding_out():
+    class Typed(Pooled):
+        def __init__(self):
+            super().__init__()
+            self.kind = nn.Embedding(2, 3)
+
+        def forward(self, input_ids, attention_mask):
+            h = self.table(input_ids) + self.kind(torch.zeros(input_ids.shape).long())
+            return self.outer((h * attention_mask[..., None]).sum(1))
+
+    ids = torch.tensor([[1, 2, 3], [1, 1, 0], [3, 0, 0]])
+    batch = {"input_ids": ids, "attention_mask": (ids > 0).long()}
+    network = Network.of(Typed(), include=["kind*"])
+    energies = input_energies(network, [(batch, None)], "eval")
+    assert energies["kind.weight"].squeeze(1).tolist() == [6, 0]
+
+
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_attention_leaves_padding_out_of_both_its_projections(batch_first):
     class Attended(nn.Module):
