@@ -30,7 +30,7 @@ class Layout:
 
     @classmethod
     def of(cls, tensor: Tensor, dims: Mapping[str, tuple[frozenset[int], ...]]) -> Layout:
-        return cls(tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), dims)
+        return cls(tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()), dims)
 
     @classmethod
     def own(cls, name: str, parameter: Tensor) -> Layout:

@@ -17,23 +17,33 @@ Known = Sequence[tuple[Tensor, Tensor]]
 """Tensors, each with what of it counts: bool, of its shape."""
 
 MOVES = frozenset(
-    """__get__ __getitem__ broadcast_to cat chunk concat concatenate expand expand_as flatten flip
+    re.findall(
+        r"\w+",
+        """
+    __get__ __getitem__ broadcast_to cat chunk concat concatenate expand expand_as flatten flip
     gather hstack index_select masked_select moveaxis movedim narrow pad permute repeat
     repeat_interleave reshape reshape_as roll select split squeeze stack swapaxes swapdims t
     take_along_dim tensor_split tile transpose unbind unflatten unfold unsqueeze view view_as vstack
-    """.split()
+""",
+    )
 )
 """What moves entries of its first argument, and does nothing else with them."""
 
 PRODUCTS: Mapping[str, int] = {
-    **dict.fromkeys(("matmul", "__matmul__", "mm", "bmm", "linear", "_grouped_mm"), 0),
-    **dict.fromkeys(("__rmatmul__", "addmm", "baddbmm"), 1),
+    **dict.fromkeys(("matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "linear"), 0),
+    **dict.fromkeys(("addmm", "baddbmm"), 1),
+    "_grouped_mm": 0,
 }
 """Matrix products: the place of the first operand."""
 
 SUMS = frozenset(
-    """all amax amin any argmax argmin count_nonzero logsumexp max mean median min nanmean nansum
-    prod std sum var""".split()
+    re.findall(
+        r"\w+",
+        """
+    all amax amin any argmax argmin count_nonzero logsumexp max mean median min nanmean nansum
+    prod std sum var
+""",
+    )
 )
 """What makes one entry of many, along dimensions."""
 
@@ -41,8 +51,13 @@ INTO = re.compile(r"__setitem__|(index|scatter|masked_scatter)\w*")
 """What puts entries at places of its first argument."""
 
 FIRST = frozenset(
-    """scaled_dot_product_attention multi_head_attention_forward lstm gru rnn_tanh rnn_relu
-    lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell""".split()
+    re.findall(
+        r"\w+",
+        """
+    scaled_dot_product_attention multi_head_attention_forward lstm gru rnn_tanh rnn_relu
+    lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell
+""",
+    )
 )
 """What has a row for each row of its first argument."""
 
@@ -82,25 +97,28 @@ def _of_kind(
         return [some.reshape(some.shape + (1,) * more).expand(results[0].shape)]
     if name in PRODUCTS:
         a, b = args[PRODUCTS[name] :][:2]
-        a, b = (b, a) if name == "__rmatmul__" and len(args) == 2 else (a, b)
+        a, b = (b, a) if name == "__rmatmul__" else (a, b)
         return [_product(known, a, b, results[0], name == "linear")]
     if name == "einsum":
         return [_contracted(args[0], args[1:], known, results[0])]
     if name.startswith("conv"):
-        same = own is not None and results[0].shape[2:] == first.shape[2:]
-        return [own.any(1, keepdim=True).expand(results[0].shape) if same and own is not None
-                else torch.ones_like(results[0], dtype=torch.bool)]  # fmt: skip
+        same = isinstance(first, Tensor) and results[0].shape[2:] == first.shape[2:]
+        some = own.any(1, keepdim=True) if same and own is not None else _all(results[0])[:, :1]
+        return [some.expand(results[0].shape)]
     if name in SUMS and own is not None and not any(isinstance(a, Tensor) for a in args[1:]):
         return [_summed(own, args, kwargs, x) for x in results]
     if INTO.fullmatch(name) and isinstance(first, Tensor) and name != "index_select":
         return [own]
     if name in FIRST:
         rows = None if own is None else own.any(-1, keepdim=True)
-        return [rows if rows is None else rows.expand(*rows.shape[:-1], results[0].shape[-1])] + [
-            torch.ones_like(x, dtype=torch.bool) if isinstance(x, Tensor) else None
-            for x in results[1:]
-        ]
+        rows = None if rows is None else rows.expand(*rows.shape[:-1], results[0].shape[-1])
+        return [rows, *map(_all, results[1:])]
     return None
+
+
+def _all(x: Any) -> Any:
+    """Everything counts."""
+    return torch.ones_like(x, dtype=torch.bool) if isinstance(x, Tensor) else None
 
 
 def _counts(known: Known, x: Any) -> Tensor | None:

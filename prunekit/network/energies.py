@@ -124,8 +124,12 @@ class EnergyRecorder(TorchFunctionMode):
         home = place(operand)
         copy = self._copies.get(home)
         if copy is not None:
+            if operand.is_complex() and not copy.tensor.is_complex():
+                operand, energy = halves(operand, energy)
             self._add(copy.source, copy.back(spread(copy.tensor, operand, energy)))
             return
+        if operand.is_complex() and home in self._homes:
+            operand, energy = halves(operand, energy)
         for name, parameter in self._homes.get(home, ()):
             if shows(operand, parameter):
                 energy = spread(parameter, operand, energy)
@@ -153,10 +157,17 @@ def rows_back(source: Tensor, index: Tensor) -> Back:
 
 
 def place(tensor: Tensor) -> int:
-    """The memory that a tensor lies in, whatever view of it this is; itself where it has none."""
-    if tensor.layout != torch.strided:
+    """The memory that a tensor lies in, whatever view of it this is; itself where it has none, as
+    inside torch.func.vmap."""
+    if tensor.layout != torch.strided or torch._C._functorch.is_batchedtensor(tensor):
         return id(tensor)
     return tensor.untyped_storage().data_ptr()
+
+
+def halves(operand: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
+    """A complex view of real numbers as these, which are multiplied with the same."""
+    plain = operand.conj() if operand.is_conj() else operand
+    return torch.view_as_real(plain), energy.expand(plain.shape).unsqueeze(-1)
 
 
 def shows(view: Tensor, whole: Tensor) -> bool:

@@ -60,7 +60,9 @@ class Ledger(Values):
             layout = self.layout(tensor)
             for name, dims in (layout.view(tensor) if layout else {}).items():
                 inner, outer = (
-                    frozenset[int]().union(*(own for d, own in enumerate(dims) if (d in axes) == of))
+                    frozenset[int]().union(
+                        *(own for d, own in enumerate(dims) if (d in axes) == of)
+                    )
                     for of in (True, False)
                 )
                 self.uses[name].summed.add(frozenset() if inner & outer else inner)

@@ -55,7 +55,9 @@ def rows_of(layer: Layer, summed: frozenset[int] = frozenset()) -> Rows:
     summed: its dimensions that a forward pass sums with those of data; empty = not known.
     """
     if summed and len(layer.shape) > 1:
-        return Rows(tuple(layer.shape), tuple(d for d in range(len(layer.shape)) if d not in summed))
+        return Rows(
+            tuple(layer.shape), tuple(d for d in range(len(layer.shape)) if d not in summed)
+        )
     return next(form(layer) for fits, form in FORMS if fits(layer))
 
 

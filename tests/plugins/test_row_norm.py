@@ -408,3 +408,25 @@ def test_a_bag_leaves_padding_out():
     network = Network.of(Bag(), include=["*weight"])
     energies = input_energies(network, [(batch, None)], "eval")
     assert energies["table.weight"][:, 0].tolist() == [0, 1 + 4, 1, 1]
+
+
+def test_real_numbers_that_are_used_as_complex_ones_are_scored_on_absolute_values():
+    layer = Own((2, 3, 2), lambda x, w: (x.to(torch.cfloat) @ torch.view_as_complex(w)).abs())
+    x = torch.tensor([[3.0, 0.0], [4.0, 2.0]])
+    network = Network.of(nn.Sequential(layer), include=["0.kernel"])
+    energy = input_energies(network, [(x, None)], "eval")["0.kernel"].expand(2, 3, 2)
+    assert energy[0].eq(25).all()
+    assert energy[1].eq(4).all()
+    turned = Own((2, 3, 2), lambda x, w: torch.view_as_complex(w).mH @ (x.T * 1j))
+    network = Network.of(nn.Sequential(turned), include=["0.kernel"])
+    again = input_energies(network, [(x, None)], "eval")["0.kernel"]
+    torch.testing.assert_close(again.expand(2, 3, 2), energy)
+
+
+def test_what_happens_inside_vmap_is_refused_by_name():
+    def both(x, w):
+        return torch.func.vmap(lambda one: x @ one)(w)
+
+    network = Network.of(nn.Sequential(Own((3, 2, 2), both)), include=["0.kernel"])
+    with pytest.raises(SpecError, match=r"cannot see the inputs of 0\.kernel.*vmap"):
+        input_energies(network, [(torch.randn(4, 2), None)], "eval")

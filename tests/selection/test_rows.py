@@ -249,7 +249,7 @@ def test_rows_that_nothing_tells_are_said_to_be_a_guess():
     with pytest.warns(UserWarning, match=r"rows of kernel are not known.*batches"):
         masks = prunekit.prune(model, "magnitude", density=0.5, allocation="row")
     assert masks["kernel"].sum(1).tolist() == [6] * 8
+    both = Used((8, 8), lambda x, k: torch.relu(x @ k) @ k.t())
+    batches = [(torch.randn(4, 8), torch.arange(4))]
     with pytest.warns(UserWarning, match="different dimensions"):
-        both = Used((8, 8), lambda x, k: torch.relu(x @ k) @ k.t())
-        batches = [(torch.randn(4, 8), torch.arange(4))]
         prunekit.prune(both, "magnitude", density=0.5, allocation="row", batches=batches)
