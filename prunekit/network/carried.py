@@ -105,6 +105,10 @@ def _of_kind(
         same = isinstance(first, Tensor) and results[0].shape[2:] == first.shape[2:]
         some = own.any(1, keepdim=True) if same and own is not None else _all(results[0])[:, :1]
         return [some.expand(results[0].shape)]
+    if name == "where" and len(args) == 3:  # each entry is that of one or the other
+        chosen, x, y = args if func is torch.where else (args[1], args[0], args[2])
+        parts = [_stand_in(known, part) if isinstance(part, Tensor) else True for part in (x, y)]
+        return [torch.where(chosen, *parts)]
     if name in SUMS and own is not None and not any(isinstance(a, Tensor) for a in args[1:]):
         return [_summed(own, args, kwargs, x) for x in results]
     if INTO.fullmatch(name) and isinstance(first, Tensor) and name != "index_select":

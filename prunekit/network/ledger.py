@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import attrs
-import torch
 from torch import Tensor
 
-from prunekit.network.axes import Layout, aligned, summed
 from prunekit.network.operations import (
     AS_A_WHOLE,
     LIKE,
@@ -47,33 +44,10 @@ class Ledger(Values):
             return  # a view
         self.reach(given)
         taint = self._outcome(func, base.removesuffix("_"), args, kwargs, given)
-        self._sum(base.removesuffix("_"), args)
+        self.sum_up(base.removesuffix("_"), args)
         for output in outputs or (given[:1] if mutable else ()):
-            laid = taint if mutable or not taint.sources else self._laid(base, given, output, taint)
+            laid = taint if mutable or not taint.sources else self.laid(base, given, output, taint)
             self._give(output, laid, mutable and self.key(output) in keys)
-
-    def _sum(self, base: str, args: Sequence[Any]) -> None:
-        """Take down along which dimensions a product with data sums its parameters."""
-        if not any(self.of(tensor).kind == DATA for tensor in tensors_in(args)):
-            return
-        for tensor, axes in summed(base, args):
-            layout = self.layout(tensor)
-            for name, dims in (layout.view(tensor) if layout else {}).items():
-                inner, outer = (
-                    frozenset[int]().union(
-                        *(own for d, own in enumerate(dims) if (d in axes) == of)
-                    )
-                    for of in (True, False)
-                )
-                self.uses[name].summed.add(frozenset() if inner & outer else inner)
-
-    def _laid(self, base: str, given: Sequence[Tensor], output: Tensor, taint: Taint) -> Taint:
-        """The taint of a result, with how dimensions of its sources lie in it."""
-        if output.layout != torch.strided or (base.endswith("_copy") and base != "_to_copy"):
-            return taint
-        layouts = [(tensor, self.layout(tensor)) for tensor in given]
-        parts = [(tensor, layout.view(tensor)) for tensor, layout in layouts if layout]
-        return attrs.evolve(taint, layout=Layout.of(output, aligned(parts, output)))
 
     def _give(self, output: Tensor, taint: Taint, written: bool) -> None:
         """Say what an output is; memory that was written to keeps what else it holds."""

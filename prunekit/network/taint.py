@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from prunekit.network.axes import Layout
+from prunekit.network.axes import Layout, aligned, summed
 
 CONSTANT, COMPUTED, DATA = range(3)
 
@@ -134,6 +134,29 @@ class Values:
             return self.of(tensor).layout
         names = self.owners(tensor)
         return Layout.own(names[0], self.parameters[names[0]]) if len(names) == 1 else None
+
+    def sum_up(self, base: str, args: Sequence[Any]) -> None:
+        """Take down along which dimensions a product with data sums its parameters."""
+        if not any(self.of(tensor).kind == DATA for tensor in tensors_in(args)):
+            return
+        for tensor, axes in summed(base, args):
+            layout = self.layout(tensor)
+            for name, dims in (layout.view(tensor) if layout else {}).items():
+                inner, outer = (
+                    frozenset[int]().union(
+                        *(own for d, own in enumerate(dims) if (d in axes) == of)
+                    )
+                    for of in (True, False)
+                )
+                self.uses[name].summed.add(frozenset() if inner & outer else inner)
+
+    def laid(self, base: str, given: Sequence[Tensor], output: Tensor, taint: Taint) -> Taint:
+        """The taint of a result, with how dimensions of its sources lie in it."""
+        if output.layout != torch.strided or (base.endswith("_copy") and base != "_to_copy"):
+            return taint
+        layouts = [(tensor, self.layout(tensor)) for tensor in given]
+        parts = [(tensor, layout.view(tensor)) for tensor, layout in layouts if layout]
+        return attrs.evolve(taint, layout=Layout.of(output, aligned(parts, output)))
 
     def reach(self, given: Sequence[Tensor]) -> None:
         for tensor in given:
