@@ -113,8 +113,7 @@ class Network:
     @property
     def guessed(self) -> list[str]:
         """The parameters whose output rows are a guess: no pass and no known module tells them."""
-        raw = (name for name, layer in self.layers.items() if guessed(layer))
-        return [name for name in raw if not self.summed.get(name)]
+        return [n for n, la in self.layers.items() if guessed(la) and not self.summed.get(n)]
 
     @property
     def total(self) -> int:
