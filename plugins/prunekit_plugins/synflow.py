@@ -40,6 +40,7 @@ class SynFlow:
     """Score a weight by the sum of all absolute paths from input to output that use it."""
 
     same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0 and 0.2.0
+        "062e4ee7e0c613d367687673ec27d289e43c3455b7a4b6176bead878c142f1cf",
         "477de9f9a46b927a9f0db07e8f15ab51ca790940556d2c53c50afbced57310fa",
         "66f21314aedd5f116c4b4f2d8d28d9b66286feb3df365b2a55e22ba9478590bc",
     )
@@ -136,8 +137,10 @@ def check_flow(scores: Scores, bounds: Mapping[str, tuple[float, float]]) -> Non
     for name, s in scores.items():
         low, high = bounds[name]
         if not math.isfinite(low + high):
-            cure = "set scorer.dtype = float64" if s.dtype == torch.float32 else "scale them down"
-            raise NumericalError(f"{name}: the paths overflow {s.dtype}; {cure}")
+            wider = "set scorer.dtype = float64, or " if s.dtype == torch.float32 else ""
+            raise NumericalError(
+                f"{name}: the paths overflow {s.dtype}; {wider}choose another scorer"
+            )
         if low < 0:
             raise NumericalError(
                 f"{name}: a SynFlow score is negative ({low:.3g}); the model subtracts, or uses an "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,21 +21,42 @@ from prunekit.network.lending import LentMemory
 from prunekit.network.losses import described, first_line, logits_of
 from prunekit.network.masking import in_blocks, write_masked, zero_pruned
 from prunekit.network.model import Network
-from prunekit.network.names import parameters_of, paths_of
+from prunekit.network.names import parameters_of
 from prunekit.network.objective import Objective
 from prunekit.network.paths import PositivePaths
 from prunekit.network.precision import InPrecision
 
+Slot = tuple[dict[str, Tensor | None], str, str]
+"""Where a module holds a tensor: its parameters or buffers, the key there, the tensor's name."""
 
-class Called(nn.Module):
-    """A model as it is called on a batch's inputs."""
 
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
-        super().__init__()
-        self.model, self.objective = model, objective
+def slots_of(model: nn.Module, names: Mapping[int, str]) -> list[Slot]:
+    """Where the modules of `model`, each taken once, hold the tensors of these ids."""
+    held: list[dict[str, Any]] = [
+        own for module in model.modules() for own in (module._parameters, module._buffers)
+    ]
+    return [
+        (own, key, names[id(tensor)])
+        for own in held
+        for key, tensor in own.items()
+        if id(tensor) in names
+    ]
 
-    def forward(self, inputs: Any) -> Any:
-        return self.objective.outputs(self.model, inputs)
+
+@contextlib.contextmanager
+def standing_in(slots: Sequence[Slot], tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Inside, the modules hold `tensors`, by name; afterwards what they held.
+
+    `torch.func.functional_call` does not give back what a module under two names held.
+    """
+    before = [own[key] for own, key, _ in slots]
+    try:
+        for own, key, name in slots:
+            own[key] = tensors[name]
+        yield
+    finally:
+        for (own, key, _), tensor in zip(slots, before):
+            own[key] = tensor
 
 
 Product = Callable[[Tensor, Tensor], object]
@@ -50,17 +71,18 @@ class AbsoluteNetwork:
     (batch, classes); `products(total, product)` of a scalar `total` made of these turns |w| and
     d total / d(|w| m) of each weight into a score.
     weights: w before masking, by name. state: what the model computes with, by name; the maskable
-    ones are |w| m and have gradients. paths: what the model calls each of `state` -> its name
-    there. masks: those written to `state` last. casts: whether the model asks for other precisions
-    than `dtype`, so that all it computes must be cast. unsigned: see `PositivePaths`; set it where
-    a path counts negatively.
+    ones are |w| m and have gradients. slots: where the modules hold what `state` is of. masks:
+    those written to `state` last. casts: whether the model asks for other precisions than `dtype`,
+    so that all it computes must be cast. unsigned: see `PositivePaths`; set it where a path counts
+    negatively.
     """
 
-    called: Called
+    model: nn.Module
+    objective: Objective
     weights: Mapping[str, Tensor]
     dtype: torch.dtype
     state: dict[str, Tensor]
-    paths: Mapping[str, str]
+    slots: Sequence[Slot]
     masks: dict[str, Tensor] = attrs.field(factory=dict)
     casts: bool = False
     unsigned: bool = False
@@ -80,8 +102,8 @@ class AbsoluteNetwork:
             name: torch.empty_like(w, dtype=dtype, requires_grad=True)
             for name, w in weights.items()
         }
-        paths = paths_of(model) | {name: name for name, _ in model.named_buffers()}
-        return cls(Called(model, network.objective), weights, dtype, {**state, **leaves}, paths)
+        slots = slots_of(model, {id(tensor): name for name, tensor in everything.items()})
+        return cls(model, network.objective, weights, dtype, {**state, **leaves}, slots)
 
     def __call__(self, x: Any, masks: Mapping[str, Tensor] | None) -> Tensor:
         """The model's output (batch, classes) at inputs x; the real ones >= 0 and in `dtype`.
@@ -113,26 +135,30 @@ class AbsoluteNetwork:
             if error.__cause__ is None:
                 raise
             dtype = str(self.dtype).removeprefix("torch.")
+            other = "set scorer.dtype = float32, " if self.dtype == torch.float64 else ""
             raise SpecError(
                 f"the paths of this model cannot be computed in {dtype} for inputs {described(x)} "
                 f"({first_line(error.__cause__)}); give inputs that it takes (input_shape, or a "
-                "batch), set scorer.dtype = float32, or choose another scorer"
+                f"batch), {other}or choose another scorer"
             ) from error.__cause__
 
     def _forward(self, x: Any) -> Tensor:
-        named = {f"model.{path}": self.state[name] for path, name in self.paths.items()}
         with contextlib.ExitStack() as modes:
-            for kind in {tensor.device.type for tensor in named.values()}:
+            for kind in {tensor.device.type for tensor in self.state.values()}:
                 modes.enter_context(torch.autocast(kind, enabled=False))
             if self.casts:
                 modes.enter_context(InPrecision(self.dtype))
             modes.enter_context(PositivePaths(self.unsigned))
-            y = torch.func.functional_call(self.called, named, (x,))
+            modes.enter_context(standing_in(self.slots, self.state))
+            y = self.objective.outputs(self.model, x)
         try:
             return logits_of(y)
         except SpecError:
             kind = type(y).__name__
-            raise SpecError(f"the model must return logits (batch, classes): {kind}") from None
+            raise SpecError(
+                f"the model must return logits (batch, classes): {kind}; give forward=, a callable "
+                "on model and inputs that returns them, or wrap the model"
+            ) from None
 
     def products(self, total: Tensor, product: Product) -> dict[str, Tensor]:
         """`product` of |w| and d total / d(|w| m) by name; 0 where `total` (scalar) ignores w.

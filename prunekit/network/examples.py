@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from prunekit.errors import SpecError
+from prunekit.network.copies import rebuilt
 from prunekit.network.losses import described
 from prunekit.network.names import unwrapped
 from prunekit.network.objective import Batch, batch_of
@@ -93,16 +94,6 @@ def on_device(value: Any, device: torch.device | None) -> Any:
     value = value.to(device) if device is not None and hasattr(value, "to") else value
     made_there = isinstance(value, Tensor) and value.is_inference()
     return value.clone() if made_there else value  # else no gradient passes it
-
-
-def rebuilt(value: Any, act: Callable[[Any], Any]) -> Any:
-    """A mapping, tuple or list with what `act` makes of each part; a mapping becomes a dict."""
-    if isinstance(value, Mapping):
-        return {name: act(part) for name, part in value.items()}
-    parts = [act(part) for part in value]
-    if isinstance(value, list):
-        return parts
-    return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
 
 
 def are_arguments(inputs: Any, count: int | None, model: nn.Module) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -15,9 +16,9 @@ from prunekit.network.computed import Computed, computed_in, foreign_masks, norm
 from prunekit.network.layers import surveyed
 from prunekit.network.masking import write_masked
 from prunekit.network.matching import renamed
-from prunekit.network.names import Layer, refuse_hollow
+from prunekit.network.names import Layer, parameters_of, refuse_hollow
 from prunekit.network.objective import Objective
-from prunekit.network.rows import Rows, guessed, rows_of
+from prunekit.network.rows import Rows, rows_of
 from prunekit.network.survey import Survey
 from prunekit.network.taint import Use
 
@@ -40,8 +41,8 @@ class Network:
     survey: what of the model is maskable, and what is not. held: masks that the model has already,
     of torch.nn.utils.prune: what they prune is never kept; None = there are none. computed: the
     weights that the model computes from its parameters. normed: those that are divided by norms of
-    their own, see `normed_in`. summed: the dimensions of a parameter that a forward pass sums with
-    those of data, always the same, where one was made and tells them.
+    their own, see `normed_in`. written: parameters that a forward pass writes to. summed: the
+    dimensions of a parameter that the pass sums with data, where it tells them, always the same.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """
@@ -58,6 +59,7 @@ class Network:
     computed: list[Computed] = attrs.field(factory=list)
     normed: dict[str, int | None] = attrs.field(factory=dict)
     summed: dict[str, frozenset[int]] = attrs.field(factory=dict)
+    written: list[nn.Parameter] = attrs.field(factory=list)
 
     @classmethod
     def of(
@@ -87,6 +89,7 @@ class Network:
         network.summed = {name: min(way) for name, way in ways.items() if len(way) == 1}
         network.computed = list(computed_in(model))
         network.normed = normed_in(network.computed, layers)
+        network.written = [p for n, p in parameters_of(model).items() if uses and uses[n].written]
         held = foreign_masks(model, layers) if network.computed else {}
         if held:
             network.held = {name: _fitting(name, w, held) for name, w in weights.items()}
@@ -111,18 +114,14 @@ class Network:
         return {n: rows_of(layer, self.summed.get(n, nothing)) for n, layer in self.layers.items()}
 
     @property
-    def guessed(self) -> list[str]:
-        """The parameters whose output rows are a guess: no pass and no known module tells them."""
-        return [n for n, la in self.layers.items() if guessed(la) and not self.summed.get(n)]
-
-    @property
     def total(self) -> int:
         """Number of maskable weights, N."""
         return sum(weight.numel() for weight in self.weights.values())
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self.weights.values())).device
+        """That of the weights; the CPU where there are none."""
+        return next((weight.device for weight in self.weights.values()), torch.device("cpu"))
 
     def fitting(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One mask a weight, in order, all True where `masks` has none; SpecError for others."""
@@ -153,6 +152,16 @@ class Network:
             self._check(weight)
         for weight in self.computed:
             weight.refresh()
+
+    @contextlib.contextmanager
+    def unwritten(self) -> Iterator[None]:
+        """Afterwards the parameters that a forward pass writes to hold what they held."""
+        before = [(parameter, parameter.detach().clone()) for parameter in self.written]
+        try:
+            yield
+        finally:
+            for parameter, values in before:
+                parameter.data.copy_(values)
 
     def _check(self, weight: Computed) -> None:
         """SpecError where a weight that is computed from pruned ones is no number."""

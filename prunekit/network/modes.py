@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunekit.network.taint import tensors_in
 
@@ -55,6 +56,10 @@ class Writes:
                 if key in self.watched and key not in self.before:
                     self.before[key] = self.watched[key].clone()
 
+    def reached(self, tensor: Tensor) -> bool:
+        """Whether the memory of `tensor` was written to."""
+        return tensor.layout == torch.strided and tensor.untyped_storage()._cdata in self.before
+
     def undo(self) -> None:
         for key, before in self.before.items():
             self.watched[key].copy_(before)
@@ -72,16 +77,53 @@ def random_left_alone(devices: Sequence[int] = ()) -> Iterator[None]:
         np.random.set_state(numpys)
 
 
+class _Watched:
+    """Tells `writes` of each operation. No mode itself: torch would import its compiler."""
+
+    def __init__(self, writes: Writes) -> None:
+        super().__init__()
+        self.writes = writes
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self.writes.keep(func, args, kwargs)
+        return func(*args, **kwargs)
+
+
+class _Watching(_Watched, TorchDispatchMode):
+    """Watches the operations that run inside it."""
+
+
+@contextlib.contextmanager
+def unwritten(model: nn.Module) -> Iterator[None]:
+    """Afterwards the parameters hold what they held; each operation inside costs a little."""
+    writes = Writes([*model.parameters()])
+    try:
+        with _Watching(writes):
+            yield
+    finally:
+        writes.undo()
+
+
 @contextlib.contextmanager
 def as_it_was(model: nn.Module) -> Iterator[None]:
     """Afterwards every module has the attributes that it had: no state of other examples.
 
-    Of a hidden state, say, or a cache of the size of the batch, also in a list or dictionary.
+    Parameters and buffers under their names too. Lists, deques, sets and dictionaries hold what
+    they held, and generators stand where they stood.
     """
     attributes = [(vars(module), _contents(vars(module))) for module in model.modules()]
+    generators = [
+        (value, value.get_state())
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, torch.Generator)
+    ]
     try:
         yield
     finally:
+        for generator, state in generators:
+            generator.set_state(state)
         for own, before in attributes:
             _restore(own, before)
 
@@ -91,19 +133,11 @@ def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
     """Afterwards the model and the generators are what they were."""
     tensors = [(t, t.data) for t in (*model.parameters(), *model.buffers())]
     flags = [(p, p.requires_grad, p.grad) for p in model.parameters()]
-    generators = [
-        (value, value.get_state())
-        for module in model.modules()
-        for value in vars(module).values()
-        if isinstance(value, torch.Generator)
-    ]
     devices = sorted({t.device.index for t, _ in tensors if t.is_cuda})
     try:
         with random_left_alone(devices), as_it_was(model):
             yield
     finally:
-        for generator, state in generators:
-            generator.set_state(state)
         for tensor, data in tensors:
             if tensor.data.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
                 tensor.data = data

@@ -50,7 +50,7 @@ ZEROS_STAY = frozenset(
     _to_dense to_dense _to_sparse to_sparse block_diag
     fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask
     _fake_quantize_per_tensor_affine_cachemask_tensor_qparams _fused_moving_avg_obs_fq_helper
-    _weight_norm_interface _weight_norm div masked_select
+    _weight_norm_interface _weight_norm div masked_select renorm
     """,
     )
 )

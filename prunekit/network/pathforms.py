@@ -109,15 +109,40 @@ def channel_norm(norm: Operation) -> Operation:
     return positive
 
 
+def no_zero(whole: Tensor) -> Tensor:
+    """What is divided by: 1 where it is 0, for nothing flows there."""
+    return torch.where(whole == 0, 1, whole)
+
+
 def constant_denominator(divide: Operation) -> Operation:
     def positive(x: Any, y: Any, *args: Any, **kwargs: Any) -> Tensor:
-        return divide(x, y.detach() if isinstance(y, Tensor) else y, *args, **kwargs)
+        y = no_zero(y.detach()) if isinstance(y, Tensor) else y
+        return divide(x, y, *args, **kwargs)
 
     return positive
 
 
 def constant_reciprocal(power: Operation) -> Operation:
-    return lambda x, *args, **kwargs: power(x.detach(), *args, **kwargs)
+    return lambda x, *args, **kwargs: power(no_zero(x.detach()), *args, **kwargs)
+
+
+def peak(largest: Operation) -> Operation:
+    """The largest entries, which know of what they are the largest."""
+
+    def positive(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        found = largest(input, *args, **kwargs)
+        values: Any = found if isinstance(found, Tensor) else found[0]
+        values.peak_of = input
+        return found
+
+    return positive
+
+
+def difference(subtract: Operation) -> Operation:
+    """x - max x is x: softmax, before which it stands, is the same of both."""
+    return lambda x, y, *args, **kwargs: (
+        x if getattr(y, "peak_of", None) is x else subtract(x, y, *args, **kwargs)
+    )
 
 
 def absolute_wave(wave: Operation) -> Operation:

@@ -19,6 +19,7 @@ from prunekit.network.pathforms import (
     constant_denominator,
     constant_reciprocal,
     convolution,
+    difference,
     embedding,
     gate,
     glu,
@@ -27,6 +28,7 @@ from prunekit.network.pathforms import (
     interpolation,
     layer_norm,
     normalize,
+    peak,
     relu,
     rms_norm,
     same,
@@ -48,6 +50,10 @@ ROUNDINGS = (
     torch.fake_quantize_per_tensor_affine, torch.fake_quantize_per_channel_affine,
     torch.fused_moving_avg_obs_fake_quant,
 )  # fmt: skip
+PEAKS = (torch.max, Tensor.max, torch.amax, Tensor.amax)
+DIFFERENCES = (
+    torch.sub, Tensor.sub, Tensor.sub_, Tensor.__sub__, torch.subtract, Tensor.subtract,
+)  # fmt: skip
 RECIPROCALS = (torch.rsqrt, Tensor.rsqrt, torch.reciprocal, Tensor.reciprocal)
 
 POSITIVE: Mapping[Operation, Operation] = {
@@ -55,6 +61,8 @@ POSITIVE: Mapping[Operation, Operation] = {
     **dict.fromkeys((*DROPOUTS, *ROUNDINGS), same),
     **{divide: constant_denominator(divide) for divide in DIVISIONS},
     **{power: constant_reciprocal(power) for power in RECIPROCALS},
+    **{largest: peak(largest) for largest in PEAKS},
+    **{subtract: difference(subtract) for subtract in DIFFERENCES},
     **dict.fromkeys((torch.sigmoid, Tensor.sigmoid, F.hardsigmoid), gate),
     **dict.fromkeys((torch.softmax, Tensor.softmax, F.softmax), softmax),
     **dict.fromkeys((F.log_softmax, torch.log_softmax, Tensor.log_softmax), same),
@@ -98,7 +106,8 @@ class PositivePaths(TorchFunctionMode):
         softmax(z)               relu(z) / stop(sum relu(z)), 0 where the sum is 0
         attention(q, k, v)       softmax(q k^T) v in that form: linear in q, in k and in v
         a mask of attention      removes its entries, whether boolean or of -inf
-        a denominator            a constant
+        a denominator            a constant, 1 where it is 0
+        x - max x                x             (as before a softmax)
         dropout, quantization    x
         lerp(a, b, z) by a gate  z (a + b)
         a recurrent kernel       the same forms, step by step

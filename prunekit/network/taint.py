@@ -28,7 +28,8 @@ class Use:
     recurrent kernel. looked_up: rows of it were taken by data. scaled: it was multiplied with data
     entry by entry. opaque: an operation that nobody knows read it. zeros: whether its zeros were
     zeros of every operand that it became. summed: for each way it was an operand, its dimensions
-    that were summed with those of data; empty where that is not told.
+    that were summed with those of data; empty where that is not told. written: the pass wrote to
+    it.
     """
 
     reached: bool = False
@@ -38,6 +39,7 @@ class Use:
     opaque: bool = False
     zeros: bool = True
     summed: set[frozenset[int]] = attrs.field(factory=set)
+    written: bool = False
 
 
 @attrs.frozen

@@ -54,6 +54,8 @@ def watched(
         _Operations(ledger, writes),
     ):
         value = run()
+    for name, use in ledger.uses.items():
+        use.written = writes.reached(parameters[name])
     return ledger, value
 
 

@@ -27,7 +27,7 @@ def dead_kept(
     if network.input_shape is None or network.masks is None:
         return {}
     x = torch.randn(EXAMPLES, *network.input_shape, generator=rng) if tokens is None else tokens
-    with scoring_mode(network.model, "eval"):
+    with network.unwritten(), scoring_mode(network.model, "eval"):
         parts = x[:EXAMPLES].split(max(1, NUMBERS // max(1, x[:1].numel())))
         outputs = (
             logits_of(network.objective.outputs(network.model, part.to(network.device)))

@@ -18,6 +18,7 @@ from prunekit.errors import NumericalError, SpecError
 from prunekit.network.examples import parts_of
 from prunekit.network.losses import described
 from prunekit.network.model import Mode, Network, Scores
+from prunekit.network.modes import as_it_was
 from prunekit.network.objective import Batch, Objective
 from prunekit.network.plainly import run_plainly
 from prunekit.network.precision import InPrecision
@@ -37,11 +38,13 @@ def scoring_mode(model: nn.Module, mode: Mode = "eval") -> Iterator[None]:
     Dropout is off in both. Inside, autograd is on and every floating-point parameter requires a
     gradient, frozen or not; what is float16 is computed in float32, or gradients would underflow;
     checkpointed and compiled parts run plainly, see `run_plainly`. On leaving, modes, buffers
-    (running statistics and their count), `requires_grad` and `.grad` are what they were, also
-    after an error, on the way in too.
+    (running statistics and their count), other attributes, `requires_grad` and `.grad` are what
+    they were, also after an error, on the way in too; of parameters, what memory they have. What a
+    forward pass writes to them, `Network.unwritten` undoes.
     """
     half = False
     with contextlib.ExitStack() as undo:
+        undo.enter_context(as_it_was(model))
         for module in model.modules():
             for buffer in module.named_buffers(recurse=False):
                 undo.callback(_restore_buffer, module, *buffer, buffer[1].clone())
@@ -49,9 +52,9 @@ def scoring_mode(model: nn.Module, mode: Mode = "eval") -> Iterator[None]:
             module.training = mode == "train" and is_batch_norm(module)
         for parameter in model.parameters():
             undo.callback(_restore_parameter, parameter, parameter.requires_grad, parameter.grad)
+            undo.callback(_restore_memory, parameter, parameter.data)
             parameter.grad = None
             if parameter.dtype == torch.float16:
-                undo.callback(setattr, parameter, "data", parameter.data)
                 parameter.data = parameter.data.float()
                 half = True
             parameter.requires_grad_(parameter.is_floating_point())
@@ -70,6 +73,13 @@ def _restore_parameter(
     parameter.grad = gradient
 
 
+def _restore_memory(tensor: Tensor, before: Tensor) -> None:
+    """Give a tensor the memory and the shape that it had."""
+    plain = type(before) is Tensor and before.layout == torch.strided
+    if tensor.dtype != before.dtype or (plain and not tensor.is_set_to(before)):
+        tensor.data = before
+
+
 def is_batch_norm(module: nn.Module) -> bool:
     """Whether the module normalises by batch statistics in train mode."""
     return hasattr(module, "running_mean")
@@ -78,7 +88,9 @@ def is_batch_norm(module: nn.Module) -> bool:
 @torch.no_grad()
 def _restore_buffer(module: nn.Module, name: str, buffer: Tensor, before: Tensor) -> None:
     setattr(module, name, buffer)
-    if not _overlaps(buffer):
+    if buffer.shape != before.shape:  # resized
+        buffer.data = before
+    elif not _overlaps(buffer):
         buffer.copy_(before)
 
 
@@ -220,7 +232,8 @@ def compute_scores(
     competes. It may overwrite what the scorer returned. Raises what `check_form` and
     `check_bounds` raise.
     """
-    with own_chance(rng.initial_seed(), network.device), full_products():
+    chance = own_chance(rng.initial_seed(), network.device)
+    with chance, full_products(), network.unwritten():
         scores = scorer.score(network, batches, rng)
     check_form(scores, network, owner)
     ordered = {name: _own(scores[name], network.weights[name]) for name in network.weights}

@@ -14,7 +14,7 @@ from prunekit.errors import SpecError
 from prunekit.network import losses
 from prunekit.network.examples import two_of
 from prunekit.network.model import Mode
-from prunekit.network.modes import as_it_was
+from prunekit.network.modes import unwritten
 from prunekit.network.objective import Batch, Objective, counted_in
 from prunekit.pruning.scoring import is_batch_norm, scoring_mode
 from prunekit.training.accuracy import USUAL, EpochBatches, Pairs, autocast
@@ -81,7 +81,7 @@ def looked_at(model: nn.Module, mode: Mode, amp: str) -> Iterator[None]:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     chance = torch.random.fork_rng([device] if device.type == "cuda" else [])
     cast = autocast(device, amp)
-    with chance, scoring_mode(model, mode), as_it_was(model), torch.no_grad(), cast:
+    with chance, scoring_mode(model, mode), unwritten(model), torch.no_grad(), cast:
         yield
 
 

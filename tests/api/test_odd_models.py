@@ -162,3 +162,12 @@ def test_masks_that_are_no_mapping_are_refused_in_one_line() -> None:
 def test_masks_on_another_device_know_their_survey() -> None:
     masks = prunekit.prune(net(), "magnitude", density=0.5)
     assert str(masks.to("cpu")) == str(masks)
+
+
+@pytest.mark.parametrize("scorer", ["magnitude", "random", "snip", "synflow", "row-norm"])
+@pytest.mark.parametrize("given", [{"batches": [(X, Y)]}, {"input_shape": (6,)}, {}], ids=str)
+def test_a_model_without_a_parameter_gets_one_line(scorer: str, given: Any) -> None:
+    with pytest.raises(SpecError, match="the model has no maskable weight"):
+        prunekit.score(nn.Sequential(nn.ReLU()), scorer, **given)
+    with pytest.raises(SpecError, match="the model has no maskable weight"):
+        prunekit.prune(nn.Sequential(nn.ReLU()), scorer, density=0.5, **given)

@@ -68,3 +68,48 @@ def test_a_model_that_returns_no_tensor_is_refused():
     network = Network.of(nn.Sequential(Named(2, 2)))
     with pytest.raises(SpecError, match="must return logits"):
         AbsoluteNetwork.of(network, torch.float64)(torch.ones(1, 2, dtype=torch.float64), None)
+
+
+def shared_linear() -> nn.Module:
+    shared = nn.Linear(4, 4)
+    return nn.Sequential(shared, nn.ReLU(), shared, nn.ReLU(), nn.Linear(4, 3))
+
+
+def shared_three_times() -> nn.Module:
+    return nn.Sequential(*[nn.Linear(4, 4)] * 3, nn.Linear(4, 3))
+
+
+class TwoAttributes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = self.second = nn.Linear(4, 4)
+        self.norm = self.again = nn.BatchNorm1d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.again(self.second(self.norm(self.first(x)).relu()))
+
+
+@pytest.mark.parametrize("build", [shared_linear, shared_three_times, TwoAttributes])
+def test_a_module_under_two_names_is_scored_and_keeps_its_parameters(build):
+    model = build()
+    before = {name: (p, p.detach().clone()) for name, p in model.named_parameters()}
+    buffers = {name: (b, b.clone()) for name, b in model.named_buffers()}
+    prunekit.score(model, "synflow", input_shape=(4,))
+    for name, found in [*model.named_parameters(), *model.named_buffers()]:
+        held, value = (before | buffers)[name]
+        assert found is held
+        assert torch.equal(found, value)
+    masks = prunekit.prune(model, "synflow", density=0.5, rounds=10, input_shape=(4,))
+    for name, mask in masks.items():
+        held, value = before[name]
+        assert model.get_parameter(name) is held
+        assert torch.equal(held, value * mask)
+
+
+def test_a_linear_layer_used_twice_has_the_paths_of_both_uses():
+    layer = nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, -2.0], [3.0, 4.0]]))
+    scores = prunekit.score(nn.Sequential(layer, layer), "synflow", input_shape=(2,))
+    # R = 1^T W W 1: dR/dW[i, j] = (W 1)[j] + (1^T W)[i], W 1 = (3, 7), 1^T W = (4, 6)
+    assert scores["0.weight"].tolist() == [[1 * (3 + 4), 2 * (7 + 4)], [3 * (3 + 6), 4 * (7 + 6)]]

@@ -214,3 +214,28 @@ def test_an_activation_that_is_added_to_in_place_keeps_its_gradient() -> None:
     y.sum().backward()
     assert y.tolist() == [4.0, -1.0, 0.0]
     assert x.grad.tolist() == [2.0, 1.0, 1.0]
+
+
+def test_where_nothing_flows_a_share_is_0_and_not_0_over_0() -> None:
+    z = torch.tensor([[0.0, 0.0], [1.0, 3.0]])
+    assert positive(lambda z: z / z.sum(-1, keepdim=True), z).tolist() == [[0, 0], [0.25, 0.75]]
+    assert positive(lambda z: z.div_(z.sum(-1, keepdim=True)), z).tolist() == [[0, 0], [0.25, 0.75]]
+    length = positive(lambda z: z * z.square().sum(-1, keepdim=True).rsqrt(), z)
+    torch.testing.assert_close(length, z / torch.tensor([[1.0], [10**0.5]]))
+
+
+@pytest.mark.parametrize(
+    "largest",
+    [
+        lambda z: z.max(-1, keepdim=True).values,
+        lambda z: torch.max(z, dim=-1, keepdim=True)[0],
+        lambda z: z.amax(-1, keepdim=True),
+        lambda z: z.max(),
+    ],
+)
+def test_a_softmax_of_z_less_its_largest_is_that_of_z(largest: Callable[[Tensor], Tensor]) -> None:
+    z = torch.tensor([[1.0, 3.0], [0.0, 2.0]])
+    shares = [[0.25, 0.75], [0, 1]]
+    assert positive(lambda z: F.softmax(z - largest(z), -1), z).tolist() == shares
+    assert positive(lambda z: torch.sub(z, largest(z)).softmax(-1), z).tolist() == shares
+    assert positive(lambda z: z - largest(2 * z), z).tolist() == (z - largest(2 * z)).tolist()

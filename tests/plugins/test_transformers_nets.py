@@ -154,3 +154,19 @@ def test_conv1d_of_gpt2_is_scored_along_its_first_axis(models):
     energies = input_energies(Network.of(model), [(batch_of("GPT2"), None)], "eval")
     handle.remove()
     torch.testing.assert_close(energies[name][:, 0], seen[0].detach().square().sum((0, 1)))
+
+
+@pytest.mark.parametrize("family", ["Mixtral", "GptOss"])
+def test_experts_of_a_batch_padded_by_zeros_and_sinks_of_attention_are_scored(family):
+    config = {**CONFIGS["Mixtral"], "pad_token_id": 0, "head_dim": 8}
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{family}ForCausalLM")(
+        getattr(transformers, f"{family}Config")(**config)
+    )
+    ids = torch.arange(1, 11).reshape(2, 5) % 30
+    ids[0, :2] = 0
+    scores = scored(model, SynFlow(), [({"input_ids": ids}, None)])
+    for score in scores.values():
+        assert score.isfinite().all()
+        assert (score >= 0).all()
+        assert (score > 0).any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -64,6 +65,7 @@ class Checkpointed(nn.Module):
 @pytest.mark.parametrize("reentrant", [True, False])
 @pytest.mark.parametrize("scorer", ["snip", "grasp", "force", "iter-snip", "synflow", "row-norm"])
 def test_checkpointing_changes_no_score(scorer, reentrant):
+    torch.manual_seed(0)
     plain, recomputed = Checkpointed(None), Checkpointed(reentrant)
     recomputed.load_state_dict(plain.state_dict())
     batches = [(torch.arange(12.0).reshape(6, 2) / 7, torch.arange(6) % 3)]
@@ -116,3 +118,106 @@ def test_products_of_bfloat16_weights_and_gradients_are_float32():
     assert {s.dtype for s in scores.values()} == {torch.float32}
     last = scores["24.weight"]
     assert not torch.equal(last, last.bfloat16().float())
+
+
+SCORERS = ("snip", "grasp", "synflow", "row-norm", "iter-snip", "force")
+TOKENS = [(torch.tensor([[0, 3], [1, 2], [3, 3]]), torch.tensor([0, 1, 0]))]
+REAL = [(torch.tensor([[1.0, 2.0], [3.0, 0.5], [0.0, 4.0]]), torch.tensor([0, 1, 0]))]
+
+
+class InItsHook(nn.Sequential):
+    """The norm of each row is at most 1/2, which a hook sees to, through `.data`."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+
+        def bound(layer, _):
+            layer.weight.data.renorm_(2, 0, 0.5)
+
+        self[0].register_forward_pre_hook(bound)
+
+
+class InItsForward(nn.Linear):
+    """The norm of each row is at most 1/2: new memory in each pass."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+
+    def forward(self, x):
+        self.weight.data = self.weight.data.renorm(2, 0, 0.5)
+        return super().forward(x)
+
+
+class Rows(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Embedding(4, 2, max_norm=0.5), nn.Flatten(), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+@pytest.mark.parametrize("kind", [InItsHook, InItsForward, Rows])
+def test_parameters_that_a_forward_pass_writes_are_as_before_and_so_pruned(kind, scorer):
+    torch.manual_seed(1)
+    model, batches = kind(), TOKENS if kind is Rows else REAL
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    memory = [p.data_ptr() for p in model.parameters()]
+    prunekit.score(model, scorer, batches=batches)
+    assert [p.data_ptr() for p in model.parameters()] == memory
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+    given = batches * (2 if scorer == "synflow" else 1)
+    masks = prunekit.prune(model, scorer, density=0.6, rounds=2, batches=given)
+    for name, mask in masks.items():
+        assert torch.equal(model.get_parameter(name), before[name] * mask)
+
+
+class Remembers(nn.Module):
+    """Fills a buffer that is None, resizes one, grows one; keeps a state, a list, a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.register_buffer("none", None)
+        self.register_buffer("empty", torch.empty(0))
+        self.register_buffer("growing", torch.zeros(0))
+        self.hidden, self.seen = None, []
+        self.generator = torch.Generator()
+
+    def forward(self, x):
+        if self.none is None:
+            self.none = torch.zeros(2)
+        if not self.empty.numel():
+            self.empty.resize_(2).zero_()
+        self.growing = torch.cat([self.growing, torch.ones(1)])
+        self.hidden = x.detach() if self.hidden is None else self.hidden
+        self.seen.append(torch.rand(1, generator=self.generator))
+        self.again = self.layer.weight
+        return self.layer(x + self.none + self.empty)
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_what_a_forward_pass_remembers_is_forgotten_after_scoring(scorer):
+    model = Remembers()
+    state = model.generator.get_state()
+    prunekit.score(model, scorer, batches=REAL)
+    assert model.none is None
+    assert model.empty.shape == model.growing.shape == (0,)
+    assert model.hidden is None
+    assert model.seen == []
+    assert [name for name, _ in model.named_parameters(remove_duplicate=False)] == [
+        "layer.weight",
+        "layer.bias",
+    ]
+    assert torch.equal(model.generator.get_state(), state)
+    assert prunekit.prune(model, scorer, density=0.5, batches=REAL).kept == 2
+
+
+def test_a_network_with_fresh_observers_of_quantization_is_scored():
+    quantization = pytest.importorskip("torch.ao.quantization")
+    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
+    model.qconfig = quantization.get_default_qat_qconfig("x86")
+    with warnings.catch_warnings(action="ignore"):
+        quantization.prepare_qat(model.train(), inplace=True)
+    shapes = {name: b.shape for name, b in model.named_buffers()}
+    for scorer in ("snip", "row-norm", "synflow"):
+        scores = prunekit.score(model, scorer, batches=REAL)
+        assert [*scores] == ["0.weight", "2.weight"]
+        assert {name: b.shape for name, b in model.named_buffers()} == shapes
