@@ -107,8 +107,9 @@ def _of_kind(
         return [some.expand(results[0].shape)]
     if name == "where" and len(args) == 3:  # each entry is that of one or the other
         chosen, x, y = args if func is torch.where else (args[1], args[0], args[2])
-        parts = [_stand_in(known, part) if isinstance(part, Tensor) else True for part in (x, y)]
-        return [torch.where(chosen, parts[0], parts[1])]
+        one, other = (_stand_in(known, p) if isinstance(p, Tensor) else True for p in (x, y))
+        met: Tensor = torch.where(chosen, one, other)
+        return [met]
     if name in SUMS and own is not None and not any(isinstance(a, Tensor) for a in args[1:]):
         return [_summed(own, args, kwargs, x) for x in results]
     if INTO.fullmatch(name) and isinstance(first, Tensor) and name != "index_select":

@@ -18,7 +18,7 @@ from prunekit.network.masking import write_masked
 from prunekit.network.matching import renamed
 from prunekit.network.names import Layer, parameters_of, refuse_hollow
 from prunekit.network.objective import Objective
-from prunekit.network.rows import Rows, guessed, rows_of
+from prunekit.network.rows import Rows, rows_of
 from prunekit.network.survey import Survey
 from prunekit.network.taint import Use
 
@@ -42,8 +42,7 @@ class Network:
     of torch.nn.utils.prune: what they prune is never kept; None = there are none. computed: the
     weights that the model computes from its parameters. normed: those that are divided by norms of
     their own, see `normed_in`. written: parameters that a forward pass writes to. summed: the
-    dimensions of a parameter that a forward pass sums with those of data, always the same, where
-    one was made and tells them.
+    dimensions of a parameter that the pass sums with data, where it tells them, always the same.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """
@@ -59,8 +58,8 @@ class Network:
     held: dict[str, Tensor] | None = None
     computed: list[Computed] = attrs.field(factory=list)
     normed: dict[str, int | None] = attrs.field(factory=dict)
-    written: list[nn.Parameter] = attrs.field(factory=list)
     summed: dict[str, frozenset[int]] = attrs.field(factory=dict)
+    written: list[nn.Parameter] = attrs.field(factory=list)
 
     @classmethod
     def of(
@@ -113,12 +112,6 @@ class Network:
         """The output rows of each layer, by name."""
         nothing = frozenset[int]()
         return {n: rows_of(layer, self.summed.get(n, nothing)) for n, layer in self.layers.items()}
-
-    @property
-    def guessed(self) -> list[str]:
-        """The parameters whose output rows are a guess: no pass and no known module tells them."""
-        raw = (name for name, layer in self.layers.items() if guessed(layer))
-        return [name for name in raw if not self.summed.get(name)]
 
     @property
     def total(self) -> int:

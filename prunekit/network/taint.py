@@ -27,9 +27,9 @@ class Use:
     reached: some operation read it. operand: it was one of a matrix product, a convolution or a
     recurrent kernel. looked_up: rows of it were taken by data. scaled: it was multiplied with data
     entry by entry. opaque: an operation that nobody knows read it. zeros: whether its zeros were
-    zeros of every operand that it became. written: the pass wrote to it. summed: for each way it
-    was an operand, its dimensions that were summed with those of data; empty where that is not
-    told.
+    zeros of every operand that it became. summed: for each way it was an operand, its dimensions
+    that were summed with those of data; empty where that is not told. written: the pass wrote to
+    it.
     """
 
     reached: bool = False
@@ -38,8 +38,8 @@ class Use:
     scaled: bool = False
     opaque: bool = False
     zeros: bool = True
-    written: bool = False
     summed: set[frozenset[int]] = attrs.field(factory=set)
+    written: bool = False
 
 
 @attrs.frozen

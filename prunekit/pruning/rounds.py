@@ -16,6 +16,7 @@ from prunekit.errors import warn
 from prunekit.network.laws import Law
 from prunekit.network.model import Network, Scores, put
 from prunekit.network.objective import Batch
+from prunekit.network.rows import guessed
 from prunekit.pruning.alive import norms_alive
 from prunekit.pruning.answers import check_masks, check_pruned, describe, redraws_of, sample
 from prunekit.pruning.method import Round
@@ -142,10 +143,11 @@ def prune_round(
 
 def warn_of_guesses(network: Network) -> None:
     """Say it where the output rows of a parameter are a guess."""
-    guessed = network.guessed
-    if not guessed:
+    layers = network.layers.items()
+    guesses = [n for n, layer in layers if guessed(layer) and not network.summed.get(n)]
+    if not guesses:
         return
-    more = f" and {len(guessed) - 1} more" if len(guessed) > 1 else ""
+    more = f" and {len(guesses) - 1} more" if len(guesses) > 1 else ""
     seen = network.survey is not None and network.survey.by_use
     cure = (
         "its uses sum it along different dimensions, or along none that is told"
@@ -153,7 +155,7 @@ def warn_of_guesses(network: Network) -> None:
         else "give batches or input_shape, so that a forward pass tells them"
     )
     warn(
-        f"the output rows of {guessed[0]}{more} are not known, and allocation row takes those of "
+        f"the output rows of {guesses[0]}{more} are not known, and allocation row takes those of "
         f"dimension 0, or of each matrix in a stack; {cure}"
     )
 
