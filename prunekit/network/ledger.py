@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import attrs
 from torch import Tensor
 
 from prunekit.network.operations import (
@@ -16,19 +17,20 @@ from prunekit.network.operations import (
     kernel_of,
     recurrent_weights,
 )
+from prunekit.network.planted import Chains, computed
+from prunekit.network.replay import place_of
 from prunekit.network.taint import (
     COMPUTED,
     CONSTANT,
     DATA,
     Taint,
-    Values,
     both,
     is_matrix,
     tensors_in,
 )
 
 
-class Ledger(Values):
+class Ledger(Chains):
     """Takes down, operation by operation, which parameters a pass uses and how."""
 
     def note(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
@@ -44,7 +46,11 @@ class Ledger(Values):
             return  # a view
         self.reach(given)
         taint = self._outcome(func, base.removesuffix("_"), args, kwargs, given)
-        for output in outputs or (given[:1] if mutable else ()):
+        made = self.made(func, args, kwargs, given) if computed(taint) else None
+        for which, output in enumerate(outputs or (given[:1] if mutable else ())):
+            if made is not None:
+                place = made.place if made.written else place_of(output)
+                taint = attrs.evolve(taint, made=attrs.evolve(made, place=place, which=which))
             self._give(output, taint, mutable and self.key(output) in keys)
 
     def _give(self, output: Tensor, taint: Taint, written: bool) -> None:
@@ -54,7 +60,7 @@ class Ledger(Values):
         if written:
             old = self.of(output)
             sources, factors = both(old.sources, taint.sources), both(old.factors, taint.factors)
-            taint = Taint(max(old.kind, taint.kind), sources, factors)
+            taint = Taint(max(old.kind, taint.kind), sources, factors, taint.made)
         self.mark(output, taint)
 
     def _outcome(
@@ -76,7 +82,7 @@ class Ledger(Values):
         recurrent = recurrent_weights(func, base, args)
         if recurrent:
             for tensor in recurrent:
-                self.count(self.of(tensor).sources)
+                self.count(self.of(tensor).sources, tensor)
             return Taint(DATA)
         if base.endswith(LIKE[0]) or base.startswith(LIKE[1]):
             return Taint()
@@ -93,7 +99,8 @@ class Ledger(Values):
             if taint.kind == DATA:
                 self.count(self._matrices({} if fed else taint.sources))
             elif taint.kind == COMPUTED and not self.attention and not fed:
-                self.count(taint.sources if data else self._not_spread(tensor, taint.sources))
+                own = taint.sources if data else self._not_spread(tensor, taint.sources)
+                self.count(own, tensor)
             if data and self.linear and place == 1:
                 self.lower(taint.factors)
         if any(self.of(tensor).kind == DATA for tensor in given):
@@ -131,7 +138,7 @@ class Ledger(Values):
 
     def _convolution(self, kernel: Tensor, given: Sequence[Tensor]) -> Taint:
         taint = self.of(kernel)
-        self.count(taint.sources)
+        self.count(taint.sources, kernel)
         self.lower(taint.factors)
         data = any(self.of(tensor).kind == DATA for tensor in given)
         return Taint(DATA) if data else Taint(CONSTANT, {}, self._factors([taint, Taint()]))
@@ -143,7 +150,7 @@ class Ledger(Values):
         if table.kind == COMPUTED and (by_data or "embedding" in base):
             for name in table.sources:
                 self.uses[name].looked_up = True
-                self.uses[name].zeros &= table.sources[name]
+            self.became(table.sources, args[0])
         return by_data
 
     def _opaque(self, given: Sequence[Tensor]) -> None:
@@ -170,7 +177,8 @@ class Ledger(Values):
             if base in AS_A_WHOLE or tensor.numel() >= largest:
                 sources = both(sources, {n: zeros and kept for n, zeros in taint.sources.items()})
                 factors = both(factors, taint.factors)
-        return Taint(kind, sources, {} if kind == DATA else factors)
+        masked = {n: zeros for n, zeros in sources.items() if n not in self.fixed}
+        return Taint(kind, masked or sources, {} if kind == DATA else factors)
 
     def _scale(self, taints: Iterable[Taint]) -> None:
         for taint in taints:

@@ -38,7 +38,7 @@ class Network:
     dimension, or None.
     objective: how the model is called on a batch, and the loss that it comes to.
     survey: what of the model is maskable, and what is not. held: masks that the model has already,
-    of torch.nn.utils.prune: what they prune is never kept; None = there are none. computed: the
+    its own or of torch.nn.utils.prune: what they prune is never kept; None = there are none. computed: the
     weights that the model computes from its parameters. normed: those that are divided by norms of
     their own, see `normed_in`.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
@@ -82,13 +82,19 @@ class Network:
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
         network = cls(model, layers, weights, None, input_shape, survey=survey)
         network.computed = list(computed_in(model))
-        network.normed = normed_in(network.computed, layers)
-        held = foreign_masks(model, layers) if network.computed else {}
-        if held:
-            network.held = {name: _fitting(name, w, held) for name, w in weights.items()}
-        if masks is not None or held:
+        network.normed = survey.normed | normed_in(network.computed, layers)
+        network.hold(survey.held)
+        network.hold(foreign_masks(model, layers) if network.computed else {})
+        if masks is not None or network.held is not None:
             network.mask(network.fitting(masks or {}))
         return network
+
+    def hold(self, masks: Mapping[str, Tensor]) -> None:
+        """What these masks prune, by name, is never kept and does not compete."""
+        if masks:
+            held = {name: _fitting(name, w, masks) for name, w in self.weights.items()}
+            old = self.held or held
+            self.held = {name: mask & old[name] for name, mask in held.items()}
 
     @property
     def effective(self) -> dict[str, nn.Parameter]:
@@ -134,6 +140,8 @@ class Network:
             self._write(name)
         for weight in self.computed if self.masks is not None else ():
             self._check(weight)
+        for name, axis in self.survey.normed.items() if self.survey and self.masks else ():
+            self._check_norms(name, axis)
         for weight in self.computed:
             weight.refresh()
 
@@ -143,6 +151,16 @@ class Network:
             raise SpecError(
                 f"{weight.path(self.model)} would be NaN: it is divided by a norm of weights that "
                 f"are all pruned; keep more, or {weight.removal(self.model)} leaves plain weights"
+            )
+
+    def _check_norms(self, name: str, axis: int | None) -> None:
+        """SpecError where a parameter is divided by the norm of a slice that is all pruned."""
+        used = self.layers[name].parameter != 0
+        slices = used.reshape(1, -1) if axis is None else used.movedim(axis, 0).flatten(1)
+        if not bool(slices.any(1).all()):
+            raise SpecError(
+                f"{name} is divided by norms of its own, and one would be of weights that are all "
+                "pruned, so NaN; keep more of it, or leave it out by prune.exclude"
             )
 
     def _write(self, name: str) -> None:

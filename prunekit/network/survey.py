@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prunekit.errors import SpecError, warn
 from prunekit.network.choice import Choice, chosen
@@ -15,7 +15,7 @@ from prunekit.network.computed import removal_of, uses_by_rule
 from prunekit.network.names import Layer, layers_of, refuse_shapeless
 from prunekit.network.static import looks_like_weight, own_name
 from prunekit.network.storage import shared_with, unmaskable
-from prunekit.network.taint import Use, is_matrix
+from prunekit.network.taint import Use, is_frozen_mask, is_matrix
 
 EXCLUDED = "excluded"
 UNREACHED = "masked, but never reached by the forward pass"
@@ -47,7 +47,8 @@ class Survey:
     all floating-point parameters. matrices: those that are not masked, were never reached, or
     whose zeros do not reach the weight that is used. lost: the maskable ones of the last kind.
     by_use: whether a forward pass decided. largest: the largest floating parameter that is left
-    out, as text, or None.
+    out, as text, or None. held: the entries (bool) of maskable parameters that are 0 where they
+    are used whatever they are, by name: False there. normed: those divided by norms, see `Use`.
     """
 
     layers: dict[str, Layer]
@@ -56,6 +57,8 @@ class Survey:
     lost: tuple[str, ...]
     by_use: bool
     largest: str | None
+    held: dict[str, Tensor] = attrs.field(factory=dict)
+    normed: dict[str, int | None] = attrs.field(factory=dict)
 
     @property
     def maskable(self) -> int:
@@ -97,16 +100,20 @@ class Survey:
         if not self.lost:
             return
         more = f" and {len(self.lost) - 2} more" if len(self.lost) > 2 else ""
-        layer = self.layers[self.lost[0]]
-        line = removal_of(model, layer)
-        kind = type(layer.module).__name__
+        kind = type(self.layers[self.lost[0]].module)
+        line = removal_of(model, self.layers[self.lost[0]])
         do = f"{line} removes the parametrization, or leave it out: " if line else "leave it out: "
         raise SpecError(
             f"pruned weights of {', '.join(self.lost[:2])}{more} would not be 0 where they are "
             "used, for the weight is computed from all of them (orthogonal maps, standardized "
-            f"weights, adapters); {do}exclude=[{self.lost[0]!r}]"
-            + ("" if line else f", or the type: exclude=[{kind}]")
+            f"weights, adapters); {do}exclude={list(self.lost)}"
+            + (f", or the type: exclude=[{kind.__name__}]" if self._only_lost(kind, model) else "")
         )
+
+    def _only_lost(self, kind: type[nn.Module], model: nn.Module) -> bool:
+        """Whether `kind` leaves out what is lost, all of it and nothing else."""
+        inside = chosen("prune.exclude", [kind], model, self.layers).matched
+        return inside == set(self.lost)
 
 
 def survey(
@@ -148,7 +155,10 @@ def survey(
     total = sum(p.numel() for n, p in floats.items() if n not in shared)
     text = f"{largest[1]} {tuple(floats[largest[1]].shape)}" if largest else None
     every = (*matrices, *_integer_buffers(model))
-    return Survey(found, total, every, tuple(lost), uses is not None, text)
+    held = {n: use.held for n, use in known.items() if n in found and use.held is not None}
+    normed = {n: use.normed[0] for n, use in known.items() if n in found and use.normed}
+    by_use = uses is not None
+    return Survey(found, total, every, tuple(lost), by_use, text, held, normed)
 
 
 def _is_weight(layer: Layer, use: Use | None) -> bool:
@@ -186,7 +196,7 @@ def _matrix(
         return Matrix(layer.name, shape, entries, f"{EXCLUDED}; {text}" if text == LOST else text)
     scaled = use is not None and use.scaled
     table = isinstance(layer.module, nn.Embedding | nn.EmbeddingBag)
-    doubtful = looks and not table and not chosen_
+    doubtful = looks and not table and not chosen_ and not is_frozen_mask(parameter)
     return Matrix(layer.name, shape, entries, SCALES if scaled else NO_OPERAND, doubtful)
 
 

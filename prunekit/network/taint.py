@@ -25,7 +25,10 @@ class Use:
     reached: some operation read it. operand: it was one of a matrix product, a convolution or a
     recurrent kernel. looked_up: rows of it were taken by data. scaled: it was multiplied with data
     entry by entry. opaque: an operation that nobody knows read it. zeros: whether its zeros were
-    zeros of every operand that it became.
+    zeros of every operand that it became. held: the entries (bool) that are not 0 in every operand
+    whatever they are, as those under a mask of the model's own are not; None = all. normed: the
+    axis of which each slice is divided by its norm so that one of zeros is NaN, None = all of it
+    is; () = it is not.
     """
 
     reached: bool = False
@@ -34,6 +37,8 @@ class Use:
     scaled: bool = False
     opaque: bool = False
     zeros: bool = True
+    held: Tensor | None = attrs.field(default=None, eq=False)
+    normed: tuple[int | None, ...] = ()
 
 
 @attrs.frozen
@@ -41,12 +46,14 @@ class Taint:
     """What is known of a value.
 
     sources: parameter -> whether its zeros are zeros of the value. factors: the parameters of
-    products that the value was made of -> whether their zeros count as those of an operand.
+    products that the value was made of -> whether their zeros count as those of an operand. made:
+    how it was computed, see replay.py.
     """
 
     kind: int = CONSTANT
     sources: Mapping[str, bool] = attrs.field(factory=dict)
     factors: Mapping[str, bool] = attrs.field(factory=dict)
+    made: Any = None
 
 
 def both(one: Mapping[str, bool], other: Mapping[str, bool]) -> dict[str, bool]:
@@ -80,6 +87,7 @@ class Values:
         self.parameters = dict(parameters)
         self.taints: dict[int, tuple[Any, Taint]] = {}
         self.owned: dict[int, list[tuple[str, tuple[int, int]]]] = {}
+        self.fixed = {name for name, p in parameters.items() if is_frozen_mask(p)}
         self.linear = self.attention = 0  # how deep the pass is inside F.linear and attention
         for tensor in constants:
             self.mark(tensor, Taint())
@@ -125,11 +133,6 @@ class Values:
             for name in self.owners(tensor):
                 self.uses[name].reached = True
 
-    def count(self, sources: Mapping[str, bool]) -> None:
-        for name, zeros in sources.items():
-            self.uses[name].operand = True
-            self.uses[name].zeros &= zeros
-
     def lower(self, factors: Mapping[str, bool]) -> None:
         """A product is the weight: zeros of its factors count, or they do not."""
         for name, zeros in factors.items():
@@ -139,3 +142,12 @@ class Values:
 def is_matrix(parameter: Tensor) -> bool:
     """Whether a tensor has two dimensions larger than 1."""
     return sum(length > 1 for length in parameter.shape) > 1
+
+
+def is_frozen_mask(parameter: Tensor) -> bool:
+    """Whether a parameter is a mask that is never trained: zeros and ones, and some of both."""
+    if parameter.requires_grad or parameter.layout != torch.strided or not parameter.numel():
+        return False
+    low, high = torch.aminmax(parameter.detach())
+    both_ends = is_matrix(parameter) and float(low) == 0 and float(high) == 1
+    return both_ends and bool(((parameter == 0) | (parameter == 1)).all())

@@ -54,6 +54,8 @@ def watched(
         _Operations(ledger, writes),
     ):
         value = run()
+    with torch.no_grad():
+        ledger.settle()
     return ledger, value
 
 
