@@ -32,7 +32,7 @@ from prunekit.network.objective import Batch, Forward, Loss, Objective
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
 from prunekit.pruning.blocked import unblocked
-from prunekit.pruning.earlier import begun
+from prunekit.pruning.earlier import begun, hold_padding
 from prunekit.pruning.method import Method, Round, rounds_of
 from prunekit.pruning.rounds import Pruning, prune_rounds
 from prunekit.pruning.scoring import compute_scores
@@ -167,6 +167,7 @@ def prune(
     settings = settings_of(given, suggested, sampler, rounds)
     pruning = begun(network, scorer, masks)
     shares = shares_of_rounds(pruning, scorer, sampler, density, kept, rounds, schedule)
+    hold_padding(pruning, max(shares), settings)
     method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
     return pruned(model, pruning, rounds_of(method, shares, schedule), usable, init, seed)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
 from torch import Tensor
 
 from prunekit.network.operations import (
@@ -18,7 +17,6 @@ from prunekit.network.operations import (
     recurrent_weights,
 )
 from prunekit.network.planted import Chains, computed
-from prunekit.network.replay import place_of
 from prunekit.network.taint import (
     COMPUTED,
     CONSTANT,
@@ -48,10 +46,8 @@ class Ledger(Chains):
         taint = self._outcome(func, base.removesuffix("_"), args, kwargs, given)
         made = self.made(func, args, kwargs, given) if computed(taint) else None
         for which, output in enumerate(outputs or (given[:1] if mutable else ())):
-            if made is not None:
-                place = made.place if made.written else place_of(output)
-                taint = attrs.evolve(taint, made=attrs.evolve(made, place=place, which=which))
-            self._give(output, taint, mutable and self.key(output) in keys)
+            known = self.made_at(taint, made, which, output)
+            self._give(output, known, mutable and self.key(output) in keys)
 
     def _give(self, output: Tensor, taint: Taint, written: bool) -> None:
         """Say what an output is; memory that was written to keeps what else it holds."""
@@ -179,8 +175,3 @@ class Ledger(Chains):
                 factors = both(factors, taint.factors)
         masked = {n: zeros for n, zeros in sources.items() if n not in self.fixed}
         return Taint(kind, masked or sources, {} if kind == DATA else factors)
-
-    def _scale(self, taints: Iterable[Taint]) -> None:
-        for taint in taints:
-            for name in taint.sources:
-                self.uses[name].scaled = True

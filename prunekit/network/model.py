@@ -38,9 +38,9 @@ class Network:
     dimension, or None.
     objective: how the model is called on a batch, and the loss that it comes to.
     survey: what of the model is maskable, and what is not. held: masks that the model has already,
-    its own or of torch.nn.utils.prune: what they prune is never kept; None = there are none. computed: the
-    weights that the model computes from its parameters. normed: those that are divided by norms of
-    their own, see `normed_in`.
+    its own or of torch.nn.utils.prune: what they prune is never kept; None = there are none.
+    computed: the weights that the model computes from its parameters. normed: those that are
+    divided by norms of their own, see `normed_in`.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """
@@ -141,7 +141,7 @@ class Network:
         for weight in self.computed if self.masks is not None else ():
             self._check(weight)
         for name, axis in self.survey.normed.items() if self.survey and self.masks else ():
-            self._check_norms(name, axis)
+            check_norms(self.layers[name], axis)
         for weight in self.computed:
             weight.refresh()
 
@@ -151,16 +151,6 @@ class Network:
             raise SpecError(
                 f"{weight.path(self.model)} would be NaN: it is divided by a norm of weights that "
                 f"are all pruned; keep more, or {weight.removal(self.model)} leaves plain weights"
-            )
-
-    def _check_norms(self, name: str, axis: int | None) -> None:
-        """SpecError where a parameter is divided by the norm of a slice that is all pruned."""
-        used = self.layers[name].parameter != 0
-        slices = used.reshape(1, -1) if axis is None else used.movedim(axis, 0).flatten(1)
-        if not bool(slices.any(1).all()):
-            raise SpecError(
-                f"{name} is divided by norms of its own, and one would be of weights that are all "
-                "pruned, so NaN; keep more of it, or leave it out by prune.exclude"
             )
 
     def _write(self, name: str) -> None:
@@ -180,6 +170,17 @@ class Network:
             put(weight, where, values)
         self.memo.clear()
         self._write(name)
+
+
+def check_norms(layer: Layer, axis: int | None) -> None:
+    """SpecError where a parameter is divided by the norm of a slice that is all pruned."""
+    used = layer.parameter != 0
+    slices = used.reshape(1, -1) if axis is None else used.movedim(axis, 0).flatten(1)
+    if not bool(slices.any(1).all()):
+        raise SpecError(
+            f"{layer.name} is divided by norms of its own, and one would be of weights all "
+            "pruned, so NaN; keep more of it, or leave it out by prune.exclude"
+        )
 
 
 def _fitting(name: str, weight: Tensor, masks: Mapping[str, Tensor]) -> Tensor:

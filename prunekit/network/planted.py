@@ -44,8 +44,15 @@ class Chains(Values):
         parts = {self.key(tensor): taint.made for tensor, taint in taints if taint.made}
         if any(t.sources and not (t.made or self.key(x) in self.owned) for x, t in taints):
             return None
-        place = taints[0][1].made.place if written else ()
+        place = taints[0][1].made.place if written else place_of(given[0])
         return Made(func, args, kwargs, parts, place, written=written)
+
+    def made_at(self, taint: Taint, made: Made | None, which: int, output: Tensor) -> Taint:
+        """What is known of the output of number `which`, with how it was made."""
+        if made is None:
+            return taint
+        place = made.place if made.written else place_of(output)
+        return attrs.evolve(taint, made=attrs.evolve(made, place=place, which=which))
 
     def count(self, sources: Mapping[str, bool], tensor: Tensor | None = None) -> None:
         """They are operands, as which they became `tensor`."""

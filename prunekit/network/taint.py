@@ -133,6 +133,11 @@ class Values:
             for name in self.owners(tensor):
                 self.uses[name].reached = True
 
+    def _scale(self, taints: Iterable[Taint]) -> None:
+        for taint in taints:
+            for name in taint.sources:
+                self.uses[name].scaled = True
+
     def lower(self, factors: Mapping[str, bool]) -> None:
         """A product is the weight: zeros of its factors count, or they do not."""
         for name, zeros in factors.items():

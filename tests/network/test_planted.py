@@ -110,3 +110,31 @@ def test_weights_computed_of_all_entries_are_refused_by_name_and_no_type_that_ha
     args = (1,) if make is torch.softmax else ()
     with pytest.raises(SpecError, match=r"exclude=\['weight'\]$"):
         prunekit.prune(Own(lambda m: make(m.weight, *args)), "snip", density=0.3, batches=[(X, Y)])
+
+
+class Words(nn.Module):
+    """Means of embeddings, of which row 3 is padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.last = nn.Embedding(20, 8, padding_idx=3), nn.Linear(8, 4)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.last(self.words(ids).mean(1))
+
+
+@pytest.mark.parametrize("allocation", ["global", "layer", "erk"])
+@pytest.mark.parametrize("scorer", ["magnitude", "random"])
+@pytest.mark.parametrize("density", [0.5, 0.9])
+@pytest.mark.filterwarnings("ignore:layer collapse")
+def test_rows_of_padding_are_not_kept(scorer: str, allocation: Any, density: float) -> None:
+    model = Words()
+    batch = (torch.randint(20, (16, 5)), Y)
+    masks = prunekit.prune(model, scorer, density=density, allocation=allocation, batches=[batch])
+    weights = model.words.weight.count_nonzero() + model.last.weight.count_nonzero()
+    assert masks.kept == round(density * 192) == int(weights)
+
+
+def test_rows_of_padding_are_kept_where_everything_is() -> None:
+    masks = prunekit.prune(Words(), "magnitude", density=1.0)
+    assert masks.kept == masks.total == 192
