@@ -90,6 +90,9 @@ class Ledger(Chains):
         """A product counts its operands; without data its result is a constant made of factors."""
         taints = [self.of(tensor) for tensor in operands]
         data = any(taint.kind == DATA for taint in taints)
+        for tensor, taint in zip(operands, taints):
+            if data and taint.kind == CONSTANT:
+                self.meet(tensor)
         for place, (tensor, taint) in enumerate(zip(operands, taints)):
             fed = bool(self.linear) and place == 0  # the input of F.linear
             if taint.kind == DATA:
@@ -105,10 +108,6 @@ class Ledger(Chains):
         addends = [self.of(t) for t in others]  # of more than one dimension: no bias
         sources = {name: False for addend in addends for name in addend.sources}
         return Taint(COMPUTED if sources else CONSTANT, sources, self._factors(taints))
-
-    def _matrices(self, sources: Mapping[str, bool]) -> dict[str, bool]:
-        """Those of two large dimensions: what of the data may be a kernel that data changed."""
-        return {n: zeros for n, zeros in sources.items() if is_matrix(self.parameters[n])}
 
     def _not_spread(self, tensor: Tensor, sources: Mapping[str, bool]) -> dict[str, bool]:
         """Without data: not what is larger than its parameter, as latents of each example are."""
@@ -137,6 +136,8 @@ class Ledger(Chains):
         self.count(taint.sources, kernel)
         self.lower(taint.factors)
         data = any(self.of(tensor).kind == DATA for tensor in given)
+        if data and taint.kind == CONSTANT:
+            self.meet(kernel)
         return Taint(DATA) if data else Taint(CONSTANT, {}, self._factors([taint, Taint()]))
 
     def _looked_up(self, base: str, args: Sequence[Any]) -> bool:
@@ -163,6 +164,8 @@ class Ledger(Chains):
         kind = max((taint.kind for _, taint in taints), default=CONSTANT)
         if kind == DATA and base in ("mul", "div", "addcmul"):
             self._scale([taint for _, taint in taints if taint.kind == COMPUTED])
+            if self.einsum:  # over one index, of length 1
+                return self._product(given, given)
         kept = keeps_zeros(base, args, [(t, taint.sources) for t, taint in taints])
         if kind == DATA and not kept:
             return Taint(DATA)

@@ -78,6 +78,7 @@ class Network:
         survey = surveyed(model, include, exclude, uses)
         survey.refuse_lost(model)
         survey.warn()
+        survey.warn_of_names()
         layers = survey.layers
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
         network = cls(model, layers, weights, None, input_shape, survey=survey)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from prunekit.errors import SpecError, warn
 from prunekit.network.choice import Choice, chosen
 from prunekit.network.computed import removal_of, uses_by_rule
 from prunekit.network.names import Layer, layers_of, refuse_shapeless
-from prunekit.network.static import looks_like_weight, own_name
+from prunekit.network.static import by_name_only, looks_like_weight, own_name
 from prunekit.network.storage import shared_with, unmaskable
 from prunekit.network.taint import Use, is_frozen_mask, is_matrix
 
@@ -89,11 +90,25 @@ class Survey:
         if entries <= TOLD * (self.maskable + outside):
             return
         more = f" and {len(doubtful) - 3} more" if len(doubtful) > 3 else ""
+        first = next((m.name for m in doubtful if m.why in (SCALES, NO_OPERAND)), None)
+        add = f'include=["*", "{first}"] masks one too, ' if first else ""
+        meant = "exclude says that it is meant"
         warn(
             f"{entries:,} entries of matrices are left out or were never reached: "
-            f"{', '.join(map(str, doubtful[:3]))}{more}; a full name in include adds one, exclude "
-            "says that it is meant"
+            f"{', '.join(map(str, doubtful[:3]))}{more}; {add}{meant}"
         )
+
+    def warn_of_names(self) -> None:
+        """Say it where names alone said of more than a hundredth of the weights what they are."""
+        named = [layer for layer in self.layers.values() if by_name_only(layer)]
+        entries = sum(layer.parameter.numel() for layer in named)
+        if not self.by_use and entries > TOLD * self.maskable:
+            more = f" and {len(named) - 1} more" if len(named) > 1 else ""
+            be = "were" if more else "was"
+            warn(
+                f"{named[0].name}{more} {be} decided by name; give batches or input_shape to see "
+                "what the model does"
+            )
 
     def refuse_lost(self, model: nn.Module) -> None:
         """SpecError where zeros of a maskable parameter are no zeros of the weight that is used."""
@@ -154,7 +169,7 @@ def survey(
     largest = max(left, key=lambda one: one[0], default=None)
     total = sum(p.numel() for n, p in floats.items() if n not in shared)
     text = f"{largest[1]} {tuple(floats[largest[1]].shape)}" if largest else None
-    every = (*matrices, *_integer_buffers(model))
+    every = (*matrices, *_integer_buffers(model), *_foreign(known))
     held = {n: use.held for n, use in known.items() if n in found and use.held is not None}
     normed = {n: use.normed[0] for n, use in known.items() if n in found and use.normed}
     by_use = uses is not None
@@ -196,8 +211,18 @@ def _matrix(
         return Matrix(layer.name, shape, entries, f"{EXCLUDED}; {text}" if text == LOST else text)
     scaled = use is not None and use.scaled
     table = isinstance(layer.module, nn.Embedding | nn.EmbeddingBag)
+    looks = looks or (scaled and looks_like_weight(layer, scaled))
     doubtful = looks and not table and not chosen_ and not is_frozen_mask(parameter)
     return Matrix(layer.name, shape, entries, SCALES if scaled else NO_OPERAND, doubtful)
+
+
+def _foreign(uses: Mapping[str, Use]) -> list[Matrix]:
+    """What data are multiplied with and is no parameter."""
+    return [
+        Matrix(name, use.shape, math.prod(use.shape), use.foreign, True)
+        for name, use in uses.items()
+        if use.foreign
+    ]
 
 
 def _integer_buffers(model: nn.Module) -> list[Matrix]:

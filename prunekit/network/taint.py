@@ -28,7 +28,7 @@ class Use:
     zeros of every operand that it became. held: the entries (bool) that are not 0 in every operand
     whatever they are, as those under a mask of the model's own are not; None = all. normed: the
     axis of which each slice is divided by its norm so that one of zeros is NaN, None = all of it
-    is; () = it is not.
+    is; () = it is not. foreign: why it is no parameter of the model, where it is none; shape: then.
     """
 
     reached: bool = False
@@ -39,6 +39,8 @@ class Use:
     zeros: bool = True
     held: Tensor | None = attrs.field(default=None, eq=False)
     normed: tuple[int | None, ...] = ()
+    foreign: str = ""
+    shape: tuple[int, ...] = ()
 
 
 @attrs.frozen
@@ -88,6 +90,8 @@ class Values:
         self.taints: dict[int, tuple[Any, Taint]] = {}
         self.owned: dict[int, list[tuple[str, tuple[int, int]]]] = {}
         self.fixed = {name for name, p in parameters.items() if is_frozen_mask(p)}
+        self.strangers: dict[int, tuple[str, str, Tensor]] = {}
+        self.einsum = 0  # how deep it is inside an einsum that sums
         self.linear = self.attention = 0  # how deep the pass is inside F.linear and attention
         for tensor in constants:
             self.mark(tensor, Taint())
@@ -137,6 +141,18 @@ class Values:
         for taint in taints:
             for name in taint.sources:
                 self.uses[name].scaled = True
+
+    def meet(self, tensor: Tensor) -> None:
+        """Data are multiplied with a tensor, which may be a matrix that is no parameter."""
+        stranger = self.strangers.get(self.key(tensor))
+        if stranger is not None and is_matrix(tensor):
+            name, why, held = stranger
+            use = Use(reached=True, operand=True, foreign=why, shape=tuple(held.shape))
+            self.uses.setdefault(name, use)
+
+    def _matrices(self, sources: Mapping[str, bool]) -> dict[str, bool]:
+        """Those of two large dimensions: what of the data may be a kernel that data changed."""
+        return {n: zeros for n, zeros in sources.items() if is_matrix(self.parameters[n])}
 
     def lower(self, factors: Mapping[str, bool]) -> None:
         """A product is the weight: zeros of its factors count, or they do not."""
