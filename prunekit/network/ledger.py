@@ -23,7 +23,6 @@ from prunekit.network.taint import (
     DATA,
     Taint,
     both,
-    is_matrix,
     tensors_in,
 )
 

@@ -92,7 +92,8 @@ class Survey:
         more = f" and {len(doubtful) - 3} more" if len(doubtful) > 3 else ""
         first = next((m.name for m in doubtful if m.why in (SCALES, NO_OPERAND)), None)
         add = f'include=["*", "{first}"] masks one too, ' if first else ""
-        meant = "exclude says that it is meant"
+        mine = first or any(m.name in self.layers for m in doubtful)
+        meant = "exclude says that it is meant" if mine else "only parameters are masked"
         warn(
             f"{entries:,} entries of matrices are left out or were never reached: "
             f"{', '.join(map(str, doubtful[:3]))}{more}; {add}{meant}"
