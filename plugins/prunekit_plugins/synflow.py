@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Literal
 import attrs
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 import prunekit
 from prunekit import AbsoluteNetwork, Batch, Network, NumericalError, Scores, SpecError, at_least
@@ -104,8 +105,11 @@ def absolute(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
         return value.to(dtype).abs() if value.is_floating_point() else value
     if isinstance(value, Mapping):
         return {name: absolute(part, device, dtype) for name, part in value.items()}
+    if isinstance(value, PackedSequence):
+        return value._replace(data=absolute(value.data, device, dtype))
     if isinstance(value, tuple | list):
-        return type(value)(absolute(part, device, dtype) for part in value)
+        parts = [absolute(part, device, dtype) for part in value]
+        return parts if isinstance(value, list) else tuple(parts)
     return value
 
 

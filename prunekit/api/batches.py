@@ -16,11 +16,12 @@ from prunekit.errors import SpecError, warn
 from prunekit.network.examples import examples_in, ready
 from prunekit.network.firstpass import first_pass
 from prunekit.network.model import Network
+from prunekit.network.modes import as_it_was
 from prunekit.network.names import refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Objective
 from prunekit.pruning.answers import describe
 from prunekit.pruning.scoring import outputs_of, scoring_mode
-from prunekit.training.datacheck import as_it_was, by_two
+from prunekit.training.datacheck import by_two
 from prunekit.training.loaders import example_of
 from prunekit.training.ranks import agreed
 
@@ -51,7 +52,12 @@ def seen(
     )
     first = found[0][0] if found else first_inputs(bare, batches)
     uses = first_pass(inner, first, bare.input_shape, objective)
-    network = Network.of(inner, input_shape=bare.input_shape, uses=uses, **chosen)
+    network = agreed(
+        model,
+        "what is maskable",
+        lambda: Network.of(inner, input_shape=bare.input_shape, uses=uses, **chosen),
+        lambda network: " ".join(network.layers),
+    )
     network.objective = objective
     return network, found
 
@@ -77,9 +83,8 @@ def given_batches(
 ) -> list[Batch]:
     """What the scorer reads of `batches`, on the network's device; it knows an input's shape then.
 
-    Nothing more is taken from an iterator.
-    Raises SpecError for what is no batch, and where the model does not take the first one, or an
-    input of `input_shape`, and the scorer will ask it to.
+    Nothing more is taken from an iterator. Raises SpecError for what is no batch, and where the
+    model does not take the first one, or an input of `input_shape`, and the scorer will ask it to.
     """
     items = read(batches, scorer, rounds)
     own = network.objective.forward is not None
@@ -129,7 +134,7 @@ def warn_of_others(scorer: Any, given: int, wanted: int) -> None:
     if given > wanted:
         warn(
             f"{given} batches are given, and {name} reads the first {wanted} only; for all of them "
-            f'give scorer={{"name": ..., "batches": {given}}}, or the object with batches={given}',
+            f'give scorer={{"name": ..., "batches": {given}}}, or the object with batches={given}'
         )
     elif 0 < given < wanted:
         warn(f"{name} is given {given} of its batches and uses these")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from prunekit.api.batches import batches_of_round, seen
 from prunekit.api.checks import warn_of_counts
 from prunekit.api.components import components_of
-from prunekit.api.shares import shares_of_rounds
+from prunekit.api.shares import planned
 from prunekit.contracts import (
     MaskSampler,
     Reinitializer,
@@ -32,7 +34,7 @@ from prunekit.network.objective import Batch, Forward, Loss, Objective
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
 from prunekit.pruning.blocked import unblocked
-from prunekit.pruning.earlier import begun, hold_padding
+from prunekit.pruning.earlier import hold_padding
 from prunekit.pruning.method import Method, Round, rounds_of
 from prunekit.pruning.rounds import Pruning, prune_rounds
 from prunekit.pruning.scoring import compute_scores
@@ -100,19 +102,19 @@ def score(
     scorer = filled(component_from("scorer", scorer, Plugins()), "scorer", {})
     objective, measured = Objective(loss, forward), measuring(scorer)
     network, given = seen(model, scorer, batches, input_shape, 1, objective, masks=masks)
+
+    def scored() -> Scores:
+        return compute_scores(
+            measured,
+            network,
+            batches_of_round(measured, given, 1, 1),
+            generator(seed, "score", 1),
+            owner=describe(scorer),
+            competing=network.held if revives(scorer) else network.masks,
+            first_round=masks is None,
+        )
+
     try:
-
-        def scored() -> Scores:
-            return compute_scores(
-                measured,
-                network,
-                batches_of_round(measured, given, 1, 1),
-                generator(seed, "score", 1),
-                owner=describe(scorer),
-                competing=network.held if revives(scorer) else network.masks,
-                first_round=masks is None,
-            )
-
         with unblocked(network, scorer, seed):
             return agreed(model, "scores", scored, bits)
     finally:
@@ -151,9 +153,8 @@ def prune(
     round takes them in turn. input_shape: without the batch dimension. loss, forward: what a batch
     comes to, see `Objective`. masks: those of an earlier pruning, to go on from, see `begun`.
     init: the law from which `reinit` redraws. See `Prune` for the others; the scorer suggests some.
-    Names are those of the model without wrappers. SpecError for arguments that do not fit together,
-    and on every rank of DistributedDataParallel where its own batches find other masks than those
-    of the others, or one fails; a pruning that fails is undone.
+    Names are those without wrappers. SpecError for arguments that do not fit together, and on every
+    rank of DistributedDataParallel where one fails or finds other masks; a failure is undone.
     """
     (scorer, sampler, reinit, init), suggested = components_of(
         scorer=scorer, sampler=sampler, reinit=between_rounds(reinit), init=init
@@ -162,11 +163,11 @@ def prune(
     refuse_idle_sharing(given, sampler)
     refuse_idle_reinit(init, reinit, rounds)
     objective, chosen = Objective(loss, forward), {"include": include, "exclude": exclude}
-    network, usable = seen(model, scorer, batches, input_shape, rounds, objective, **chosen)
     density = suggested.get("prune.density") if density is kept is None else density
+    network, usable = seen(model, scorer, batches, input_shape, rounds, objective, **chosen)
     settings = settings_of(given, suggested, sampler, rounds)
-    pruning = begun(network, scorer, masks)
-    shares = shares_of_rounds(pruning, scorer, sampler, density, kept, rounds, schedule)
+    plan = partial(planned, network, masks, scorer, sampler, density, kept, rounds, schedule)
+    pruning, shares = agreed(model, "what is kept", plan, itemgetter(1))
     hold_padding(pruning, max(shares), settings)
     method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
     return pruned(model, pruning, rounds_of(method, shares, schedule), usable, init, seed)

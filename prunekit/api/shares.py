@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
+from typing import Any
+
+from torch import Tensor
 
 from prunekit.contracts import MaskSampler
 from prunekit.errors import SpecError
-from prunekit.pruning.earlier import room_of
+from prunekit.network.model import Network
+from prunekit.pruning.earlier import begun, room_of
 from prunekit.pruning.rounds import Pruning
 from prunekit.resolve.filling import check_some_kept
 from prunekit.selection.schedule import densities as densities_of
 from prunekit.selection.schedule import kept_of, named
 from prunekit.spec.sections import Schedule
+
+
+def planned(
+    network: Network, masks: Mapping[str, Tensor] | None, scorer: object, *asked: Any
+) -> tuple[Pruning, list[float]]:
+    """A pruning that goes on from `masks`, see `begun`, and what is asked of its rounds."""
+    pruning = begun(network, scorer, masks)
+    return pruning, shares_of_rounds(pruning, scorer, *asked)
 
 
 def shares_of_rounds(

@@ -55,7 +55,7 @@ from prunekit.training.loaders import check_some, epoch_batches, example_of
 from prunekit.training.loop import Training, move, train_epochs
 from prunekit.training.masked import MaskedWeights
 from prunekit.training.owner import Owner
-from prunekit.training.ranks import awaited, check_alike, check_wrapped, rank_of
+from prunekit.training.ranks import agreed, awaited, check_alike, check_wrapped, rank_of
 
 History = list[dict[str, float]]
 
@@ -159,10 +159,13 @@ def _network_of(
     exclude: Sequence[Choice] | None,
 ) -> Network:
     """The network of a learning; SpecError unless the same weights are maskable on every rank."""
-    inputs = example_of(data, device)
-    network = to_be_learned(unwrapped(model), inputs, objective, include, exclude)
-    check_alike(model, {"the maskable weights": list(network.layers)})
-    return network
+    bare, inputs = unwrapped(model), example_of(data, device)
+    return agreed(
+        model,
+        "the maskable weights",
+        lambda: to_be_learned(bare, inputs, objective, include, exclude),
+        lambda network: " ".join(network.layers),
+    )
 
 
 def _method(

@@ -20,16 +20,23 @@ from prunekit.network.static import NO_WEIGHT
 from prunekit.network.taint import Use, is_matrix
 from prunekit.network.traced import watched
 
+REMOVED_BY: Mapping[type, str] = {
+    BasePruningMethod: "prune.remove",
+    SpectralNorm: "remove_spectral_norm",
+    WeightNorm: "remove_weight_norm",
+}
+"""Hook -> what of `torch.nn.utils` leaves a plain parameter."""
+
 
 @attrs.frozen(eq=False)
 class Computed:
-    """A weight that a module computes. make: computes it anew. set: whether by a hook, which
-    leaves it in the module until the next pass."""
+    """A weight that a module computes. make: computes it anew. hook: what computes it before each
+    pass and leaves it in the module until the next; None for a parametrization."""
 
     module: nn.Module
     name: str
     make: Callable[[], Tensor]
-    hooked: bool = False
+    hook: Any = None
 
     def where(self, model: nn.Module) -> str:
         """The path of the module."""
@@ -43,13 +50,14 @@ class Computed:
         """The line of Python that leaves a plain parameter there."""
         path = self.where(model)
         module = f'model.get_submodule("{path}")' if path else "model"
-        if self.hooked:
-            return f'torch.nn.utils.remove_weight_norm({module}, "{self.name}")'
+        for kind, function in REMOVED_BY.items():
+            if isinstance(self.hook, kind):
+                return f'torch.nn.utils.{function}({module}, "{self.name}")'
         return f'torch.nn.utils.parametrize.remove_parametrizations({module}, "{self.name}")'
 
     def refresh(self) -> None:
         """Let the module hold what it would compute now."""
-        if self.hooked:
+        if self.hook is not None:
             setattr(self.module, self.name, self.make())
 
 
@@ -62,7 +70,7 @@ def computed_in(model: nn.Module) -> Iterator[Computed]:
         for hook in module._forward_pre_hooks.values():
             maker = _maker(hook, module)
             if maker is not None:
-                yield Computed(module, _tensor_name(hook), maker, hooked=True)
+                yield Computed(module, _tensor_name(hook), maker, hook)
 
 
 def _maker(hook: Any, module: nn.Module) -> Callable[[], Tensor] | None:
@@ -121,6 +129,8 @@ def _uses_in(
 
 def made_up(module: nn.Module) -> Tensor | None:
     """Two zero inputs for a layer of torch's kinds whose forward is its own; None for others."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return None
     if type(module).forward.__module__.startswith("torch.nn.modules"):
         return None
     weight = getattr(module, "weight", None)
@@ -173,7 +183,7 @@ def _norms_of(weight: Computed) -> Iterator[tuple[Any, int | None]]:
             yield getattr(module, f"{name}_v"), None if hook.dim == -1 else hook.dim
         elif isinstance(hook, SpectralNorm) and hook.name == name:
             yield getattr(module, f"{name}_orig"), None
-    parts: Any = () if weight.hooked else module.parametrizations[name]  # type: ignore[index]
+    parts: Any = () if weight.hook is not None else module.parametrizations[name]  # type: ignore[index]
     for part in parts:
         if isinstance(part, _WeightNorm) and hasattr(parts, "original1"):
             yield parts.original1, None if part.dim == -1 else part.dim
@@ -184,7 +194,8 @@ def _norms_of(weight: Computed) -> Iterator[tuple[Any, int | None]]:
 def removal_of(model: nn.Module, layer: Layer) -> str | None:
     """The line that removes the parametrization of a layer's weight; None where it has none."""
     for weight in computed_in(model):
-        held = getattr(weight.module, "parametrizations", {weight.name: None})[weight.name]
-        if held is not None and any(p is layer.parameter for p in held.parameters()):
-            return weight.removal(model)
+        if weight.hook is None:
+            held: Any = weight.module.parametrizations[weight.name]  # type: ignore[index]
+            if any(p is layer.parameter for p in held.parameters()):
+                return weight.removal(model)
     return None

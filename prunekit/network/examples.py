@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from prunekit.errors import SpecError
 from prunekit.network.losses import described
@@ -71,12 +72,15 @@ def numbers_in(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
+def has_parts(value: Any) -> bool:
+    """Whether it is a mapping, tuple or list of tensors; packed sequences are one input."""
+    return isinstance(value, Mapping | tuple | list) and not isinstance(value, PackedSequence)
+
+
 def leaves_of(value: Any) -> Iterator[Any]:
     """What tuples, lists and mappings hold, at any depth, and anything else itself."""
-    if isinstance(value, Mapping):
-        value = tuple(value.values())
-    if isinstance(value, tuple | list):
-        for part in value:
+    if has_parts(value):
+        for part in value.values() if isinstance(value, Mapping) else value:
             yield from leaves_of(part)
     else:
         yield value
@@ -84,7 +88,7 @@ def leaves_of(value: Any) -> Iterator[Any]:
 
 def on_device(value: Any, device: torch.device | None) -> Any:
     """`value` with every tensor in it on `device`; tuples, lists and mappings are gone into."""
-    if isinstance(value, Mapping | tuple | list):
+    if has_parts(value):
         return rebuilt(value, lambda part: on_device(part, device))
     value = value.to(device) if device is not None and hasattr(value, "to") else value
     made_there = isinstance(value, Tensor) and value.is_inference()
@@ -143,6 +147,17 @@ def examples_in(batch: Batch) -> int | None:
         return count_of(labels)
     sizes = sizes_of(inputs)
     return sizes.pop() if len(sizes) == 1 else None
+
+
+def two_of(x: Tensor) -> Tensor:
+    """Indices of two examples of `x` (batch, ...), the first ones; int64 (2,).
+
+    Of integers, those with the smallest and the largest: an embedding refuses its inputs by them.
+    """
+    if x.is_floating_point() or x.is_complex() or not x.numel():
+        return torch.arange(2, device=x.device)
+    rows = x.reshape(len(x), -1).long()  # of bool and uint16 torch finds no smallest
+    return torch.stack([rows.amin(1).argmin(), rows.amax(1).argmax()])
 
 
 def axis_of(tensor: Tensor, count: int, time_first: bool = False) -> int | None:
@@ -234,7 +249,7 @@ def part_of(batch: Batch, count: int, start: int, end: int, swapped: bool) -> Ba
     def cut(value: Any, swapped: bool) -> Any:
         if holds_each(value, labels, count):
             return value[start:end]
-        if isinstance(value, Mapping | tuple | list):
+        if has_parts(value):
             return rebuilt(value, lambda part: cut(part, swapped))
         axis = axis_of(value, count, swapped) if isinstance(value, Tensor) else None
         return value if axis is None else _narrowed(value, axis, start, end)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prunekit.network.examples import two_of
 from prunekit.network.objective import Objective
 from prunekit.network.taint import Use
 from prunekit.network.traced import uses_of
@@ -45,7 +46,7 @@ def _reached(uses: Mapping[str, Use]) -> int:
 
 def _tries(model: nn.Module, inputs: Any, input_shape: Sequence[int] | None) -> Iterator[Any]:
     """Inputs to try, in turn."""
-    if isinstance(inputs, Tensor) and inputs.ndim:
+    if isinstance(inputs, Tensor) and inputs.ndim and inputs.layout == torch.strided:
         if len(inputs) > 2:
             yield inputs[two_of(inputs)]
         yield inputs if len(inputs) > 1 else torch.cat([inputs, inputs])
@@ -57,14 +58,3 @@ def _tries(model: nn.Module, inputs: Any, input_shape: Sequence[int] | None) -> 
             shape = (2, *input_shape)
             yield torch.zeros(shape, dtype=first.dtype, device=first.device)
             yield torch.zeros(shape, dtype=torch.long, device=first.device)
-
-
-def two_of(x: Tensor) -> Tensor:
-    """Indices of two examples of `x` (batch, ...), the first ones; int64 (2,).
-
-    Of integers, those with the smallest and the largest: an embedding refuses its inputs by them.
-    """
-    if x.is_floating_point() or x.is_complex():
-        return torch.arange(2, device=x.device)
-    rows = x.reshape(len(x), -1)
-    return torch.stack([rows.amin(1).argmin(), rows.amax(1).argmax()])

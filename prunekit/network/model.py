@@ -87,7 +87,12 @@ class Network:
         network.hold(survey.held)
         network.hold(foreign_masks(model, layers) if network.computed else {})
         if masks is not None or network.held is not None:
-            network.mask(network.fitting(masks or {}))
+            wanted = network.fitting({} if masks is None else masks)
+            try:
+                network.mask(wanted)
+            except SpecError:
+                network.mask(None)
+                raise
         return network
 
     def hold(self, masks: Mapping[str, Tensor]) -> None:
@@ -118,6 +123,8 @@ class Network:
 
     def fitting(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One mask a weight, in order, all True where `masks` has none; SpecError for others."""
+        if not isinstance(masks, Mapping):
+            raise SpecError(f"masks map parameter names to bool tensors: {type(masks).__name__}")
         masks = renamed(masks, self.weights)
         for name in masks.keys() - self.weights.keys():
             raise SpecError(f"no maskable weight is named {name!r}; give this model's masks")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -72,9 +73,22 @@ def random_left_alone(devices: Sequence[int] = ()) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def as_it_was(model: nn.Module) -> Iterator[None]:
+    """Afterwards every module has the attributes that it had: no state of other examples.
+
+    Of a hidden state, say, or a cache of the size of the batch, also in a list or dictionary.
+    """
+    attributes = [(vars(module), _contents(vars(module))) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for own, before in attributes:
+            _restore(own, before)
+
+
+@contextlib.contextmanager
 def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
     """Afterwards the model and the generators are what they were."""
-    attributes = [(vars(module), _contents(vars(module))) for module in model.modules()]
     tensors = [(t, t.data) for t in (*model.parameters(), *model.buffers())]
     flags = [(p, p.requires_grad, p.grad) for p in model.parameters()]
     generators = [
@@ -85,13 +99,11 @@ def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
     ]
     devices = sorted({t.device.index for t, _ in tensors if t.is_cuda})
     try:
-        with random_left_alone(devices):
+        with random_left_alone(devices), as_it_was(model):
             yield
     finally:
         for generator, state in generators:
             generator.set_state(state)
-        for own, before in attributes:
-            _restore(own, before)
         for tensor, data in tensors:
             if tensor.data.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
                 tensor.data = data
@@ -102,9 +114,9 @@ def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
 
 
 def _contents(own: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Attribute -> (value, what a list, set or dictionary holds, else None)."""
+    """Attribute -> (value, what a list, deque, set or dictionary holds, else None)."""
     return {
-        key: (value, value.copy() if type(value) in (list, dict, set) else None)
+        key: (value, value.copy() if type(value) in (list, deque, dict, set) else None)
         for key, value in own.items()
     }
 
@@ -118,7 +130,8 @@ def _restore(own: dict[str, Any], before: Mapping[str, tuple[Any, Any]]) -> None
             value.clear()
             value.update(contents)
         elif contents is not None:
-            value[:] = contents
+            value.clear()
+            value.extend(contents)
 
 
 @contextlib.contextmanager

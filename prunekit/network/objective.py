@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from prunekit.errors import PrunekitError, SpecError
 from prunekit.network.losses import (
@@ -272,7 +273,7 @@ def right(outputs: Any, labels: Any) -> Tensor | None:
 
 def arguments_of(model: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments that `inputs` are for `model`: labels only where its forward takes them."""
-    if isinstance(inputs, tuple):
+    if isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence):
         return inputs, {}
     if not isinstance(inputs, Mapping):
         return (inputs,), {}

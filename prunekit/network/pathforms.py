@@ -19,7 +19,8 @@ Operation = Callable[..., Any]
 
 
 def relu(input: Tensor, *_: Any, **__: Any) -> Tensor:
-    return F.relu(input)
+    """F.relu, but what comes out may be written to: the gradient is read off the input."""
+    return F.threshold(input, 0.0, 0.0)
 
 
 def same(input: Tensor, *_: Any, **__: Any) -> Tensor:

@@ -35,12 +35,15 @@ SHELLS: Mapping[str, str] = {
 
 FSDP = "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel"
 
+ADAPTED: Mapping[str, str] = {"peft.tuners.tuners_utils.BaseTunerLayer": "base_layer"}
+"""Layers with adapters -> the attribute that is the layer as it was."""
+
 HOLDERS: Mapping[str, str] = {
     FSDP: "_fsdp_wrapped_module",
     "peft.peft_model.PeftModel": "base_model",
     "peft.mixed_model.PeftMixedModel": "base_model",
     "peft.tuners.tuners_utils.BaseTuner": "model",
-    "peft.tuners.tuners_utils.BaseTunerLayer": "base_layer",
+    **ADAPTED,
 }
 """As `SHELLS`, of classes that do something of their own: dropped from names only."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunekit.contracts import reads
 from prunekit.draws.chance import generator, uniform_scores
@@ -15,6 +15,7 @@ from prunekit.errors import warn
 from prunekit.network.laws import is_norm_gain
 from prunekit.network.model import Network
 from prunekit.network.names import Layer, layers_of
+from prunekit.network.wrappers import ADAPTED, held
 
 
 @contextmanager
@@ -46,13 +47,29 @@ def unblocked(network: Network, scorer: object, seed: int) -> Iterator[None]:
 
 
 def hiding(network: Network, scorer: object) -> Iterator[Layer]:
-    """The layers that may hide others: maskable ones that some mask keeps, and gains of norms."""
+    """The layers that may hide others: maskable ones that some mask keeps, and gains of norms.
+
+    What PEFT adds starts at 0 and hides nothing of the layer that it is added to.
+    """
+    added = adapters_in(network.model)
     for name, layer in network.layers.items():
-        if network.masks is None or bool(network.masks[name].any()):
+        kept = network.masks is None or bool(network.masks[name].any())
+        if kept and id(layer.parameter) not in added:
             yield layer
     if reads(scorer) != "nothing":
         layers = layers_of(network.model)
         yield from (la for n, la in layers.items() if n not in network.layers and is_norm_gain(la))
+
+
+def adapters_in(model: nn.Module) -> set[int]:
+    """The ids of the parameters that PEFT adds to layers."""
+    return {
+        id(parameter)
+        for module in model.modules()
+        if held(module, ADAPTED)
+        for name, parameter in module.named_parameters()
+        if not name.startswith("base_layer.")
+    }
 
 
 def is_zero(tensor: Tensor) -> bool:

@@ -133,7 +133,9 @@ class Masks(Mapping[str, Tensor]):
         return hold(fitting(self, model), optimizer)
 
     def to(self, device: torch.device | str) -> Masks:
-        return Masks({name: mask.to(device) for name, mask in self.items()}, self.asked)
+        return Masks(
+            {name: mask.to(device) for name, mask in self.items()}, self.asked, self.survey
+        )
 
     def save(self, path: str | Path) -> None:
         """Write one bit a weight as safetensors, atomically."""

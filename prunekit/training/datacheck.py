@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError
 from prunekit.network import losses
+from prunekit.network.examples import two_of
 from prunekit.network.model import Mode
+from prunekit.network.modes import as_it_was
 from prunekit.network.objective import Batch, Objective, counted_in
 from prunekit.pruning.scoring import is_batch_norm, scoring_mode
 from prunekit.training.accuracy import USUAL, EpochBatches, Pairs, autocast
@@ -83,21 +85,6 @@ def looked_at(model: nn.Module, mode: Mode, amp: str) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def as_it_was(model: nn.Module) -> Iterator[None]:
-    """Afterwards every module has the attributes that it had: no state of other examples.
-
-    Of a hidden state, say, or a cache of the size of the batch.
-    """
-    attributes = [(module, dict(vars(module))) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, before in attributes:
-            vars(module).clear()
-            vars(module).update(before)
-
-
 def by_two(check: Callable[[Any, Any], T], x: Any, y: Tensor | None) -> T:
     """`check(x, y)` of two of the examples; of all where it raises: a model may want as many.
 
@@ -110,17 +97,6 @@ def by_two(check: Callable[[Any, Any], T], x: Any, y: Tensor | None) -> T:
             two = two_of(x)
             return check(x[two], None if y is None else y[two])
     return check(x, y)
-
-
-def two_of(x: Tensor) -> Tensor:
-    """Indices of two examples of `x` (batch, ...), the first ones; int64 (2,).
-
-    Of integers, those with the smallest and the largest: an embedding refuses its inputs by them.
-    """
-    if x.is_floating_point() or x.is_complex():
-        return torch.arange(2, device=x.device)
-    rows = x.reshape(len(x), -1)
-    return torch.stack([rows.amin(1).argmin(), rows.amax(1).argmax()])
 
 
 def classes_of(

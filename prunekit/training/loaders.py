@@ -151,7 +151,11 @@ def example_of(data: Any, device: torch.device) -> Any:
     dataset = data.dataset if isinstance(data, DataLoader) else data
     if isinstance(data, Data):
         example = data.example()
-        return torch.zeros(2, *data.input_shape) if example is None else example.to(device)
+        return (
+            torch.zeros(2, *data.input_shape, device=device)
+            if example is None
+            else example.to(device)
+        )
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         return None
     collate = data.collate_fn if isinstance(data, DataLoader) else default_collate

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import random
+from collections import deque
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
+import prunekit
 from prunekit.network.traced import uses_of
 
 TOKENS = torch.tensor([[0, 1, 2], [3, 4, 1]])
@@ -68,3 +71,21 @@ def test_the_pass_leaves_model_and_generators_as_they_were(fails: bool) -> None:
         uses_of(model, run)
     assert facts(model) == before
     assert model.calls is calls
+
+
+@pytest.mark.parametrize("kind", [list, deque])
+def test_what_a_model_collects_is_not_of_examples_that_were_only_looked_at(kind: type) -> None:
+    class Collects(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 2)
+            self.means = kind()
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.means.append(float(x.detach().mean()))
+            return super().forward(x)
+
+    model = Collects()
+    prunekit.prune(model, "magnitude", density=0.5, batches=[(torch.ones(8, 4), None)])
+    assert not model.means
+    prunekit.train(model, None, TensorDataset(torch.ones(8, 4), torch.arange(8) % 2), batch_size=8)
+    assert len(model.means) == 1

@@ -203,3 +203,14 @@ def test_a_convolution_keeps_its_values(
     conv = nn.Conv2d(3, 4, kernel, stride, padding, dilation).double()
     x = torch.rand(2, 3, 5, 6, dtype=torch.float64)
     torch.testing.assert_close(positive(conv, x), conv(x))
+
+
+def test_an_activation_that_is_added_to_in_place_keeps_its_gradient() -> None:
+    """As torchvision's EfficientNet V2 does: silu allows it, relu does not."""
+    x = torch.tensor([2.0, -1.0, 0.0], requires_grad=True)
+    with PositivePaths():
+        y = F.silu(x)
+        y += x
+    y.sum().backward()
+    assert y.tolist() == [4.0, -1.0, 0.0]
+    assert x.grad.tolist() == [2.0, 1.0, 1.0]

@@ -108,10 +108,10 @@ class OfSize(nn.Linear):
 
     def __init__(self, size: int | None) -> None:
         super().__init__(4, 2)
-        self.size, self.sizes = size, list[int]()
+        self.size, self.told = size, (list[int](),)  # in a tuple: what is in a list is put back
 
     def forward(self, x: Tensor) -> Tensor:
-        self.sizes.append(len(x))
+        self.told[0].append(len(x))
         if self.size not in (None, len(x)):
             raise KeyError(f"a batch of {len(x)}")
         return super().forward(x)
@@ -120,11 +120,12 @@ class OfSize(nn.Linear):
 @pytest.mark.parametrize(("size", "sizes"), [(None, [2]), (8, [2, 8])])
 def test_two_examples_are_looked_at_and_all_where_a_model_insists(size: Any, sizes: Any) -> None:
     model = OfSize(size)
+    (seen,) = model.told
     assert check_fit(model, FLAT, LABELS) == 2
-    assert model.sizes == sizes
-    model.sizes.clear()
+    assert seen == sizes
+    seen.clear()
     prunekit.prune(model, "snip", density=0.5, batches=[(FLAT, LABELS)])
-    assert model.sizes == [*sizes, 8]
+    assert seen == [*sizes, *sizes, 8]  # looked at, traced, scored
 
 
 def test_an_example_that_does_not_fit_is_found_wherever_it_stands() -> None:

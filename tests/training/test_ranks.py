@@ -51,6 +51,12 @@ def one_shot(rank: int, wrapped: Callable[[nn.Module], nn.Module]) -> dict[str, 
     with pytest.raises(prunekit.SpecError) as error:
         prunekit.prune(model, "random", density=0.3, seed=rank)
     lines["prune, seed"] = str(error.value)
+    other = {"nothing" if rank else "0.weight": torch.ones_like(before[0], dtype=torch.bool)}
+    for what, call in {"score": prunekit.score, "prune": prunekit.prune}.items():
+        options = {"density": 0.3} if what == "prune" else {}
+        with pytest.raises(prunekit.SpecError) as error:
+            call(model, "magnitude", masks=other, **options)
+        lines[f"{what}, masks"] = str(error.value)
     undone = all(torch.equal(p, old) for p, old in zip(model.parameters(), before))
     with pytest.raises(prunekit.SpecError) as error:
         prunekit.initialize(model, "kaiming-uniform", seed=rank)
@@ -122,8 +128,10 @@ def test_where_one_rank_fails_the_others_do_not_wait(ranks: list[dict[str, Any]]
     first, second = (rank["one shot"]["lines"] for rank in ranks)
     assert first["score, one fails"].startswith("the ranks differ in scores")
     assert first["prune, one fails"].startswith("the ranks differ in the masks found")
-    for what in ("score, one fails", "prune, one fails"):
+    for what in ("score, one fails", "prune, one fails", "score, masks", "prune, masks"):
         assert "the ranks" not in second[what]
+    assert first["score, masks"].startswith("the ranks differ in what is maskable")
+    assert first["prune, masks"].startswith("the ranks differ in what is kept")
 
 
 @pytest.mark.parametrize("wrap", ["", "compiled "])
