@@ -34,11 +34,12 @@ def call(model: nn.Module, inputs: Any) -> Any:
 
 
 @torch.no_grad()
-def without_zeros(model: nn.Module) -> None:
-    """No weight is 0 by chance or by init, so that a zero is a pruned weight."""
+def apart(model: nn.Module) -> None:
+    """No weight is 0 by chance or by init, so that a zero is a pruned one, and no two are alike."""
     for parameter in model.parameters():
         if parameter.is_floating_point() and parameter.ndim > 1:
             zero = parameter == 0
+            parameter.mul_(1 + torch.rand(parameter.shape) / 8)
             parameter[zero] = torch.randn(int(zero.sum())) / 100
 
 
@@ -46,7 +47,7 @@ def told(make: Any, scorer: str) -> str:
     """What became of pruning one network by one scorer."""
     torch.manual_seed(0)
     model, data = make()
-    without_zeros(model.eval())
+    apart(model.eval())
     one, other = data(1), data(2)
     weights = Weights.of(model, lambda: call(model, one), lambda: call(model, other))
     batch = (one, torch.tensor([0, 3])) if isinstance(one, Tensor) else one

@@ -36,7 +36,7 @@ OPERANDS: dict[Any, tuple[int, ...]] = {
 """Operation -> which of its arguments are multiplied."""
 
 
-Key = tuple[str, str]
+Key = tuple[str, ...]
 Pass = Callable[[], object]
 
 
@@ -50,9 +50,10 @@ class Operand:
 
     @classmethod
     def of(cls, tensor: Tensor) -> Operand:
-        """Known by mean size and mean square: the same for a transposed or repeated view."""
-        values = tensor.detach().double()
-        key = f"{values.abs().mean():.8e}", f"{values.square().mean():.8e}"
+        """Known by three means over its entries: the same for a transposed or repeated view."""
+        x = tensor.detach().double()
+        means = x.abs().mean(), x.square().mean(), (x * 1e6).sin().mean()  # the last for softmax
+        key = tuple(f"{mean:.8e}" for mean in means)
         return cls(key, tensor.numel(), int(torch.count_nonzero(tensor)))
 
 

@@ -63,15 +63,15 @@ def to_be_learned(
 ) -> Network:
     """The network of what `model` multiplies with, as a pass over `inputs` shows.
 
-    SpecError for masks of torch.nn.utils.prune: a learned mask would compete with them.
+    SpecError for masks of its own or of torch.nn.utils.prune: learned ones would compete.
     """
     uses = first_pass(model, inputs, objective=objective)
     network = Network.of(model, include, exclude, uses=uses)
     if network.held is None:
         return network
     raise SpecError(
-        "the model has masks of torch.nn.utils.prune; make them permanent first: "
-        "torch.nn.utils.prune.remove(module, name)"
+        "the model has masks of its own or of torch.nn.utils.prune; make them permanent first: "
+        "torch.nn.utils.prune.remove(module, name), or leave its weights out by exclude"
     )
 
 
@@ -113,6 +113,7 @@ def warn_of_counts(masks: Masks, sampler: MaskSampler, densities: Sequence[str])
         )
     wanted = {name for name, share in fixed_layers(densities, list(masks)).items() if not share}
     counts = masks.per_layer()
+    wanted |= set(masks.survey.unreached if masks.survey else ())
     empty = [c.name for c in counts if c.total and not c.kept and c.name not in wanted]
     if empty:
         more = f" and {len(empty) - 3} more" if len(empty) > 3 else ""

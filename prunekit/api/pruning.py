@@ -34,6 +34,7 @@ from prunekit.network.objective import Batch, Forward, Loss, Objective
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.answers import describe
 from prunekit.pruning.blocked import unblocked
+from prunekit.pruning.earlier import hold_padding
 from prunekit.pruning.method import Method, Round, rounds_of
 from prunekit.pruning.rounds import Pruning, prune_rounds
 from prunekit.pruning.scoring import compute_scores
@@ -164,11 +165,12 @@ def prune(
     objective, chosen = Objective(loss, forward), {"include": include, "exclude": exclude}
     density = suggested.get("prune.density") if density is kept is None else density
     network, usable = seen(model, scorer, batches, input_shape, rounds, objective, **chosen)
-    rule = Rule.of(settings_of(given, suggested, sampler, rounds))
+    settings = settings_of(given, suggested, sampler, rounds)
     plan = partial(planned, network, masks, scorer, sampler, density, kept, rounds, schedule)
     pruning, shares = agreed(model, "what is kept", plan, itemgetter(1))
-    steps = rounds_of(Method(measuring(scorer), sampler, reinit, rule), shares, schedule)
-    return pruned(model, pruning, steps, usable, init, seed)
+    hold_padding(pruning, max(shares), settings)
+    method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
+    return pruned(model, pruning, rounds_of(method, shares, schedule), usable, init, seed)
 
 
 def between_rounds(reinit: Any) -> Reinitializer:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -129,6 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a "±" must not end a run on an ASCII terminal
+    shown, warnings.showwarning = warnings.showwarning, show
     try:
         code = dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -142,6 +145,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `prunekit plugins | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        warnings.showwarning = shown
+
+
+def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+    """A warning in one line, with lists of patterns as the command line takes them."""
+    text = " ".join(str(message).split())
+
+    def flag(found: re.Match[str]) -> str:
+        patterns = re.findall(r"""["']([^"']+)["']""", found[2])
+        return f"--prune.{found[1]} '{','.join(patterns)}'"
+
+    text = re.sub(r"\b(include|exclude)=\[([^\]]+)\]", flag, text)
+    print(f"prunekit: warning: {text}", file=sys.stderr)
 
 
 def dispatch(argv: list[str]) -> int:

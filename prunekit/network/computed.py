@@ -121,9 +121,9 @@ def _uses_in(
     finally:
         module.training = training
     if weight and isinstance(value, Tensor) and is_matrix(value) and not NO_WEIGHT.search(weight):
-        for name, zeros in ledger.of(value).sources.items():
-            ledger.uses[name].operand = True
-            ledger.uses[name].zeros &= zeros
+        ledger.count(ledger.of(value).sources, value)
+        with torch.no_grad():
+            ledger.settle()
     return {name: use for name, use in ledger.uses.items() if use.reached}
 
 

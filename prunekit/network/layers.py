@@ -43,6 +43,11 @@ def surveyed(
     found = survey(model, include, exclude, uses)
     if found.layers:
         return found
+    if include and not exclude:
+        raise SpecError(
+            f"prune.include names no weight: {', '.join(map(str, include))}; biases and others "
+            "that are none are added by their full names"
+        )
     if include or exclude:
         raise SpecError("no maskable weight is left; loosen prune.include and prune.exclude")
     left = f": {', '.join(map(str, found.matrices[:3]))}" if found.matrices else ""

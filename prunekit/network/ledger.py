@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -16,19 +16,18 @@ from prunekit.network.operations import (
     kernel_of,
     recurrent_weights,
 )
+from prunekit.network.planted import Chains, computed
 from prunekit.network.taint import (
     COMPUTED,
     CONSTANT,
     DATA,
     Taint,
-    Values,
     both,
-    is_matrix,
     tensors_in,
 )
 
 
-class Ledger(Values):
+class Ledger(Chains):
     """Takes down, operation by operation, which parameters a pass uses and how."""
 
     def note(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
@@ -44,10 +43,17 @@ class Ledger(Values):
             return  # a view
         self.reach(given)
         taint = self._outcome(func, base.removesuffix("_"), args, kwargs, given)
+<<<<<<< HEAD
         self.sum_up(base.removesuffix("_"), args)
         for output in outputs or (given[:1] if mutable else ()):
             laid = taint if mutable or not taint.sources else self.laid(base, given, output, taint)
             self._give(output, laid, mutable and self.key(output) in keys)
+=======
+        made = self.made(func, args, kwargs, given) if computed(taint) else None
+        for which, output in enumerate(outputs or (given[:1] if mutable else ())):
+            known = self.made_at(taint, made, which, output)
+            self._give(output, known, mutable and self.key(output) in keys)
+>>>>>>> refs/heads/fixb
 
     def _give(self, output: Tensor, taint: Taint, written: bool) -> None:
         """Say what an output is; memory that was written to keeps what else it holds."""
@@ -56,7 +62,7 @@ class Ledger(Values):
         if written:
             old = self.of(output)
             sources, factors = both(old.sources, taint.sources), both(old.factors, taint.factors)
-            taint = Taint(max(old.kind, taint.kind), sources, factors)
+            taint = Taint(max(old.kind, taint.kind), sources, factors, taint.made)
         self.mark(output, taint)
 
     def _outcome(
@@ -78,7 +84,7 @@ class Ledger(Values):
         recurrent = recurrent_weights(func, base, args)
         if recurrent:
             for tensor in recurrent:
-                self.count(self.of(tensor).sources)
+                self.count(self.of(tensor).sources, tensor)
             return Taint(DATA)
         if base.endswith(LIKE[0]) or base.startswith(LIKE[1]):
             return Taint()
@@ -90,12 +96,16 @@ class Ledger(Values):
         """A product counts its operands; without data its result is a constant made of factors."""
         taints = [self.of(tensor) for tensor in operands]
         data = any(taint.kind == DATA for taint in taints)
+        for tensor, taint in zip(operands, taints):
+            if data and taint.kind == CONSTANT:
+                self.meet(tensor)
         for place, (tensor, taint) in enumerate(zip(operands, taints)):
             fed = bool(self.linear) and place == 0  # the input of F.linear
             if taint.kind == DATA:
                 self.count(self._matrices({} if fed else taint.sources))
             elif taint.kind == COMPUTED and not self.attention and not fed:
-                self.count(taint.sources if data else self._not_spread(tensor, taint.sources))
+                own = taint.sources if data else self._not_spread(tensor, taint.sources)
+                self.count(own, tensor)
             if data and self.linear and place == 1:
                 self.lower(taint.factors)
         if any(self.of(tensor).kind == DATA for tensor in given):
@@ -104,10 +114,6 @@ class Ledger(Values):
         addends = [self.of(t) for t in others]  # of more than one dimension: no bias
         sources = {name: False for addend in addends for name in addend.sources}
         return Taint(COMPUTED if sources else CONSTANT, sources, self._factors(taints))
-
-    def _matrices(self, sources: Mapping[str, bool]) -> dict[str, bool]:
-        """Those of two large dimensions: what of the data may be a kernel that data changed."""
-        return {n: zeros for n, zeros in sources.items() if is_matrix(self.parameters[n])}
 
     def _not_spread(self, tensor: Tensor, sources: Mapping[str, bool]) -> dict[str, bool]:
         """Without data: not what is larger than its parameter, as latents of each example are."""
@@ -133,9 +139,11 @@ class Ledger(Values):
 
     def _convolution(self, kernel: Tensor, given: Sequence[Tensor]) -> Taint:
         taint = self.of(kernel)
-        self.count(taint.sources)
+        self.count(taint.sources, kernel)
         self.lower(taint.factors)
         data = any(self.of(tensor).kind == DATA for tensor in given)
+        if data and taint.kind == CONSTANT:
+            self.meet(kernel)
         return Taint(DATA) if data else Taint(CONSTANT, {}, self._factors([taint, Taint()]))
 
     def _looked_up(self, base: str, args: Sequence[Any]) -> bool:
@@ -145,7 +153,7 @@ class Ledger(Values):
         if table.kind == COMPUTED and (by_data or "embedding" in base):
             for name in table.sources:
                 self.uses[name].looked_up = True
-                self.uses[name].zeros &= table.sources[name]
+            self.became(table.sources, args[0])
         return by_data
 
     def _opaque(self, given: Sequence[Tensor]) -> None:
@@ -162,6 +170,8 @@ class Ledger(Values):
         kind = max((taint.kind for _, taint in taints), default=CONSTANT)
         if kind == DATA and base in ("mul", "div", "addcmul"):
             self._scale([taint for _, taint in taints if taint.kind == COMPUTED])
+            if self.einsum:  # over one index, of length 1
+                return self._product(given, given)
         kept = keeps_zeros(base, args, [(t, taint.sources) for t, taint in taints])
         if kind == DATA and not kept:
             return Taint(DATA)
@@ -172,9 +182,5 @@ class Ledger(Values):
             if base in AS_A_WHOLE or tensor.numel() >= largest:
                 sources = both(sources, {n: zeros and kept for n, zeros in taint.sources.items()})
                 factors = both(factors, taint.factors)
-        return Taint(kind, sources, {} if kind == DATA else factors)
-
-    def _scale(self, taints: Iterable[Taint]) -> None:
-        for taint in taints:
-            for name in taint.sources:
-                self.uses[name].scaled = True
+        masked = {n: zeros for n, zeros in sources.items() if n not in self.fixed}
+        return Taint(kind, masked or sources, {} if kind == DATA else factors)

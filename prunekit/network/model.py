@@ -39,10 +39,16 @@ class Network:
     dimension, or None.
     objective: how the model is called on a batch, and the loss that it comes to.
     survey: what of the model is maskable, and what is not. held: masks that the model has already,
+<<<<<<< HEAD
     of torch.nn.utils.prune: what they prune is never kept; None = there are none. computed: the
     weights that the model computes from its parameters. normed: those that are divided by norms of
     their own, see `normed_in`. written: parameters that a forward pass writes to. summed: the
     dimensions of a parameter that the pass sums with data, where it tells them, always the same.
+=======
+    its own or of torch.nn.utils.prune: what they prune is never kept; None = there are none.
+    computed: the weights that the model computes from its parameters. normed: those that are
+    divided by norms of their own, see `normed_in`.
+>>>>>>> refs/heads/fixb
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """
@@ -82,18 +88,26 @@ class Network:
         survey = surveyed(model, include, exclude, uses)
         survey.refuse_lost(model)
         survey.warn()
+        survey.warn_of_names()
         layers = survey.layers
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
         network = cls(model, layers, weights, None, input_shape, survey=survey)
         ways = {name: use.summed for name, use in (uses or {}).items()}
         network.summed = {name: min(way) for name, way in ways.items() if len(way) == 1}
         network.computed = list(computed_in(model))
+<<<<<<< HEAD
         network.normed = normed_in(network.computed, layers)
         network.written = [p for n, p in parameters_of(model).items() if uses and uses[n].written]
         held = foreign_masks(model, layers) if network.computed else {}
         if held:
             network.held = {name: _fitting(name, w, held) for name, w in weights.items()}
         if masks is not None or held:
+=======
+        network.normed = survey.normed | normed_in(network.computed, layers)
+        network.hold(survey.held)
+        network.hold(foreign_masks(model, layers) if network.computed else {})
+        if masks is not None or network.held is not None:
+>>>>>>> refs/heads/fixb
             wanted = network.fitting({} if masks is None else masks)
             try:
                 network.mask(wanted)
@@ -101,6 +115,13 @@ class Network:
                 network.mask(None)
                 raise
         return network
+
+    def hold(self, masks: Mapping[str, Tensor]) -> None:
+        """What these masks prune, by name, is never kept and does not compete."""
+        if masks:
+            held = {name: _fitting(name, w, masks) for name, w in self.weights.items()}
+            old = self.held or held
+            self.held = {name: mask & old[name] for name, mask in held.items()}
 
     @property
     def effective(self) -> dict[str, nn.Parameter]:
@@ -150,6 +171,8 @@ class Network:
             self._write(name)
         for weight in self.computed if self.masks is not None else ():
             self._check(weight)
+        for name, axis in self.survey.normed.items() if self.survey and self.masks else ():
+            check_norms(self.layers[name], axis)
         for weight in self.computed:
             weight.refresh()
 
@@ -188,6 +211,17 @@ class Network:
             put(weight, where, values)
         self.memo.clear()
         self._write(name)
+
+
+def check_norms(layer: Layer, axis: int | None) -> None:
+    """SpecError where a parameter is divided by the norm of a slice that is all pruned."""
+    used = layer.parameter != 0
+    slices = used.reshape(1, -1) if axis is None else used.movedim(axis, 0).flatten(1)
+    if not bool(slices.any(1).all()):
+        raise SpecError(
+            f"{layer.name} is divided by norms of its own, and one would be of weights all "
+            "pruned, so NaN; keep more of it, or leave it out by prune.exclude"
+        )
 
 
 def _fitting(name: str, weight: Tensor, masks: Mapping[str, Tensor]) -> Tensor:

@@ -26,8 +26,10 @@ NO_WEIGHT = re.compile(
 """What is in the names of parameters of two dimensions that are added, looked up or scaled by."""
 
 
-def looks_like_weight(layer: Layer) -> bool:
+def looks_like_weight(layer: Layer, scaled: bool = False) -> bool:
     """Whether a parameter is a matrix by its module's type, else by its name and dimensions.
+
+    scaled: it is multiplied with data, so that its first dimension may be 1.
 
     Of weight normalisation it is the direction, never the gain; of another parametrization what
     was there before it.
@@ -38,11 +40,20 @@ def looks_like_weight(layer: Layer) -> bool:
     if _is_kind(layer.module) and "weight" in name:
         return parameter.ndim >= 2
     large = sum(length > 1 for length in parameter.shape)
-    first = parameter.ndim > 0 and parameter.shape[0] > 1
+    first = scaled or (parameter.ndim > 0 and parameter.shape[0] > 1)
     conv1d = type(layer.module).__name__ == "Conv1D"  # of transformers: (inputs, outputs)
     if large < 2 or not (first or conv1d) or _is_norm(layer.module):
         return False
     return not NO_WEIGHT.search(name.lower())
+
+
+LIBRARIES = ("torch", "timm", "transformers", "torchvision", "torch_geometric", "peft")
+
+
+def by_name_only(layer: Layer) -> bool:
+    """Whether nothing but its name and shape speaks for a weight: of a class of one's own."""
+    root = type(layer.module).__module__.partition(".")[0]
+    return not _is_kind(layer.module) and root not in LIBRARIES
 
 
 def own_name(name: str) -> str:

@@ -42,7 +42,7 @@ def shared_with(layers: Mapping[str, Layer]) -> dict[str, str]:
             continue
         for other in held.setdefault(key, []):
             if overlap(other.parameter, parameter):
-                if other.parameter.numel() != parameter.numel():
+                if not _same_entries(other.parameter, parameter):
                     raise SpecError(
                         f"{layer.name} and {other.name} share some of their memory, so that no "
                         "count would be true; give each its own: nn.Parameter(view.clone())"
@@ -52,6 +52,19 @@ def shared_with(layers: Mapping[str, Layer]) -> dict[str, str]:
         else:
             held[key].append(layer)
     return found
+
+
+def _same_entries(one: Tensor, other: Tensor) -> bool:
+    """Whether two views of one storage are of the same entries, in whatever order."""
+    return one.numel() == other.numel() and torch.equal(*map(_entries, (one, other)))
+
+
+def _entries(view: Tensor) -> Tensor:
+    """Where the entries of a view lie in its storage, sorted."""
+    start = torch.tensor(view.storage_offset())
+    for length, step in zip(view.shape, view.stride()):
+        start = start.unsqueeze(-1) + torch.arange(length) * step
+    return start.reshape(-1).sort().values
 
 
 def overlap(one: Tensor, other: Tensor) -> bool:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prunekit.errors import SpecError, warn
 from prunekit.network.choice import Choice, chosen
 from prunekit.network.computed import removal_of, uses_by_rule
 from prunekit.network.names import Layer, layers_of, refuse_shapeless
-from prunekit.network.static import looks_like_weight, own_name
+from prunekit.network.static import by_name_only, looks_like_weight, own_name
 from prunekit.network.storage import shared_with, unmaskable
-from prunekit.network.taint import Use, is_matrix
+from prunekit.network.taint import Use, is_frozen_mask, is_matrix
 
 EXCLUDED = "excluded"
 UNREACHED = "masked, but never reached by the forward pass"
@@ -47,7 +48,8 @@ class Survey:
     all floating-point parameters. matrices: those that are not masked, were never reached, or
     whose zeros do not reach the weight that is used. lost: the maskable ones of the last kind.
     by_use: whether a forward pass decided. largest: the largest floating parameter that is left
-    out, as text, or None.
+    out, as text, or None. held: the entries (bool) of maskable parameters that are 0 where they
+    are used whatever they are, by name: False there. normed: those divided by norms, see `Use`.
     """
 
     layers: dict[str, Layer]
@@ -56,6 +58,8 @@ class Survey:
     lost: tuple[str, ...]
     by_use: bool
     largest: str | None
+    held: dict[str, Tensor] = attrs.field(factory=dict)
+    normed: dict[str, int | None] = attrs.field(factory=dict)
 
     @property
     def maskable(self) -> int:
@@ -86,27 +90,46 @@ class Survey:
         if entries <= TOLD * (self.maskable + outside):
             return
         more = f" and {len(doubtful) - 3} more" if len(doubtful) > 3 else ""
+        first = next((m.name for m in doubtful if m.why in (SCALES, NO_OPERAND)), None)
+        add = f'include=["*", "{first}"] masks one too, ' if first else ""
+        mine = first or any(m.name in self.layers for m in doubtful)
+        meant = "exclude says that it is meant" if mine else "only parameters are masked"
         warn(
             f"{entries:,} entries of matrices are left out or were never reached: "
-            f"{', '.join(map(str, doubtful[:3]))}{more}; a full name in include adds one, exclude "
-            "says that it is meant"
+            f"{', '.join(map(str, doubtful[:3]))}{more}; {add}{meant}"
         )
+
+    def warn_of_names(self) -> None:
+        """Say it where names alone said of more than a hundredth of the weights what they are."""
+        named = [layer for layer in self.layers.values() if by_name_only(layer)]
+        entries = sum(layer.parameter.numel() for layer in named)
+        if not self.by_use and entries > TOLD * self.maskable:
+            more = f" and {len(named) - 1} more" if len(named) > 1 else ""
+            be = "were" if more else "was"
+            warn(
+                f"{named[0].name}{more} {be} decided by name; give batches or input_shape to see "
+                "what the model does"
+            )
 
     def refuse_lost(self, model: nn.Module) -> None:
         """SpecError where zeros of a maskable parameter are no zeros of the weight that is used."""
         if not self.lost:
             return
         more = f" and {len(self.lost) - 2} more" if len(self.lost) > 2 else ""
-        layer = self.layers[self.lost[0]]
-        line = removal_of(model, layer)
-        kind = type(layer.module).__name__
+        kind = type(self.layers[self.lost[0]].module)
+        line = removal_of(model, self.layers[self.lost[0]])
         do = f"{line} removes the parametrization, or leave it out: " if line else "leave it out: "
         raise SpecError(
             f"pruned weights of {', '.join(self.lost[:2])}{more} would not be 0 where they are "
             "used, for the weight is computed from all of them (orthogonal maps, standardized "
-            f"weights, adapters); {do}exclude=[{self.lost[0]!r}]"
-            + ("" if line else f", or the type: exclude=[{kind}]")
+            f"weights, adapters); {do}exclude={list(self.lost)}"
+            + (f", or the type: exclude=[{kind.__name__}]" if self._only_lost(kind, model) else "")
         )
+
+    def _only_lost(self, kind: type[nn.Module], model: nn.Module) -> bool:
+        """Whether `kind` leaves out what is lost, all of it and nothing else."""
+        inside = chosen("prune.exclude", [kind], model, self.layers).matched
+        return inside == set(self.lost)
 
 
 def survey(
@@ -147,8 +170,11 @@ def survey(
     largest = max(left, key=lambda one: one[0], default=None)
     total = sum(p.numel() for n, p in floats.items() if n not in shared)
     text = f"{largest[1]} {tuple(floats[largest[1]].shape)}" if largest else None
-    every = (*matrices, *_integer_buffers(model))
-    return Survey(found, total, every, tuple(lost), uses is not None, text)
+    every = (*matrices, *_integer_buffers(model), *_foreign(known))
+    held = {n: use.held for n, use in known.items() if n in found and use.held is not None}
+    normed = {n: use.normed[0] for n, use in known.items() if n in found and use.normed}
+    by_use = uses is not None
+    return Survey(found, total, every, tuple(lost), by_use, text, held, normed)
 
 
 def _is_weight(layer: Layer, use: Use | None) -> bool:
@@ -186,8 +212,18 @@ def _matrix(
         return Matrix(layer.name, shape, entries, f"{EXCLUDED}; {text}" if text == LOST else text)
     scaled = use is not None and use.scaled
     table = isinstance(layer.module, nn.Embedding | nn.EmbeddingBag)
-    doubtful = looks and not table and not chosen_
+    looks = looks or (scaled and looks_like_weight(layer, scaled))
+    doubtful = looks and not table and not chosen_ and not is_frozen_mask(parameter)
     return Matrix(layer.name, shape, entries, SCALES if scaled else NO_OPERAND, doubtful)
+
+
+def _foreign(uses: Mapping[str, Use]) -> list[Matrix]:
+    """What data are multiplied with and is no parameter."""
+    return [
+        Matrix(name, use.shape, math.prod(use.shape), use.foreign, True)
+        for name, use in uses.items()
+        if use.foreign
+    ]
 
 
 def _integer_buffers(model: nn.Module) -> list[Matrix]:

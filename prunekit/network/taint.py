@@ -27,9 +27,16 @@ class Use:
     reached: some operation read it. operand: it was one of a matrix product, a convolution or a
     recurrent kernel. looked_up: rows of it were taken by data. scaled: it was multiplied with data
     entry by entry. opaque: an operation that nobody knows read it. zeros: whether its zeros were
+<<<<<<< HEAD
     zeros of every operand that it became. summed: for each way it was an operand, its dimensions
     that were summed with those of data; empty where that is not told. written: the pass wrote to
     it.
+=======
+    zeros of every operand that it became. held: the entries (bool) that are not 0 in every operand
+    whatever they are, as those under a mask of the model's own are not; None = all. normed: the
+    axis of which each slice is divided by its norm so that one of zeros is NaN, None = all of it
+    is; () = it is not. foreign: why it is no parameter of the model, where it is none; shape: then.
+>>>>>>> refs/heads/fixb
     """
 
     reached: bool = False
@@ -38,8 +45,15 @@ class Use:
     scaled: bool = False
     opaque: bool = False
     zeros: bool = True
+<<<<<<< HEAD
     summed: set[frozenset[int]] = attrs.field(factory=set)
     written: bool = False
+=======
+    held: Tensor | None = attrs.field(default=None, eq=False)
+    normed: tuple[int | None, ...] = ()
+    foreign: str = ""
+    shape: tuple[int, ...] = ()
+>>>>>>> refs/heads/fixb
 
 
 @attrs.frozen
@@ -47,14 +61,23 @@ class Taint:
     """What is known of a value.
 
     sources: parameter -> whether its zeros are zeros of the value. factors: the parameters of
+<<<<<<< HEAD
     products that the value was made of -> whether their zeros count as those of an operand.
     layout: how dimensions of the sources lie in it; None = not known.
+=======
+    products that the value was made of -> whether their zeros count as those of an operand. made:
+    how it was computed, see replay.py.
+>>>>>>> refs/heads/fixb
     """
 
     kind: int = CONSTANT
     sources: Mapping[str, bool] = attrs.field(factory=dict)
     factors: Mapping[str, bool] = attrs.field(factory=dict)
+<<<<<<< HEAD
     layout: Layout | None = None
+=======
+    made: Any = None
+>>>>>>> refs/heads/fixb
 
 
 def both(one: Mapping[str, bool], other: Mapping[str, bool]) -> dict[str, bool]:
@@ -88,6 +111,9 @@ class Values:
         self.parameters = dict(parameters)
         self.taints: dict[int, tuple[Any, Taint]] = {}
         self.owned: dict[int, list[tuple[str, tuple[int, int]]]] = {}
+        self.fixed = {name for name, p in parameters.items() if is_frozen_mask(p)}
+        self.strangers: dict[int, tuple[str, str, Tensor]] = {}
+        self.einsum = 0  # how deep it is inside an einsum that sums
         self.linear = self.attention = 0  # how deep the pass is inside F.linear and attention
         for tensor in constants:
             self.mark(tensor, Taint())
@@ -165,10 +191,22 @@ class Values:
             for name in self.owners(tensor):
                 self.uses[name].reached = True
 
-    def count(self, sources: Mapping[str, bool]) -> None:
-        for name, zeros in sources.items():
-            self.uses[name].operand = True
-            self.uses[name].zeros &= zeros
+    def _scale(self, taints: Iterable[Taint]) -> None:
+        for taint in taints:
+            for name in taint.sources:
+                self.uses[name].scaled = True
+
+    def meet(self, tensor: Tensor) -> None:
+        """Data are multiplied with a tensor, which may be a matrix that is no parameter."""
+        stranger = self.strangers.get(self.key(tensor))
+        if stranger is not None and is_matrix(tensor):
+            name, why, held = stranger
+            use = Use(reached=True, operand=True, foreign=why, shape=tuple(held.shape))
+            self.uses.setdefault(name, use)
+
+    def _matrices(self, sources: Mapping[str, bool]) -> dict[str, bool]:
+        """Those of two large dimensions: what of the data may be a kernel that data changed."""
+        return {n: zeros for n, zeros in sources.items() if is_matrix(self.parameters[n])}
 
     def lower(self, factors: Mapping[str, bool]) -> None:
         """A product is the weight: zeros of its factors count, or they do not."""
@@ -179,3 +217,12 @@ class Values:
 def is_matrix(parameter: Tensor) -> bool:
     """Whether a tensor has two dimensions larger than 1."""
     return sum(length > 1 for length in parameter.shape) > 1
+
+
+def is_frozen_mask(parameter: Tensor) -> bool:
+    """Whether a parameter is a mask that is never trained: zeros and ones, and some of both."""
+    if parameter.requires_grad or parameter.layout != torch.strided or not parameter.numel():
+        return False
+    low, high = torch.aminmax(parameter.detach())
+    both_ends = is_matrix(parameter) and float(low) == 0 and float(high) == 1
+    return both_ends and bool(((parameter == 0) | (parameter == 1)).all())

@@ -39,7 +39,11 @@ def watched(
 ) -> tuple[Ledger, Any]:
     """Run `run` as `uses_of` does; what is known then of every value, and what `run` returned."""
     held = [t for module in model.modules() for t in tensors_in(list(_state(module).values()))]
-    ledger = Ledger(parameters, held)
+    strangers = list(_strangers(model))
+    ledger = Ledger(parameters, [*held, *(tensor for _, _, tensor in strangers)])
+    for name, why, tensor in strangers:
+        if tensor.layout == torch.strided and ledger.key(tensor) not in ledger.owned:
+            ledger.strangers.setdefault(ledger.key(tensor), (name, why, tensor))
     writes = Writes([*held, *parameters.values()])
     with (
         warnings.catch_warnings(action="ignore"),
@@ -54,8 +58,13 @@ def watched(
         _Operations(ledger, writes),
     ):
         value = run()
+<<<<<<< HEAD
     for name, use in ledger.uses.items():
         use.written = writes.reached(parameters[name])
+=======
+    with torch.no_grad():
+        ledger.settle()
+>>>>>>> refs/heads/fixb
     return ledger, value
 
 
@@ -63,6 +72,34 @@ def _state(module: nn.Module) -> dict[str, Any]:
     """A module's own attributes, buffers and parameters."""
     held: dict[str, Any] = dict(vars(module))
     return {key: value for key, value in held.items() if key != "_modules"}
+
+
+def _strangers(model: nn.Module) -> Iterator[tuple[str, str, Tensor]]:
+    """(name, why, tensor) for floating tensors that modules hold and that are no parameters."""
+    if isinstance(model, torch.jit.ScriptModule):
+        return
+    for path, module in model.named_modules():
+        buffers = dict(module.named_buffers(recurse=False))
+        found = {name: ("a buffer", buffer) for name, buffer in buffers.items()}
+        for name, value in vars(module).items():
+            if not name.startswith("_"):
+                found |= {n: ("no parameter of the model", t) for n, t in _inside(name, value)}
+        for name, (why, tensor) in found.items():
+            if tensor.is_floating_point() or tensor.is_complex():
+                yield f"{path}.{name}".lstrip("."), why, tensor
+
+
+def _inside(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of an attribute: its own, those of a list of it, or of modules there."""
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, nn.Module):
+        yield from ((f"{name}.{n}", p.detach()) for n, p in value.named_parameters())
+    elif isinstance(value, list | tuple | dict):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in items:
+            if isinstance(part, Tensor | nn.Module | list | tuple | dict):
+                yield from _inside(f"{name}.{key}", part)
 
 
 @contextlib.contextmanager
@@ -128,7 +165,9 @@ class _Calls:
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        inside = {F.linear: "linear", F.scaled_dot_product_attention: "attention"}.get(func)
+        inside = INSIDE.get(func)
+        if func is torch.einsum and _sums(*args):
+            inside = "einsum"
         if inside is None:
             return func(*args, **(kwargs or {}))
         setattr(self.ledger, inside, getattr(self.ledger, inside) + 1)
@@ -136,6 +175,15 @@ class _Calls:
             return func(*args, **(kwargs or {}))
         finally:
             setattr(self.ledger, inside, getattr(self.ledger, inside) - 1)
+
+
+INSIDE = {F.linear: "linear", F.scaled_dot_product_attention: "attention"}
+
+
+def _sums(equation: Any, *_: Any) -> bool:
+    """Whether an einsum sums over an index."""
+    given, arrow, out = equation.partition("->") if isinstance(equation, str) else ("", "", "")
+    return bool(arrow) and bool(set(given) - set(out) - set(", ."))
 
 
 class _Functions(_Calls, TorchFunctionMode):

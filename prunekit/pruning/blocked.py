@@ -30,8 +30,9 @@ def unblocked(network: Network, scorer: object, seed: int) -> Iterator[None]:
     zeros = [layer for layer in hiding(network, scorer) if is_zero(layer.parameter)]
     if zeros:
         some = ", ".join(layer.name for layer in zeros[:3]) + (", ..." if zeros[3:] else "")
+        be, hide = ("is", "hides") if len(zeros) == 1 else ("are", "hide")
         warn(
-            f"{len(zeros)} of the model's tensors are 0 throughout and hide what lies behind them; "
+            f"{len(zeros)} of the model's tensors {be} 0 throughout and {hide} what lies behind; "
             f"while it is scored, gains among them are 1 and weights small draws: {some}"
         )
     fills = {layer.name: fill_of(layer, seed).to(layer.parameter) for layer in zeros}

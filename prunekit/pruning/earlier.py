@@ -9,9 +9,12 @@ from torch import Tensor, nn
 
 from prunekit.contracts import revives
 from prunekit.errors import warn
+from prunekit.network.laws import padding_rows
 from prunekit.network.model import Network
 from prunekit.network.names import Layer
 from prunekit.pruning.rounds import Pruning
+from prunekit.selection.schedule import kept_of
+from prunekit.spec.settings import PruneSettings
 
 FEW = 100  # a layer was pruned earlier where more than one in so many of its weights is 0
 
@@ -48,6 +51,26 @@ def room_of(pruning: Pruning, scorer: object) -> int:
     if among is None:
         return pruning.network.total
     return sum(int(torch.count_nonzero(mask)) for mask in among.values())
+
+
+def hold_padding(pruning: Pruning, share: float, settings: PruneSettings) -> None:
+    """Rows of padding that are 0 do not compete, where the others are enough for `share`.
+
+    They do where settings say a share of each row, or of layers by name.
+    """
+    network, blank = pruning.network, dict[str, Tensor]()
+    if settings.allocation == "row" or settings.densities:
+        return
+    for name, row in padding_rows(network.model).items():
+        if name in network.weights and not bool(network.weights[name][row].any()):
+            blank[name] = torch.ones_like(network.weights[name], dtype=torch.bool)
+            blank[name][row] = False
+    before = network.masks or network.fitting({})
+    room = sum(int((m & blank[n] if n in blank else m).sum()) for n, m in before.items())
+    if blank and room >= kept_of(share, network.total):
+        network.hold(blank)
+        if network.masks is not None:
+            network.mask(network.masks, write=False)
 
 
 def zeros_pruned(network: Network) -> dict[str, Tensor] | None:

@@ -201,7 +201,9 @@ def show(folder: str | Path) -> None:
         if paper := papers.beside(run.published, run.summary):
             out.print(make_table("published", ["", ""], paper))
         causes = causes_of_collapse(run.layers)
-        empty = run.summary.get("empty", [])
+        unseen = [line for line in run.summary.get("left_out", []) if "never reached" in line]
+        unseen = [line.partition(" ")[0] for line in unseen]
+        empty = [name for name in run.summary.get("empty", []) if name not in unseen]
         print_lines([EMPTY.format(name, causes.get(name, "")) for name in empty])
         print_lines(another_share(run.summary, len(run.layers)))
         if run.summary.get("dead"):

@@ -94,7 +94,7 @@ class Masks(Mapping[str, Tensor]):
         asked = f", asked {self.asked:.4g}" if other else ""
         return (
             f"Masks(kept {self.kept:,} of {self.total:,} = density {self.density:.4g}{asked}, "
-            f"{len(self)} layers{note})"
+            f"{len(self)} layer{'s' * (len(self) != 1)}{note})"
         )
 
     def __str__(self) -> str:

@@ -206,6 +206,14 @@ def test_weights_that_share_some_of_their_memory_are_refused() -> None:
         Network.of(model)
 
 
+def test_weights_of_one_shape_that_overlap_are_refused() -> None:
+    memory = torch.randn(16, 8)
+    model = nn.Sequential(nn.Linear(8, 10, bias=False), nn.Linear(8, 10, bias=False))
+    model[0].weight, model[1].weight = nn.Parameter(memory[:10]), nn.Parameter(memory[6:])
+    with pytest.raises(SpecError, match=r"1.weight and 0.weight share some of their memory"):
+        Network.of(model)
+
+
 def test_slices_of_one_flat_memory_that_do_not_meet_are_weights_each() -> None:
     flat = torch.arange(12.0)
     model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Linear(3, 2, bias=False))

@@ -25,7 +25,7 @@ def net(head: float = 0.0, gain: float = 0.0) -> nn.Module:
 @pytest.mark.parametrize("scorer", ["magnitude", "snip", "synflow", "row-norm", "random"])
 def test_a_head_of_zeros_hides_nothing_and_stays_zero(scorer: str) -> None:
     model = net(gain=1.0)
-    with pytest.warns(UserWarning, match=r"^1 of the model's tensors are 0 throughout .* 3.weight"):
+    with pytest.warns(UserWarning, match=r"^1 of the model's tensors is 0 throughout .* 3.weight"):
         masks = prunekit.prune(model, scorer, "topk", density=0.5, batches=BATCHES, seed=1)
     assert masks.kept == 21
     assert 0 < int(masks["0.weight"].sum()) < 24

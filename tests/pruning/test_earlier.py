@@ -122,8 +122,7 @@ def test_a_scorer_that_revives_may_take_back_what_has_a_value_and_nothing_else()
     assert kept.kept == nonzero(zeroed, kept) == 360
 
 
-@pytest.mark.filterwarnings("ignore:1 tensors are 0 throughout")
-@pytest.mark.filterwarnings("ignore:1 of the model's tensors are 0 throughout")
+@pytest.mark.filterwarnings("ignore:1 of the model's tensors is 0 throughout")
 def test_zeros_of_an_init_are_no_pruning() -> None:
     model = nn.Sequential(
         nn.Embedding(20, 8, padding_idx=3), nn.Flatten(), nn.Linear(16, 8), nn.Linear(8, 4)
