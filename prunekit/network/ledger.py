@@ -43,17 +43,12 @@ class Ledger(Chains):
             return  # a view
         self.reach(given)
         taint = self._outcome(func, base.removesuffix("_"), args, kwargs, given)
-<<<<<<< HEAD
         self.sum_up(base.removesuffix("_"), args)
-        for output in outputs or (given[:1] if mutable else ()):
-            laid = taint if mutable or not taint.sources else self.laid(base, given, output, taint)
-            self._give(output, laid, mutable and self.key(output) in keys)
-=======
         made = self.made(func, args, kwargs, given) if computed(taint) else None
         for which, output in enumerate(outputs or (given[:1] if mutable else ())):
-            known = self.made_at(taint, made, which, output)
+            known = taint if mutable or not taint.sources else self.laid(base, given, output, taint)
+            known = self.made_at(known, made, which, output)
             self._give(output, known, mutable and self.key(output) in keys)
->>>>>>> refs/heads/fixb
 
     def _give(self, output: Tensor, taint: Taint, written: bool) -> None:
         """Say what an output is; memory that was written to keeps what else it holds."""

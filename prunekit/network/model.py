@@ -39,16 +39,11 @@ class Network:
     dimension, or None.
     objective: how the model is called on a batch, and the loss that it comes to.
     survey: what of the model is maskable, and what is not. held: masks that the model has already,
-<<<<<<< HEAD
-    of torch.nn.utils.prune: what they prune is never kept; None = there are none. computed: the
-    weights that the model computes from its parameters. normed: those that are divided by norms of
-    their own, see `normed_in`. written: parameters that a forward pass writes to. summed: the
-    dimensions of a parameter that the pass sums with data, where it tells them, always the same.
-=======
     its own or of torch.nn.utils.prune: what they prune is never kept; None = there are none.
     computed: the weights that the model computes from its parameters. normed: those that are
-    divided by norms of their own, see `normed_in`.
->>>>>>> refs/heads/fixb
+    divided by norms of their own, see `normed_in`. written: parameters that a forward pass writes
+    to. summed: the dimensions of a parameter that the pass sums with data, where it tells them,
+    always the same.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """
@@ -95,19 +90,11 @@ class Network:
         ways = {name: use.summed for name, use in (uses or {}).items()}
         network.summed = {name: min(way) for name, way in ways.items() if len(way) == 1}
         network.computed = list(computed_in(model))
-<<<<<<< HEAD
-        network.normed = normed_in(network.computed, layers)
-        network.written = [p for n, p in parameters_of(model).items() if uses and uses[n].written]
-        held = foreign_masks(model, layers) if network.computed else {}
-        if held:
-            network.held = {name: _fitting(name, w, held) for name, w in weights.items()}
-        if masks is not None or held:
-=======
         network.normed = survey.normed | normed_in(network.computed, layers)
+        network.written = [p for n, p in parameters_of(model).items() if uses and uses[n].written]
         network.hold(survey.held)
         network.hold(foreign_masks(model, layers) if network.computed else {})
         if masks is not None or network.held is not None:
->>>>>>> refs/heads/fixb
             wanted = network.fitting({} if masks is None else masks)
             try:
                 network.mask(wanted)

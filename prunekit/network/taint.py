@@ -27,16 +27,12 @@ class Use:
     reached: some operation read it. operand: it was one of a matrix product, a convolution or a
     recurrent kernel. looked_up: rows of it were taken by data. scaled: it was multiplied with data
     entry by entry. opaque: an operation that nobody knows read it. zeros: whether its zeros were
-<<<<<<< HEAD
     zeros of every operand that it became. summed: for each way it was an operand, its dimensions
     that were summed with those of data; empty where that is not told. written: the pass wrote to
-    it.
-=======
-    zeros of every operand that it became. held: the entries (bool) that are not 0 in every operand
+    it. held: the entries (bool) that are not 0 in every operand
     whatever they are, as those under a mask of the model's own are not; None = all. normed: the
     axis of which each slice is divided by its norm so that one of zeros is NaN, None = all of it
     is; () = it is not. foreign: why it is no parameter of the model, where it is none; shape: then.
->>>>>>> refs/heads/fixb
     """
 
     reached: bool = False
@@ -45,15 +41,12 @@ class Use:
     scaled: bool = False
     opaque: bool = False
     zeros: bool = True
-<<<<<<< HEAD
     summed: set[frozenset[int]] = attrs.field(factory=set)
     written: bool = False
-=======
     held: Tensor | None = attrs.field(default=None, eq=False)
     normed: tuple[int | None, ...] = ()
     foreign: str = ""
     shape: tuple[int, ...] = ()
->>>>>>> refs/heads/fixb
 
 
 @attrs.frozen
@@ -61,23 +54,16 @@ class Taint:
     """What is known of a value.
 
     sources: parameter -> whether its zeros are zeros of the value. factors: the parameters of
-<<<<<<< HEAD
     products that the value was made of -> whether their zeros count as those of an operand.
-    layout: how dimensions of the sources lie in it; None = not known.
-=======
-    products that the value was made of -> whether their zeros count as those of an operand. made:
-    how it was computed, see replay.py.
->>>>>>> refs/heads/fixb
+    layout: how dimensions of the sources lie in it; None = not known. made: how it was computed,
+    see replay.py.
     """
 
     kind: int = CONSTANT
     sources: Mapping[str, bool] = attrs.field(factory=dict)
     factors: Mapping[str, bool] = attrs.field(factory=dict)
-<<<<<<< HEAD
     layout: Layout | None = None
-=======
     made: Any = None
->>>>>>> refs/heads/fixb
 
 
 def both(one: Mapping[str, bool], other: Mapping[str, bool]) -> dict[str, bool]:

@@ -58,13 +58,10 @@ def watched(
         _Operations(ledger, writes),
     ):
         value = run()
-<<<<<<< HEAD
-    for name, use in ledger.uses.items():
-        use.written = writes.reached(parameters[name])
-=======
     with torch.no_grad():
         ledger.settle()
->>>>>>> refs/heads/fixb
+    for name, parameter in parameters.items():
+        ledger.uses[name].written = writes.reached(parameter)
     return ledger, value
 
 
