@@ -85,8 +85,7 @@ class Network:
         layers = survey.layers
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
         network = cls(model, layers, weights, None, input_shape, survey=survey)
-        ways = {name: use.summed for name, use in (uses or {}).items()}
-        network.summed = {name: min(way) for name, way in ways.items() if len(way) == 1}
+        network.summed = summed_in(uses or {})
         network.computed = list(computed_in(model))
         network.normed = normed_in(network.computed, layers)
         network.written = [p for n, p in parameters_of(model).items() if uses and uses[n].written]
@@ -110,8 +109,7 @@ class Network:
     @property
     def rows(self) -> dict[str, Rows]:
         """The output rows of each layer, by name."""
-        nothing = frozenset[int]()
-        return {n: rows_of(layer, self.summed.get(n, nothing)) for n, layer in self.layers.items()}
+        return {n: rows_of(layer, self.summed.get(n)) for n, layer in self.layers.items()}
 
     @property
     def total(self) -> int:
@@ -188,6 +186,11 @@ class Network:
             put(weight, where, values)
         self.memo.clear()
         self._write(name)
+
+
+def summed_in(uses: Mapping[str, Use]) -> dict[str, frozenset[int]]:
+    """The dimensions of each parameter that are summed with data, where all its uses agree."""
+    return {name: min(use.summed) for name, use in uses.items() if len(use.summed) == 1}
 
 
 def _fitting(name: str, weight: Tensor, masks: Mapping[str, Tensor]) -> Tensor:
