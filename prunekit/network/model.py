@@ -147,7 +147,7 @@ class Network:
         for name in self.layers:
             self._write(name)
         for weight in self.computed if self.masks is not None else ():
-            self._check(weight)
+            _check(self.model, weight)
         for weight in self.computed:
             weight.refresh()
 
@@ -160,14 +160,6 @@ class Network:
         finally:
             for parameter, values in before:
                 parameter.data.copy_(values)
-
-    def _check(self, weight: Computed) -> None:
-        """SpecError where a weight that is computed from pruned ones is no number."""
-        if not bool(weight.make().isfinite().all()):
-            raise SpecError(
-                f"{weight.path(self.model)} would be NaN: it is divided by a norm of weights that "
-                f"are all pruned; keep more, or {weight.removal(self.model)} leaves plain weights"
-            )
 
     def _write(self, name: str) -> None:
         weight, parameter = self.weights[name], self.layers[name].parameter.data
@@ -186,6 +178,15 @@ class Network:
             put(weight, where, values)
         self.memo.clear()
         self._write(name)
+
+
+def _check(model: nn.Module, weight: Computed) -> None:
+    """SpecError where a weight that is computed from pruned ones is no number."""
+    if not bool(weight.make().isfinite().all()):
+        raise SpecError(
+            f"{weight.path(model)} would be NaN: it is divided by a norm of weights that "
+            f"are all pruned; keep more, or {weight.removal(model)} leaves plain weights"
+        )
 
 
 def summed_in(uses: Mapping[str, Use]) -> dict[str, frozenset[int]]:
