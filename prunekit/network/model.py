@@ -87,8 +87,7 @@ class Network:
         layers = survey.layers
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
         network = cls(model, layers, weights, None, input_shape, survey=survey)
-        ways = {name: use.summed for name, use in (uses or {}).items()}
-        network.summed = {name: min(way) for name, way in ways.items() if len(way) == 1}
+        network.summed = summed_in(uses or {})
         network.computed = list(computed_in(model))
         network.normed = survey.normed | normed_in(network.computed, layers)
         network.written = [p for n, p in parameters_of(model).items() if uses and uses[n].written]
@@ -118,8 +117,7 @@ class Network:
     @property
     def rows(self) -> dict[str, Rows]:
         """The output rows of each layer, by name."""
-        nothing = frozenset[int]()
-        return {n: rows_of(layer, self.summed.get(n, nothing)) for n, layer in self.layers.items()}
+        return {n: rows_of(layer, self.summed.get(n)) for n, layer in self.layers.items()}
 
     @property
     def total(self) -> int:
@@ -157,7 +155,7 @@ class Network:
         for name in self.layers:
             self._write(name)
         for weight in self.computed if self.masks is not None else ():
-            self._check(weight)
+            _check(self.model, weight)
         for name, axis in self.survey.normed.items() if self.survey and self.masks else ():
             check_norms(self.layers[name], axis)
         for weight in self.computed:
@@ -172,14 +170,6 @@ class Network:
         finally:
             for parameter, values in before:
                 parameter.data.copy_(values)
-
-    def _check(self, weight: Computed) -> None:
-        """SpecError where a weight that is computed from pruned ones is no number."""
-        if not bool(weight.make().isfinite().all()):
-            raise SpecError(
-                f"{weight.path(self.model)} would be NaN: it is divided by a norm of weights that "
-                f"are all pruned; keep more, or {weight.removal(self.model)} leaves plain weights"
-            )
 
     def _write(self, name: str) -> None:
         weight, parameter = self.weights[name], self.layers[name].parameter.data
@@ -209,6 +199,20 @@ def check_norms(layer: Layer, axis: int | None) -> None:
             f"{layer.name} is divided by norms of its own, and one would be of weights all "
             "pruned, so NaN; keep more of it, or leave it out by prune.exclude"
         )
+
+
+def _check(model: nn.Module, weight: Computed) -> None:
+    """SpecError where a weight that is computed from pruned ones is no number."""
+    if not bool(weight.make().isfinite().all()):
+        raise SpecError(
+            f"{weight.path(model)} would be NaN: it is divided by a norm of weights that "
+            f"are all pruned; keep more, or {weight.removal(model)} leaves plain weights"
+        )
+
+
+def summed_in(uses: Mapping[str, Use]) -> dict[str, frozenset[int]]:
+    """The dimensions of each parameter that are summed with data, where all its uses agree."""
+    return {name: min(use.summed) for name, use in uses.items() if len(use.summed) == 1}
 
 
 def _fitting(name: str, weight: Tensor, masks: Mapping[str, Tensor]) -> Tensor:

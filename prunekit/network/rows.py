@@ -48,11 +48,11 @@ class Rows:
         return turned.permute([order.index(d) for d in range(len(order))]).reshape(like.shape)
 
 
-def rows_of(layer: Layer, summed: frozenset[int] = frozenset()) -> Rows:
+def rows_of(layer: Layer, summed: frozenset[int] | None = None) -> Rows:
     """The output rows of a layer's parameter; where its use does not tell, the first form that
     fits counts.
 
-    summed: its dimensions that a forward pass sums with those of data; empty = not known.
+    summed: its dimensions that a forward pass sums with those of data; None or empty = not known.
     """
     if summed and len(layer.shape) > 1:
         return Rows(
