@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -147,16 +146,6 @@ class Network:
             self._check(weight)
         for weight in self.computed:
             weight.refresh()
-
-    @contextlib.contextmanager
-    def unwritten(self) -> Iterator[None]:
-        """Afterwards the parameters that a forward pass writes to hold what they held."""
-        before = [(parameter, parameter.detach().clone()) for parameter in self.written]
-        try:
-            yield
-        finally:
-            for parameter, values in before:
-                parameter.data.copy_(values)
 
     def _check(self, weight: Computed) -> None:
         """SpecError where a weight that is computed from pruned ones is no number."""
