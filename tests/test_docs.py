@@ -27,6 +27,7 @@ DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SLOW = {"your-own-model.md"}  # it imports transformers, timm and torchvision
+OTHERS = "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"  # what peft asks for
 EXAMPLE = ROOT / "examples" / "prunekit-mymethod" / "prunekit_mymethod.py"
 
 
@@ -81,6 +82,7 @@ def test_every_command_is_in_the_reference(generate):
     assert set(actions.choices) == {words[0] for words in generate.COMMANDS if words}
 
 
+@pytest.mark.filterwarnings(OTHERS)
 @pytest.mark.parametrize(
     "path",
     [

@@ -9,13 +9,9 @@ from library_models import of_timm, of_torchvision, of_transformers
 NETWORKS = {
     "test_vit": lambda: of_timm("test_vit", 160),
     "test_efficientnet": lambda: of_timm("test_efficientnet", 96),
-    "test_convnext": lambda: of_timm("test_convnext", 96),
     "squeezenet1_1": lambda: of_torchvision("squeezenet1_1"),
-    "shufflenet_v2_x0_5": lambda: of_torchvision("shufflenet_v2_x0_5"),
     "BertForSequenceClassification": lambda: of_transformers("BertForSequenceClassification"),
-    "GPT2LMHeadModel": lambda: of_transformers("GPT2LMHeadModel"),
     "MixtralForCausalLM": lambda: of_transformers("MixtralForCausalLM"),
-    "Qwen2MoeForCausalLM": lambda: of_transformers("Qwen2MoeForCausalLM"),
     "XLNetForSequenceClassification": lambda: of_transformers("XLNetForSequenceClassification"),
     "Wav2Vec2ForSequenceClassification": lambda: of_transformers(
         "Wav2Vec2ForSequenceClassification"

@@ -34,8 +34,9 @@ from prunekit import Batch, Mode, Network, Scores, SpecError
 class GraSP:
     """Score a weight by how much removing it would reduce the squared gradient norm."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0, and without advice
         "daf8c48a0bb4573bd7ad5d64ffaa6c572c7543729349e11e141c4f7a8d02ebe2",
+        "ba8db015e95147756b1a94e26a5c0f28595924eed45d0000b07a57ec10b91277",
     )
     suggests: ClassVar[Mapping[str, object]] = {"rounds.count": 1}
 
@@ -58,7 +59,8 @@ class GraSP:
         if network.objective.loss in (None, "cross-entropy"):
             _refuse_one_class(batches)
         parts = prunekit.split_batches(batches, self.split, model)
-        with prunekit.scoring_mode(model, self.batch_norm), twice_differentiable():
+        scoring = prunekit.scoring_mode(model, self.batch_norm)
+        with scoring, twice_differentiable(), advice_on_temperature():
             g = prunekit.sum_gradients(self._losses(network, parts), effective)
             products = (inner_product(loss, g, network) for loss in self._losses(network, parts))
             product = prunekit.sum_gradients(products, effective)  # H g
@@ -76,6 +78,20 @@ def inner_product(loss: Tensor, g: Scores, network: Network) -> Tensor:
     )
     pairs = zip(gradients, g.values())
     return torch.stack([(a * b).sum() for a, b in pairs if a is not None]).sum()
+
+
+@contextlib.contextmanager
+def advice_on_temperature() -> Iterator[None]:
+    """Say how the scorer is given the temperature 1 that a loss without logits needs."""
+    try:
+        yield
+    except SpecError as error:
+        if not str(error).endswith("give temperature=1"):
+            raise
+        raise SpecError(
+            f'{error}: scorer={{"name": "grasp", "temperature": 1}}, or '
+            'prunekit.component("scorer", "grasp", temperature=1)'
+        ) from None
 
 
 @contextlib.contextmanager

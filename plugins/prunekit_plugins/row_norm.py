@@ -34,8 +34,9 @@ from prunekit import Batch, Mode, Network, Scores, SpecError
 class RowNorm:
     """Score a weight by its size times the norm of what it is multiplied with."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.2.0
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.2.0, and one with another message
         "d9443b9bf7395a3e9824bedc18e7ca30983d089d1f0f5804f7bda1fb2cc9ecba",
+        "15f91b070aa8a14e37c85ab0ab84bfe0ee1d41c3d7c3338334438ef451e2cf8e",
     )
     suggests: ClassVar[Mapping[str, object]] = {
         "rounds.count": 1,
@@ -82,8 +83,8 @@ def input_energies(network: Network, batches: Sequence[Batch], mode: Mode) -> Sc
         if name not in (*recorder.energies, *unused) and weight.numel():
             raise SpecError(
                 f"row-norm cannot see the inputs of {name}; it knows products of matrices, "
-                "convolutions, embeddings, recurrent layers and attention: leave this one out "
-                "with prune.exclude"
+                "convolutions, embeddings, recurrent layers and attention, not inside vmap: leave "
+                "this one out with prune.exclude"
             )
     none = torch.zeros(())
     return {n: recorder.energies.get(n, none.to(w)) for n, w in network.weights.items()}

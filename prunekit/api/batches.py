@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from prunekit.contracts import Scorer, batches_read, reads
 from prunekit.errors import SpecError, warn
 from prunekit.network.examples import examples_in, ready
 from prunekit.network.firstpass import first_pass
+from prunekit.network.losses import described
 from prunekit.network.model import Network
 from prunekit.network.modes import unwritten
 from prunekit.network.names import refuse_hollow, unwrapped
@@ -40,6 +42,7 @@ def seen(
     chosen: include, exclude and masks, for `Network.of`. Raises what `given_batches` raises, on
     every rank where the batches of one do not fit, and what `Network.of` raises.
     """
+    check_shape(input_shape)
     inner = unwrapped(model)
     refuse_hollow(inner)
     bare = Network(inner, {}, {n: p.detach() for n, p in inner.named_parameters()})
@@ -60,6 +63,19 @@ def seen(
     )
     network.objective = objective
     return network, found
+
+
+def check_shape(input_shape: Any) -> None:
+    """SpecError unless it is None or the sizes of an input."""
+    try:
+        sizes = input_shape is None or all(operator.index(size) > 0 for size in input_shape)
+    except TypeError:
+        sizes = False
+    if not sizes:
+        raise SpecError(
+            "input_shape must be the sizes of one input without the batch, as (12,) or "
+            f"(3, 32, 32): {input_shape!r}"
+        )
 
 
 def first_inputs(network: Network, batches: Any) -> Any:
@@ -121,11 +137,30 @@ def read(batches: Iterable[Any] | None, scorer: Any, rounds: int) -> list[Any]:
             f"{type(batches).__name__}; put what is a batch in a list"
         )
     wanted = rounds if reads(scorer) == "one batch" else batches_read(scorer)
+    if wanted and isinstance(batches, list | tuple) and is_one(batches):
+        raise SpecError(
+            f"batches must be a list of batches, and this is one, {described(tuple(batches))}; "
+            "write batches=[(inputs, labels)]"
+        )
     found = list(itertools.islice(batches, wanted)) if wanted else []
     if reads(scorer) == "batches":
         given = len(batches) if isinstance(batches, list | tuple) else len(found)
         warn_of_others(scorer, given, wanted)
     return found
+
+
+def is_one(batches: Sequence[Any]) -> bool:
+    """Whether what should be batches is one batch: its inputs, and last its labels."""
+    if len(batches) < 2 or not isinstance(batches[-1], Tensor):
+        return False
+    first, labels = batches[0], batches[-1]
+    if not isinstance(first, Tensor):  # with labels, and the last without
+        return isinstance(first, Mapping | tuple | list)
+    if any(not isinstance(part, Tensor) or part.shape[:1] != labels.shape[:1] for part in batches):
+        return False
+    if (first.ndim, first.dtype) != (labels.ndim, labels.dtype):
+        return True
+    return labels.shape != first.shape and labels.shape[1:].numel() == 1  # a number of each
 
 
 def warn_of_others(scorer: Any, given: int, wanted: int) -> None:

@@ -149,8 +149,8 @@ def prune(
     density: share of weights kept, in (0, 1], or kept: an exact count, or one for each round.
     batches: a list, DataLoader or iterator of `Batch`es, or of mappings with "labels": as many are
     read as the scorer's option `batches` says, the same in every round; one that reads one batch a
-    round takes them in turn. input_shape: without the batch dimension. loss, forward: what a batch
-    comes to, see `Objective`. masks: those of an earlier pruning, to go on from, see `begun`.
+    round takes them in turn. input_shape: without the batch dimension. loss, forward: as in
+    `train`. masks: those of an earlier pruning: what they prune stays; {} lets zeros compete.
     init: the law from which `reinit` redraws. See `Prune` for the others; the scorer suggests some.
     Names are those without wrappers. SpecError for arguments that do not fit together, and on every
     rank of DistributedDataParallel where one fails or finds other masks; a failure is undone.

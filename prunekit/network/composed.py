@@ -109,10 +109,15 @@ def run(
     """
     outs: list[Tensor] = []
     for x in reversed(parts) if backwards else parts:
-        now = step(x, tuple(s[: len(x)] for s in state), weights)
+        now = step(x, tuple(met(s[: len(x)], x) for s in state), weights)
         outs.append(now[0])
         state = tuple(torch.cat([new, old[len(x) :]]) for new, old in zip(now, state))
     return outs[::-1] if backwards else outs, state
+
+
+def met(state: Tensor, x: Tensor) -> Tensor:
+    """The state as it meets x: where x does not count, what it is multiplied with does not."""
+    return torch.add(state, torch.zeros_like(x).narrow(-1, 0, 1)) if x.shape[-1] else state
 
 
 def cell(step: Step, several: bool) -> Callable[..., Any]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import attrs
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from prunekit.network.composed import COMPOSED
 from prunekit.network.model import Network
-from prunekit.network.operands import READERS
+from prunekit.network.operands import READERS, Energies, attention, bags
 from prunekit.network.positions import LOOK_UPS, CountedRows
 from prunekit.network.precision import in_place
 
@@ -55,15 +56,14 @@ class EnergyRecorder(TorchFunctionMode):
         given = [*tensors_in((args, kwargs))]
         if func in READERS and any(self._tracked(t) for t in given):
             with torch.no_grad():
-                counted, named = (self._counted(args), self._counted(kwargs))
-                for operand, energy in READERS[func](*counted, **named):
+                for operand, energy in self._read(func, args, kwargs):
                     self._add(operand, energy)
         elif func in COMPOSED and any(self._tracked(t) for t in given):
             with torch.no_grad(), self:
                 COMPOSED[func](*args, **kwargs)
         result = func(*args, **kwargs)
         if self.rows is not None:
-            self.rows.follow(func, args, given, result)
+            self.rows.follow(func, args, kwargs, given, result)
         self._follow(func, args, given, result)
         return result
 
@@ -75,6 +75,17 @@ class EnergyRecorder(TorchFunctionMode):
         self._still = {place(tensor): tensor for tensor in self._held}
         with self:
             yield
+
+    def _read(self, func: Any, args: Any, kwargs: Any) -> Energies:
+        """The energies of an operation, of the rows that count."""
+        rows = self.rows
+        if rows is None:
+            return READERS[func](*args, **kwargs)
+        if func is F.multi_head_attention_forward:  # which positions meet is what it was
+            return attention(*args, counted=rows.of, **kwargs)
+        if func is F.embedding_bag:
+            return bags(*args, counted=rows.rows_of(args[0]), **kwargs)
+        return READERS[func](*self._counted(args), **self._counted(kwargs))
 
     def _counted(self, value: Any) -> Any:
         """The arguments of an operation without the rows that do not count."""
@@ -113,8 +124,12 @@ class EnergyRecorder(TorchFunctionMode):
         home = place(operand)
         copy = self._copies.get(home)
         if copy is not None:
+            if operand.is_complex() and not copy.tensor.is_complex():
+                operand, energy = halves(operand, energy)
             self._add(copy.source, copy.back(spread(copy.tensor, operand, energy)))
             return
+        if operand.is_complex() and home in self._homes:
+            operand, energy = halves(operand, energy)
         for name, parameter in self._homes.get(home, ()):
             if shows(operand, parameter):
                 energy = spread(parameter, operand, energy)
@@ -142,10 +157,17 @@ def rows_back(source: Tensor, index: Tensor) -> Back:
 
 
 def place(tensor: Tensor) -> int:
-    """The memory that a tensor lies in, whatever view of it this is; itself where it has none."""
-    if tensor.layout != torch.strided:
+    """The memory that a tensor lies in, whatever view of it this is; itself where it has none, as
+    inside torch.func.vmap."""
+    if tensor.layout != torch.strided or torch._C._functorch.is_batchedtensor(tensor):
         return id(tensor)
     return tensor.untyped_storage().data_ptr()
+
+
+def halves(operand: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
+    """A complex view of real numbers as these, which are multiplied with the same."""
+    plain = operand.conj() if operand.is_conj() else operand
+    return torch.view_as_real(plain), energy.expand(plain.shape).unsqueeze(-1)
 
 
 def shows(view: Tensor, whole: Tensor) -> bool:

@@ -44,8 +44,10 @@ class Ledger(Values):
             return  # a view
         self.reach(given)
         taint = self._outcome(func, base.removesuffix("_"), args, kwargs, given)
+        self.sum_up(base.removesuffix("_"), args)
         for output in outputs or (given[:1] if mutable else ()):
-            self._give(output, taint, mutable and self.key(output) in keys)
+            laid = taint if mutable or not taint.sources else self.laid(base, given, output, taint)
+            self._give(output, laid, mutable and self.key(output) in keys)
 
     def _give(self, output: Tensor, taint: Taint, written: bool) -> None:
         """Say what an output is; memory that was written to keeps what else it holds."""

@@ -17,7 +17,7 @@ from prunekit.network.masking import write_masked
 from prunekit.network.matching import renamed
 from prunekit.network.names import Layer, parameters_of, refuse_hollow
 from prunekit.network.objective import Objective
-from prunekit.network.rows import Rows, rows_of
+from prunekit.network.rows import Rows, guessed, rows_of
 from prunekit.network.survey import Survey
 from prunekit.network.taint import Use
 
@@ -40,7 +40,9 @@ class Network:
     survey: what of the model is maskable, and what is not. held: masks that the model has already,
     of torch.nn.utils.prune: what they prune is never kept; None = there are none. computed: the
     weights that the model computes from its parameters. normed: those that are divided by norms of
-    their own, see `normed_in`. written: parameters that a forward pass writes to.
+    their own, see `normed_in`. written: parameters that a forward pass writes to. summed: the
+    dimensions of a parameter that a forward pass sums with those of data, always the same, where
+    one was made and tells them.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
     empties it whenever a weight changes.
     """
@@ -57,6 +59,7 @@ class Network:
     computed: list[Computed] = attrs.field(factory=list)
     normed: dict[str, int | None] = attrs.field(factory=dict)
     written: list[nn.Parameter] = attrs.field(factory=list)
+    summed: dict[str, frozenset[int]] = attrs.field(factory=dict)
 
     @classmethod
     def of(
@@ -82,6 +85,8 @@ class Network:
         layers = survey.layers
         weights = {name: layer.parameter.detach().clone() for name, layer in layers.items()}
         network = cls(model, layers, weights, None, input_shape, survey=survey)
+        ways = {name: use.summed for name, use in (uses or {}).items()}
+        network.summed = {name: min(way) for name, way in ways.items() if len(way) == 1}
         network.computed = list(computed_in(model))
         network.normed = normed_in(network.computed, layers)
         network.written = [p for n, p in parameters_of(model).items() if uses and uses[n].written]
@@ -105,7 +110,14 @@ class Network:
     @property
     def rows(self) -> dict[str, Rows]:
         """The output rows of each layer, by name."""
-        return {name: rows_of(layer) for name, layer in self.layers.items()}
+        nothing = frozenset[int]()
+        return {n: rows_of(layer, self.summed.get(n, nothing)) for n, layer in self.layers.items()}
+
+    @property
+    def guessed(self) -> list[str]:
+        """The parameters whose output rows are a guess: no pass and no known module tells them."""
+        raw = (name for name, layer in self.layers.items() if guessed(layer))
+        return [name for name in raw if not self.summed.get(name)]
 
     @property
     def total(self) -> int:

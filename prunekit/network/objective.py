@@ -141,7 +141,7 @@ class Objective:
         if self.temperature != 1:
             raise SpecError(
                 "temperature divides the logits of a named loss, and this loss is a callable or "
-                'the model\'s own; give temperature=1, or loss="cross-entropy"'
+                "the model's own; give temperature=1"
             )
         if not isinstance(value, Tensor) or value.numel() != 1:
             raise SpecError(f"loss must return one number, a mean: {described(value)}")
@@ -191,18 +191,21 @@ class Objective:
     def check(self, outputs: Any, labels: Any, inputs: Any = None) -> None:
         """SpecError unless a named loss takes such `labels`; waits for the device.
 
-        inputs: those of the batch. Labels of a sequence may not be the very inputs, where no loss
-        is named: each would be predicted from itself.
+        inputs: those of the batch. Labels of a sequence may not be the very inputs: each would be
+        predicted from itself. Of a pair, a loss that is named takes them.
         """
         if callable(self.loss) or self._own(outputs) is not None:
             return
         loss, logits, y = self._met(outputs, labels)
         loss.check(logits, y)
-        if self.loss is None and y.ndim == 2 and is_in(labels, inputs):
+        refused = self.loss is None or isinstance(inputs, Mapping)
+        if refused and y.ndim == 2 and is_in(labels, inputs):
+            cure = "shift them, give a mapping with labels to a model that has a loss of its own"
+            named = "shift them, or leave loss= out where the model has a loss of its own"
+            pair = "" if isinstance(inputs, Mapping) else ', or say loss="cross-entropy"'
             raise SpecError(
                 f"the labels {described(labels)} are the inputs, so each token is predicted from "
-                "itself; shift them, give a mapping with labels to a model that has a loss of its "
-                'own, or say loss="cross-entropy"'
+                f"itself; {named if self.loss else cure + pair}"
             )
 
     def classes(self, outputs: Any, labels: Any) -> tuple[Tensor, Tensor]:
@@ -240,14 +243,18 @@ def in_one_line(refusal: str, cure: str, *values: Any) -> Iterator[None]:
 
 
 def is_in(labels: Tensor, inputs: Any) -> bool:
-    """Whether `labels` are, entry by entry, one of the inputs."""
+    """Whether the labels that count are, entry by entry, those of one of the inputs."""
     if isinstance(inputs, Mapping):
         inputs = tuple(part for name, part in inputs.items() if name != "labels")
     if isinstance(inputs, tuple | list):
         return any(is_in(labels, part) for part in inputs)
     if not isinstance(inputs, Tensor) or inputs.is_floating_point():
         return False
-    return inputs is labels or (inputs.shape == labels.shape and torch.equal(inputs, labels))
+    if inputs is labels or inputs.shape != labels.shape:
+        return inputs is labels
+    told = labels[labels != IGNORED]  # labels of one kind may be those of a mask by chance
+    one_kind = len(told) < labels.numel() and len(told.unique()) < 2
+    return not one_kind and torch.equal(inputs[labels != IGNORED], told)
 
 
 def counted_in(labels: Any, outputs: Any) -> Tensor:

@@ -24,24 +24,29 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Energie
     yield weight, feature_energy(input)
 
 
+def squared(x: Tensor) -> Tensor:
+    """|x|^2, real."""
+    return x.real.square() + x.imag.square() if x.is_complex() else x.square()
+
+
 def feature_energy(x: Tensor) -> Tensor:
     """(..., features) -> (features,): the sum of squares over all but the last dimension."""
-    return x.reshape(-1, x.shape[-1]).square().sum(dim=0)
+    return squared(x.reshape(-1, x.shape[-1])).sum(dim=0)
 
 
 def bilinear(a: Tensor, b: Tensor, weight: Tensor, bias: Tensor | None = None) -> Energies:
     """a: (..., m), b: (..., n), weight: (out, m, n)."""
-    first, second = (x.reshape(-1, x.shape[-1]).square() for x in (a, b))
+    first, second = (squared(x.reshape(-1, x.shape[-1])) for x in (a, b))
     yield weight, first.mT @ second
 
 
 def product(a: Tensor, b: Tensor) -> Energies:
     """a @ b, as `torch.matmul` broadcasts them; nothing of a vector."""
     if a.ndim > 1 and b.ndim:
-        energy = b.square() if b.ndim == 1 else b.square().sum(-1)
+        energy = squared(b) if b.ndim == 1 else squared(b).sum(-1)
         yield a, over(energy.unsqueeze(-2), a)
     if b.ndim > 1 and a.ndim:
-        energy = a.square() if a.ndim == 1 else a.square().sum(-2)
+        energy = squared(a) if a.ndim == 1 else squared(a).sum(-2)
         yield b, over(energy.unsqueeze(-1), b)
 
 
@@ -84,21 +89,30 @@ def contraction(equation: Any, *operands: Any) -> Energies:
             here = dict.fromkeys("".join(others).replace(".", ""))
             kept = "".join(letter for letter in here if letter in own + out)
             kept = "..." * ("..." in "".join(others)) + kept
-            x = torch.einsum(f"{','.join(others)}->{kept}", *rest).square()
+            x = squared(torch.einsum(f"{','.join(others)}->{kept}", *rest))
             w = tensors[place]
-            yield w, over(torch.einsum(f"{kept},{own}->{own}", x, torch.ones_like(w)), w)
+            ones = torch.ones_like(w, dtype=x.dtype)
+            yield w, over(torch.einsum(f"{kept},{own}->{own}", x, ones), w)
 
 
 def embedding(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> Energies:
     """input: integer tokens of any shape, weight: (tokens, features)."""
     counts = torch.bincount(input.reshape(-1), minlength=len(weight))
-    yield weight, counts.to(weight.dtype).unsqueeze(1)
+    yield weight, counts.to(weight.real.dtype).unsqueeze(1)
 
 
 def bags(
-    input: Tensor, weight: Tensor, offsets: Tensor | None = None, *args: Any, **kwargs: Any
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    *args: Any,
+    counted: Tensor | None = None,
+    **kwargs: Any,
 ) -> Energies:
-    """`F.embedding_bag`: a token's part in each bag, read off one feature at a time of ones."""
+    """`F.embedding_bag`: a token's part in each bag, read off one feature at a time of ones.
+
+    counted: bool of the tokens' shape, True where they count; None = all do.
+    """
     options = dict(zip(("max_norm", "norm_type", "scale_grad_by_freq", "mode", "sparse"), args))
     options |= kwargs
     mode, share = options.get("mode", "mean"), options.get("per_sample_weights")
@@ -115,6 +129,7 @@ def bags(
     part = part if share is None else share.reshape(-1).to(part)
     if mode == "mean":
         part = part / torch.bincount(bag)[bag]
+    part = part if counted is None else part * counted.reshape(-1)
     places, which = (bag * len(weight) + input.reshape(-1)).unique(return_inverse=True)
     parts = torch.zeros(len(places), dtype=part.dtype, device=part.device).index_add_(
         0, which, part
@@ -140,7 +155,7 @@ def convolution(
     kernel = weight.shape[2:]
     stride, dilation = (each(value, len(kernel)) for value in (stride, dilation))
     batched = input if input.ndim == weight.ndim else input.unsqueeze(0)
-    energy = F.pad(batched.square().sum(dim=0), margins(padding, kernel, dilation))
+    energy = F.pad(squared(batched).sum(dim=0), margins(padding, kernel, dilation))
     steps = [  # along each dimension: for each kernel offset, the positions it visits
         [slice(u * d, size - (k - 1 - u) * d, s) for u in range(k)]
         for size, k, s, d in zip(energy.shape[1:], kernel, stride, dilation)
@@ -169,7 +184,7 @@ def transposed(
         each(value, len(kernel)) for value in (stride, padding, output_padding, dilation)
     )
     batched = input if input.ndim == weight.ndim else input.unsqueeze(0)
-    energy = batched.square().sum(dim=0)  # (channels, *positions)
+    energy = squared(batched).sum(dim=0)  # (channels, *positions)
     for dim, k in enumerate(kernel):  # one position axis after the other becomes a kernel axis
         size = energy.shape[1 + dim]
         length = (size - 1) * strides[dim] - 2 * pads[dim] + gaps[dim] * (k - 1) + more[dim] + 1
@@ -204,13 +219,15 @@ def attention(
     num_heads: int,
     in_weight: Tensor | None,
     *between: Any,
+    counted: Callable[[Tensor, Tensor], Tensor] = lambda x, like: x,
     **kwargs: Any,
 ) -> Energies:
     """nn.MultiheadAttention: q, k, v (..., features), fused (3 * features) or apart, and output.
 
     The output projection's input is the attention's output with the identity in its place.
+    counted: a tensor without the rows that do not count, those of the one it has its rows of.
     """
-    tokens = [feature_energy(x) for x in (query, key, value)]
+    tokens = [feature_energy(counted(x, x)) for x in (query, key, value)]
     if in_weight is not None:
         yield in_weight, torch.stack(tokens).repeat_interleave(embed_dim, dim=0)
     for name, energy in zip(("q_proj_weight", "k_proj_weight", "v_proj_weight"), tokens):
@@ -220,7 +237,7 @@ def attention(
     again: Callable[..., tuple[Tensor, Tensor | None]] = F.multi_head_attention_forward
     start = (query, key, value, embed_dim, num_heads, in_weight, *middle)
     heads, _ = again(*start, torch.eye(embed_dim).to(query), None, **kwargs)
-    yield out_weight, feature_energy(heads)
+    yield out_weight, feature_energy(counted(heads, query))
 
 
 PRODUCTS = (

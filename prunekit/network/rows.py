@@ -48,9 +48,24 @@ class Rows:
         return turned.permute([order.index(d) for d in range(len(order))]).reshape(like.shape)
 
 
-def rows_of(layer: Layer) -> Rows:
-    """The output rows of a layer's parameter; the first form that fits counts."""
+def rows_of(layer: Layer, summed: frozenset[int] = frozenset()) -> Rows:
+    """The output rows of a layer's parameter; where its use does not tell, the first form that
+    fits counts.
+
+    summed: its dimensions that a forward pass sums with those of data; empty = not known.
+    """
+    if summed and len(layer.shape) > 1:
+        return Rows(
+            tuple(layer.shape), tuple(d for d in range(len(layer.shape)) if d not in summed)
+        )
     return next(form(layer) for fits, form in FORMS if fits(layer))
+
+
+def guessed(layer: Layer) -> bool:
+    """Whether the form of a parameter is a guess: no module of a known kind holds it."""
+    module, known = layer.module, type(layer.module).__module__.startswith("torch.")
+    said = hasattr(module, "nf") or hasattr(module, "is_transposed")
+    return len(layer.shape) > 1 and not known and not said and not isinstance(module, KINDS)
 
 
 def _transposed(layer: Layer) -> Rows:
@@ -63,6 +78,12 @@ def _experts(layer: Layer) -> Rows:
     turned = getattr(layer.module, "is_transposed", False)
     return Rows(tuple(layer.shape), (0, 2) if turned else (0, 1))
 
+
+KINDS = (
+    nn.Linear, _ConvNd, nn.Embedding, nn.EmbeddingBag, nn.Bilinear, nn.MultiheadAttention,
+    nn.RNNBase, nn.RNNCellBase,
+)  # fmt: skip
+"""Modules whose parameters have a known form."""
 
 FORMS: tuple[tuple[Callable[[Layer], bool], Callable[[Layer], Rows]], ...] = (
     (lambda layer: len(layer.shape) < 2, lambda layer: Rows(tuple(layer.shape), ())),

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from prunekit.network.axes import Layout, aligned, summed
+
 CONSTANT, COMPUTED, DATA = range(3)
 
 
@@ -25,7 +27,9 @@ class Use:
     reached: some operation read it. operand: it was one of a matrix product, a convolution or a
     recurrent kernel. looked_up: rows of it were taken by data. scaled: it was multiplied with data
     entry by entry. opaque: an operation that nobody knows read it. zeros: whether its zeros were
-    zeros of every operand that it became. written: the pass wrote to it.
+    zeros of every operand that it became. written: the pass wrote to it. summed: for each way it
+    was an operand, its dimensions that were summed with those of data; empty where that is not
+    told.
     """
 
     reached: bool = False
@@ -35,6 +39,7 @@ class Use:
     opaque: bool = False
     zeros: bool = True
     written: bool = False
+    summed: set[frozenset[int]] = attrs.field(factory=set)
 
 
 @attrs.frozen
@@ -43,11 +48,13 @@ class Taint:
 
     sources: parameter -> whether its zeros are zeros of the value. factors: the parameters of
     products that the value was made of -> whether their zeros count as those of an operand.
+    layout: how dimensions of the sources lie in it; None = not known.
     """
 
     kind: int = CONSTANT
     sources: Mapping[str, bool] = attrs.field(factory=dict)
     factors: Mapping[str, bool] = attrs.field(factory=dict)
+    layout: Layout | None = None
 
 
 def both(one: Mapping[str, bool], other: Mapping[str, bool]) -> dict[str, bool]:
@@ -120,6 +127,38 @@ class Values:
             return [name for name, _ in owned]
         start, end = span(tensor)
         return [name for name, (low, high) in owned if low < end and start < high]
+
+    def layout(self, tensor: Tensor) -> Layout | None:
+        """How the parameter that `tensor` shows, or those it was computed of, lie in memory."""
+        if tensor.layout != torch.strided:
+            return None
+        if self.key(tensor) not in self.owned:
+            return self.of(tensor).layout
+        names = self.owners(tensor)
+        return Layout.own(names[0], self.parameters[names[0]]) if len(names) == 1 else None
+
+    def sum_up(self, base: str, args: Sequence[Any]) -> None:
+        """Take down along which dimensions a product with data sums its parameters."""
+        if not any(self.of(tensor).kind == DATA for tensor in tensors_in(args)):
+            return
+        for tensor, axes in summed(base, args):
+            layout = self.layout(tensor)
+            for name, dims in (layout.view(tensor) if layout else {}).items():
+                inner, outer = (
+                    frozenset[int]().union(
+                        *(own for d, own in enumerate(dims) if (d in axes) == of)
+                    )
+                    for of in (True, False)
+                )
+                self.uses[name].summed.add(frozenset() if inner & outer else inner)
+
+    def laid(self, base: str, given: Sequence[Tensor], output: Tensor, taint: Taint) -> Taint:
+        """The taint of a result, with how dimensions of its sources lie in it."""
+        if output.layout != torch.strided or (base.endswith("_copy") and base != "_to_copy"):
+            return taint
+        layouts = [(tensor, self.layout(tensor)) for tensor in given]
+        parts = [(tensor, layout.view(tensor)) for tensor, layout in layouts if layout]
+        return attrs.evolve(taint, layout=Layout.of(output, aligned(parts, output)))
 
     def reach(self, given: Sequence[Tensor]) -> None:
         for tensor in given:

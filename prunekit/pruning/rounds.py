@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prunekit.contracts import Reinitializer, acts, own_copy, revives
 from prunekit.draws.chance import generator
+from prunekit.errors import warn
 from prunekit.network.laws import Law
 from prunekit.network.model import Network, Scores, put
 from prunekit.network.objective import Batch
@@ -125,6 +126,8 @@ def prune_round(
         competing=among,
         first_round=pruning.round == 1 and network.masks is None,
     )
+    if method.rule.allocation == "row" and pruning.round == 1:
+        warn_of_guesses(network)
     total, rows = network.total, network.rows
     budget = method.rule.budget(round_.density, total, among, round_.last, rows)
     sampled = sample(method.sampler, scores, budget, generator(seed, "sample", pruning.round))
@@ -135,6 +138,24 @@ def prune_round(
     network.mask(masks, write=round_.last or not own_copy(method.scorer))
     pruning.scores, pruning.scale, pruning.redrawn = scores, sampled.scale, {}
     return round_line(pruning, counts, round_.density, time.perf_counter() - started)
+
+
+def warn_of_guesses(network: Network) -> None:
+    """Say it where the output rows of a parameter are a guess."""
+    guessed = network.guessed
+    if not guessed:
+        return
+    more = f" and {len(guessed) - 1} more" if len(guessed) > 1 else ""
+    seen = network.survey is not None and network.survey.by_use
+    cure = (
+        "its uses sum it along different dimensions, or along none that is told"
+        if seen
+        else "give batches or input_shape, so that a forward pass tells them"
+    )
+    warn(
+        f"the output rows of {guessed[0]}{more} are not known, and allocation row takes those of "
+        f"dimension 0, or of each matrix in a stack; {cure}"
+    )
 
 
 def redraw_pruned(

@@ -13,6 +13,7 @@ from prunekit.draws import chance
 from prunekit.errors import SpecError
 from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import Law, NoLaw, apply_init, is_norm, law_of, redraw_zeros
+from prunekit.network.losses import logits_of
 from prunekit.network.modes import eval_mode
 from prunekit.network.objective import Objective
 from prunekit.network.taint import Use
@@ -55,8 +56,8 @@ def build_model(plan: Plan, data: Data) -> Built:
     if plan.weights is not None:
         load_weights(model, plan.weights)
     example = data.example()
-    check_output(model, example, data.classes)
-    uses = first_pass(model, example, data.input_shape)
+    check_output(model, example, data.classes, plan.objective)
+    uses = first_pass(model, example, data.input_shape, plan.objective)
     if plan.norm == "non-affine":
         freeze_norms(model)
     if plan.trained:
@@ -77,17 +78,24 @@ def load_weights(model: nn.Module, path: str) -> None:
     given = read_weights(path)
     given = {name: t for name, t in given.items() if name in wanted or not counts_averages(name)}
     given = named_for(model, given)
-    for name in given.keys() - wanted.keys():
-        raise SpecError(f"--weights {path}: the model has no {name!r}; give this model's weights")
-    present = {wanted[name].data_ptr() for name in given}
+    strange = next((name for name in given if name not in wanted), None)
+    lacked = strange and f"the model has no {strange!r}"
+    if strange and not given.keys() & wanted.keys():
+        raise SpecError(f"--weights {path}: {lacked}; give this model's weights")
+    present = {wanted[name].data_ptr() for name in given if name in wanted}
     for name, tensor in wanted.items():
         if name not in given and (tensor.data_ptr() not in present or tensor.numel() == 0):
-            raise SpecError(f"--weights {path} has no {name!r}; give this model's whole state dict")
+            also = f", and {lacked}" if strange else ""
+            raise SpecError(
+                f"--weights {path} has no {name!r}{also}; give this model's whole state dict"
+            )
         if name in given and given[name].shape != tensor.shape:
             shapes = f"{tuple(given[name].shape)}, the model has {tuple(tensor.shape)}"
             raise SpecError(
                 f"--weights {path}: {name!r} has shape {shapes}; choose the same --arch"
             )
+    if strange:
+        raise SpecError(f"--weights {path}: {lacked}; give this model's weights")
     model.load_state_dict(given, strict=False)
 
 
@@ -96,17 +104,29 @@ def counts_averages(name: str) -> bool:
     return name.rpartition(".")[2] == "n_averaged"
 
 
-def check_output(model: nn.Module, example: Tensor | None, classes: int) -> None:
-    """SpecError in one line unless the `example` (2, ...) of the data gives `classes` logits."""
+def check_output(
+    model: nn.Module, example: Tensor | None, classes: int, objective: Objective | None = None
+) -> None:
+    """SpecError in one line unless the `example` (2, ...) of the data gives `classes` logits.
+
+    Outputs of several parts have them where `logits_of` looks.
+    """
     if example is None:
         return
     try:
         with eval_mode(model), torch.no_grad():
-            output = model(example)
+            output = (objective or Objective()).outputs(model, example)
     except Exception as error:  # anyone's forward may raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        cause = error.__cause__ or error
+        reason = " ".join(f"{type(cause).__name__}: {cause}".split())[:200]
         raise SpecError(f"this network cannot take {cannot_take(example, reason)}") from None
-    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    try:
+        shape = tuple(logits_of(output).shape)
+    except SpecError:
+        raise SpecError(
+            f"this network gives a {type(output).__name__}; let it give logits (batch, {classes}), "
+            "or an object that has them as .logits"
+        ) from None
     if shape != (2, classes) and (shape, classes) != ((2,), 1):
         text = "x".join(map(str, example.shape[1:]))
         raise SpecError(f"this network gives {shape} for 2 inputs of {text}, not (2, {classes})")

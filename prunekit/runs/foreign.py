@@ -19,7 +19,8 @@ def named_for(model: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor
 
     Names may lack or have one prefix, and what wrappers put into them. transformers renames,
     splits and fuses weights as it saves some models (ViT, mixtures of experts): its own
-    `from_pretrained` is given the tensors then, nothing else, and must use each and miss none.
+    `from_pretrained` is given the tensors then, nothing else. What it misses is left out, and what
+    it does not use keeps its name.
     """
     wanted = model.state_dict().keys()
     for named in (fitted(given, wanted), renamed(given, wanted, computed=False)):
@@ -33,7 +34,8 @@ def named_for(model: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def _as_loaded(module: nn.Module, given: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
-    """The state of a module that was made anew from `given`; {} where they do not fit."""
+    """What of the state of a module that was made anew is from `given`, and what is not used of
+    them; {} where none fit."""
     loader, config = getattr(type(module), "from_pretrained", None), getattr(module, "config", None)
     dtype = next((p.dtype for p in module.parameters()), torch.float32)
     if loader is None or config is None:
@@ -42,6 +44,9 @@ def _as_loaded(module: nn.Module, given: Mapping[str, Tensor], start: str) -> di
     quiet = contextlib.redirect_stderr(io.StringIO())
     with contextlib.suppress(Exception), quiet, torch.random.fork_rng(devices=[]):  # others' code
         loaded, said = loader(None, state_dict=dict(given), **options)
-        if not any(said.values()):
-            return {start + name: value for name, value in loaded.state_dict().items()}
+        missing, unused = set(said.pop("missing_keys")), said.pop("unexpected_keys")
+        state = loaded.state_dict()
+        if not any(said.values()) and missing < state.keys():
+            read = {start + name: state[name] for name in state if name not in missing}
+            return read | {name: given.get(name, torch.empty(0)) for name in sorted(unused)}
     return {}

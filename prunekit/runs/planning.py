@@ -14,11 +14,12 @@ from prunekit.network.flops import count_flops
 from prunekit.network.model import Network
 from prunekit.network.names import parameters_of
 from prunekit.resolve.filling import check_some_kept, resolve
-from prunekit.resolve.plan import LearnedMasks, Plan
+from prunekit.resolve.plan import GivenMasks, LearnedMasks, Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import to_toml
 from prunekit.runs.batches import redraw_events
 from prunekit.runs.building import build_model, check_labels
+from prunekit.selection.masks import Masks, foreign_masks
 from prunekit.selection.schedule import kept_of
 from prunekit.spec.sections import Spec
 from prunekit.training.loop import check_device
@@ -38,6 +39,7 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
     shape, uses = data.input_shape, built.uses
     network = Network.of(built.model, plan.include, plan.exclude, shape, uses=uses)
     refuse_idle_in(network, plan)
+    given = given_in(network, plan)
     for name in plan.observers:
         plugins.load(name)
     flops = count_flops(built.model, data.input_shape, network.layers)
@@ -57,11 +59,19 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
         **surveyed_in(network),
         "parameters": parameters,
         "kept": [kept_of(density, network.total) for density in plan.densities],
+        **({} if given is None else {"kept": [given.kept], "density": given.density}),
         "redraw_events": redraw_events(plan, data),
         "redrawn_zeros": built.redrawn,
         "flops": None if flops is None else flops.dense,
         "memory_bytes": memory_estimate(parameters, network.total, plan),
     }
+
+
+def given_in(network: Network, plan: Plan) -> Masks | None:
+    """The masks that the plan takes from elsewhere, None without; raises what `run` raises."""
+    if not isinstance(plan.masks, GivenMasks):
+        return None
+    return Masks(foreign_masks(plan.masks.path, network.weights))
 
 
 def surveyed_in(network: Network) -> dict[str, Any]:

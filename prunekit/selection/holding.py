@@ -14,10 +14,11 @@ from torch.autograd.graph import increment_version
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, warn
 from prunekit.network.masking import write_masked
 from prunekit.network.matching import renamed
 from prunekit.network.names import parameters_of, refuse_sharded
+from prunekit.network.wrappers import held
 
 INSIDE = ("optimizer", "base_optimizer", "_optimizer", "_base_optimizer", "optim")
 """Where wrappers of an optimizer have it."""
@@ -25,12 +26,21 @@ INSIDE = ("optimizer", "base_optimizer", "_optimizer", "_base_optimizer", "optim
 STEPPED_INSIDE = ("accelerate", "lightning", "lightning_fabric", "pytorch_lightning")
 """Packages whose wrappers write no weights of their own: the step inside is all that they do."""
 
+ADAPTER = "peft.tuners.tuners_utils.BaseTunerLayer"
+ADAPTED: Mapping[str, str] = {ADAPTER: "base_layer"}
+"""What adapters of PEFT have beside the weights that they add to."""
+
 Weights = Mapping[str, tuple[nn.Parameter, Tensor]]
 """Name -> parameter, and its mask on the parameter's device (bool, True = kept)."""
 
 
 def fitting(masks: Mapping[str, Tensor], model: nn.Module) -> Weights:
     """The parameters of `model` that `masks` name; SpecError when a name or shape does not fit."""
+    if not isinstance(model, nn.Module):
+        raise SpecError(
+            f"model must be an nn.Module: {type(model).__name__}; give the model first, and then "
+            "the optimizer"
+        )
     refuse_sharded(model)
     parameters, weights = parameters_of(model), {}
     for name, mask in renamed(masks, parameters).items():
@@ -119,7 +129,8 @@ def hold(weights: Weights, optimizer: Any) -> Held:
     if weights and not any(id(parameter) in trained for parameter, _ in weights.values()):
         raise SpecError(
             f"the optimizer trains none of the masked weights, {next(iter(weights))} for one; give "
-            "the optimizer of this model, made after its parameters were (LoRA: see Masks.apply)"
+            "the optimizer of this model, made after its parameters were; with adapters (LoRA) "
+            "call masks.apply(model) after merge_and_unload() instead"
         )
     held = Held(weights, chain)
     for stepper in chain:
@@ -129,6 +140,19 @@ def hold(weights: Weights, optimizer: Any) -> Held:
             _follow(stepper, held)
     write_zeros(weights, chain)
     return held
+
+
+def warn_of_adapters(model: nn.Module, weights: Weights) -> None:
+    """Say it where adapters of PEFT add to pruned weights: their sum has no zeros."""
+    pruned = {id(parameter): name for name, (parameter, mask) in weights.items() if not mask.all()}
+    adapted = (module for module in model.modules() if held(module, ADAPTED))
+    inside = (p for module in adapted for p in getattr(module, ADAPTED[ADAPTER]).parameters())
+    names = [pruned[id(parameter)] for parameter in inside if id(parameter) in pruned]
+    if names:
+        warn(
+            f"adapters act on pruned weights, as on {names[0]}, and fill the zeros when they are "
+            "merged; call masks.apply(model) after merge_and_unload()"
+        )
 
 
 def _from_outside_in(optimizer: Any) -> Iterator[Any]:

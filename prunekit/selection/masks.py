@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from prunekit.errors import SpecError, StorageError
 from prunekit.network.matching import renamed
 from prunekit.network.survey import Survey
-from prunekit.selection.holding import Held, fitting, hold, write_zeros
+from prunekit.selection.holding import Held, fitting, hold, warn_of_adapters, write_zeros
 from prunekit.selection.schedule import kept_of
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors, write_tensors
@@ -109,10 +109,10 @@ class Masks(Mapping[str, Tensor]):
         return whole.hexdigest()
 
     def apply(self, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Write 0 over the pruned weights of `model`, and over their entries in the optimizer's
-        state, in place; over infinities and NaN too.
+        """Write 0 over the pruned weights of `model`, in place, and over their momentum.
 
-        Call it once after pruning, and after each `optimizer.step()` of your own loop, or let
+        That is, over what the state of `optimizer` has for them; over infinities and NaN too. Call
+        it once after pruning, and after each `optimizer.step()` of your own loop, or let
         `hold` do that. Adapters that are merged into the weights (LoRA) fill pruned weights again:
         call it after the merge. Names fit whatever wraps the model, or wrapped the one that the
         masks were made for. Raises SpecError when a name or shape does not fit the model.
@@ -128,9 +128,12 @@ class Masks(Mapping[str, Tensor]):
         followed too. It lasts through `load_state_dict`, from the next step on; a deep copy, a
         pickle or a new optimizer is not held. LBFGS: weights are 0 after a step, not inside its
         closures. Raises SpecError for an optimizer that cannot be held or trains none of these
-        weights, and what `apply` raises.
+        weights, and what `apply` raises; warns where adapters (LoRA) act on pruned weights.
         """
-        return hold(fitting(self, model), optimizer)
+        weights = fitting(self, model)
+        found = hold(weights, optimizer)
+        warn_of_adapters(model, weights)
+        return found
 
     def to(self, device: torch.device | str) -> Masks:
         return Masks(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import attrs
@@ -12,7 +12,8 @@ from torch.utils.data import BatchSampler, DataLoader, default_collate
 
 from prunekit.data.splits import Batches, Data
 from prunekit.errors import SpecError
-from prunekit.network.examples import on_device
+from prunekit.network.examples import count_of, leaves_of, on_device, sizes_of
+from prunekit.network.losses import described
 from prunekit.network.modes import random_left_alone
 from prunekit.network.objective import Batch, batch_of
 from prunekit.training.accuracy import EpochBatches, Pairs
@@ -128,9 +129,8 @@ def one_of(batches: LoaderBatches) -> Batch:
 
 def check_examples(data: Any) -> None:
     """SpecError unless `data` is a Dataset of examples that a loader makes batches of."""
-    indexed = (
-        hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str)
-    )
+    indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    indexed = indexed and not isinstance(data, str | Mapping)
     if indexed and not len(data):
         raise SpecError(f"data must have an example, and this {type(data).__name__} is empty")
     if not indexed:
@@ -142,6 +142,37 @@ def check_examples(data: Any) -> None:
         raise SpecError(
             f"an example must be a pair (input, label): {type(data[0]).__name__}; a tuple of "
             "inputs and a label, or a mapping with labels, is one too"
+        )
+    if isinstance(data, list | tuple):
+        refuse_columns(data)
+        refuse_batches(data)
+
+
+def refuse_columns(data: Sequence[Any]) -> None:
+    """SpecError for the tensors of a TensorDataset, all inputs and all labels, as examples."""
+    tensors = [part for part in data if isinstance(part, Tensor)]
+    kinds = {(part.shape, part.dtype) for part in tensors}
+    pair = isinstance(data, tuple) and len(data) == 2
+    if len(tensors) == len(data) and (pair or len(kinds) > 1):
+        raise SpecError(
+            f"data must be a Dataset of examples, and this {type(data).__name__} has all inputs "
+            f"and all labels, {described(tuple(data))}; give TensorDataset(X, Y) of them"
+        )
+
+
+def refuse_batches(data: Sequence[Any]) -> None:
+    """SpecError for a list of batches as examples: what it has is told by first sizes alone."""
+    inputs, labels = batch_of(data[0])
+    count, parts = count_of(labels), [t for t in leaves_of(inputs) if isinstance(t, Tensor)]
+    alike = bool(parts) and count is not None and count > 1 and sizes_of(inputs) == {count}
+    if not alike or max(t.ndim for t in parts) < 2:
+        return
+    pictures = isinstance(labels, Tensor) and labels.ndim == 3 == max(t.ndim for t in parts)
+    if not pictures:  # of which one predicts the other, (channels, height, width)
+        raise SpecError(
+            f"data must be examples, and {described(data[0])} looks like a batch of {count}; give "
+            "TensorDataset(X, Y), or for batches of your own, or such examples, a DataLoader: "
+            "DataLoader(batches, batch_size=None), DataLoader(examples, batch_size=...)"
         )
 
 

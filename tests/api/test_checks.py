@@ -38,13 +38,14 @@ def test_an_inexact_sampler_that_keeps_another_share_than_asked_is_said() -> Non
     assert repr(masks) == "Masks(kept 130 of 260 = density 0.5, asked 0.1, 2 layers)"
 
 
-def test_what_was_asked_is_saved_with_the_masks(tmp_path) -> None:
+def test_masks_know_what_was_asked_and_their_file_holds_masks_alone(tmp_path) -> None:
     masks = prunekit.prune(net(), "magnitude", density=0.5)
     assert (masks.asked, repr(masks)) == (0.5, "Masks(kept 130 of 260 = density 0.5, 2 layers)")
     other = Masks(masks, asked=0.1)
     other.save(tmp_path / "masks.safetensors")
-    for again in (Masks.load(tmp_path / "masks.safetensors"), other.to("cpu")):
-        assert (again.asked, again.digest()) == (0.1, masks.digest())
+    again, moved = Masks.load(tmp_path / "masks.safetensors"), other.to("cpu")
+    assert (again.asked, again.digest()) == (None, masks.digest())
+    assert (moved.asked, moved.digest()) == (0.1, masks.digest())
 
 
 @pytest.mark.parametrize("rule", ["kth", "truncate"])

@@ -148,5 +148,17 @@ def test_shifted_labels_of_a_language_model_are_scored_position_by_position() ->
 def test_grasp_divides_no_logits_that_it_does_not_see() -> None:
     scorer = prunekit.component("scorer", "grasp", temperature=1.0)
     assert prunekit.score(bert(), scorer, batches=[CASES[0][3]])
-    with pytest.raises(prunekit.SpecError, match="give temperature=1, or loss="):
+    with pytest.raises(prunekit.SpecError, match=r'scorer=\{"name": "grasp", "temperature": 1\}'):
         prunekit.score(bert(), "grasp", batches=[CASES[0][3]])
+    advised = {"name": "grasp", "temperature": 1}
+    assert prunekit.score(bert(), advised, batches=[CASES[0][3]])
+
+
+def test_a_named_loss_does_not_score_each_token_of_a_mapping_from_itself() -> None:
+    labels = TOKENS.masked_fill(PADDED == 0, -100)
+    for number in (2, 3, 4):
+        net, batch = built(*CASES[number][:3]), {"input_ids": TOKENS, "labels": labels}
+        assert prunekit.score(net, "snip", batches=[batch])  # by its own loss
+        with pytest.raises(prunekit.SpecError, match="leave loss= out") as caught:
+            prunekit.score(net, "snip", batches=[batch], loss="cross-entropy")
+        assert "\n" not in str(caught.value)

@@ -83,7 +83,7 @@ def test_a_temperature_divides_logits_and_nothing_else():
         Objective(F.cross_entropy, temperature=2.0),
         Objective(temperature=2.0, forward=lambda model, x: {"loss": x.sum()}),
     ):
-        with pytest.raises(SpecError, match=r'give temperature=1, or loss="cross-entropy"'):
+        with pytest.raises(SpecError, match=r"model's own; give temperature=1$"):
             objective.of(Plain(), (X, Y))
 
 
@@ -110,8 +110,20 @@ def test_labels_that_are_the_inputs_are_refused_unless_a_loss_is_named():
     for inputs in (tokens, tokens.clone(), {"ids": tokens.clone()}, (tokens, None)):
         with pytest.raises(SpecError, match="each token is predicted from itself; shift them"):
             Objective().check(logits, tokens, inputs)
-        Objective("cross-entropy").check(logits, tokens, inputs)
+        if not isinstance(inputs, dict):
+            Objective("cross-entropy").check(logits, tokens, inputs)
     Objective().check(logits, tokens, {"ids": tokens + 1, "labels": tokens})
+
+
+def test_labels_that_are_the_tokens_of_a_mapping_where_they_count_are_refused_for_any_loss():
+    tokens = torch.tensor([[0, 1, 2], [2, 1, 0]])
+    labels = tokens.masked_fill(tokens == 0, -100)
+    for loss in (None, "cross-entropy"):
+        with pytest.raises(SpecError, match="each token is predicted from itself; shift them"):
+            Objective(loss).check(torch.zeros(2, 3, 5), labels, {"ids": tokens, "labels": labels})
+    ones = torch.tensor([[-100, 1, -100], [1, -100, -100]])  # a tag, beside an attention mask
+    masks = {"ids": tokens, "mask": torch.ones_like(tokens), "labels": ones}
+    Objective("cross-entropy").check(torch.zeros(2, 3, 5), ones, masks)
 
 
 @pytest.mark.parametrize(

@@ -241,39 +241,6 @@ def test_a_power_iteration_is_no_use_of_a_weight():
     assert input_energies(network, [(x, None)], "eval")[name].tolist() == [25, 4]
 
 
-class Masked(nn.Module):
-    """Tokens -> features, one layer on (batch, length, features), one on (positions, features)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = nn.Embedding(3, 2)
-        self.table.weight.data = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
-        self.whole, self.flat = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
-        self.experts = nn.Parameter(torch.ones(2, 2, 2))
-
-    def forward(self, input_ids, attention_mask=None):
-        x = self.table(input_ids)
-        flat = x.flatten(0, 1)
-        sent = torch.tensor([3, 0, 5])
-        y = F.linear(torch.relu(flat[sent]), self.experts[1])
-        return self.whole(x).flatten(0, 1)[sent] + self.flat(flat)[sent] + y
-
-
-def test_padding_that_the_attention_mask_leaves_out_does_not_count():
-    net = Masked()
-    batch = {
-        "input_ids": torch.tensor([[0, 1, 2], [1, 2, 2]]),
-        "attention_mask": torch.tensor([[1, 1, 0], [1, 1, 0]]),
-    }
-    network = Network.of(net, include=["*weight", "experts"])
-    energies = input_energies(network, [(batch, None)], "eval")
-    assert energies["table.weight"].squeeze(1).tolist() == [1, 2, 1]
-    for name in ("whole.weight", "flat.weight"):  # (1, 0), (0, 2), (0, 2), (3, 3)
-        assert energies[name].tolist() == [10, 17]
-    assert energies["experts"].expand(2, 2, 2)[0].tolist() == [[0, 0], [0, 0]]
-    assert energies["experts"].expand(2, 2, 2)[1, 0].tolist() == [1, 4]  # of 3, 0, 5 counts 3, 0
-
-
 def test_a_layer_whose_inputs_cannot_be_seen_is_refused_by_name():
     layer = Own((4, 4), lambda x, w: (x[..., None] * w).sum(-2))
     network = Network.of(nn.Sequential(layer), include=["0.kernel"])
@@ -285,3 +252,25 @@ def test_a_silent_layer_is_an_all_zero_layer():
     net = nn.Sequential(nn.Linear(2, 2))
     with pytest.raises(prunekit.NumericalError, match=r"every score of 0\.weight is 0"):
         prunekit.score(net, "row-norm", batches=[torch.zeros(3, 2)])
+
+
+def test_real_numbers_that_are_used_as_complex_ones_are_scored_on_absolute_values():
+    layer = Own((2, 3, 2), lambda x, w: (x.to(torch.cfloat) @ torch.view_as_complex(w)).abs())
+    x = torch.tensor([[3.0, 0.0], [4.0, 2.0]])
+    network = Network.of(nn.Sequential(layer), include=["0.kernel"])
+    energy = input_energies(network, [(x, None)], "eval")["0.kernel"].expand(2, 3, 2)
+    assert energy[0].eq(25).all()
+    assert energy[1].eq(4).all()
+    turned = Own((2, 3, 2), lambda x, w: torch.view_as_complex(w).mH @ (x.T * 1j))
+    network = Network.of(nn.Sequential(turned), include=["0.kernel"])
+    again = input_energies(network, [(x, None)], "eval")["0.kernel"]
+    torch.testing.assert_close(again.expand(2, 3, 2), energy)
+
+
+def test_what_happens_inside_vmap_is_refused_by_name():
+    def both(x, w):
+        return torch.func.vmap(lambda one: x @ one)(w)
+
+    network = Network.of(nn.Sequential(Own((3, 2, 2), both)), include=["0.kernel"])
+    with pytest.raises(SpecError, match=r"cannot see the inputs of 0\.kernel.*vmap"):
+        input_energies(network, [(torch.randn(4, 2), None)], "eval")

@@ -100,6 +100,13 @@ def test_a_named_init_draws_every_maskable_weight_and_no_bias() -> None:
     assert torch.equal(named[3].weight, KaimingUniform().quantile(layer)(words).view(3, 5))
 
 
+class Named(nn.Module):
+    """An output under a name that nobody knows."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"scores": x.flatten(1)[:, :3]}
+
+
 class Branch(nn.Module):
     """A residual net whose branch and head start at zero, as in timm."""
 
@@ -222,6 +229,7 @@ def test_a_run_starts_from_the_folder_of_a_pretrained_model(tmp_path: Path) -> N
     [
         (nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), "cannot take 1x4x4 inputs"),
         (nn.Sequential(nn.Flatten(), nn.Linear(16, 4)), r"gives \(2, 4\) for 2 inputs"),
+        (Named(), r"gives a dict; let it give logits \(batch, 3\), or an object .* as \.logits$"),
         (nn.Flatten(0), r"gives \(32,\)"),
     ],
 )

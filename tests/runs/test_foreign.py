@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from prunekit.cli.entry import main
 from prunekit.errors import SpecError
 from prunekit.runs.building import load_weights
 
@@ -82,3 +83,55 @@ def test_the_folder_of_another_model_names_its_first_mistake(tmp_path: Path) -> 
     bert().bert.save_pretrained(tmp_path)  # without a head
     with pytest.raises(SpecError, match="give this model's whole state dict"):
         load_weights(bert(), str(tmp_path))
+
+
+def roberta(kind: str) -> nn.Module:
+    model: nn.Module = getattr(transformers, kind)(transformers.RobertaConfig(**WORDS))
+    return model
+
+
+def vit_backbone() -> nn.Module:
+    config = transformers.ViTConfig(image_size=16, patch_size=8, **SIZES)
+    model: nn.Module = transformers.ViTModel(config)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("saved", "model", "line"),
+    [
+        (bert().bert, bert(), r"has no 'classifier\.\w+';"),
+        (vit_backbone(), vit(), r"has no 'classifier\.\w+', and the model has no 'pooler"),
+        (
+            roberta("RobertaModel"),
+            roberta("RobertaForSequenceClassification"),
+            r"has no 'classifier\.\w+\.\w+', and the model has no 'pooler",
+        ),
+    ],
+)
+def test_a_backbone_of_a_classifier_is_refused_by_the_head_that_it_lacks(
+    tmp_path: Path, saved: nn.Module, model: nn.Module, line: str
+) -> None:
+    saved.save_pretrained(tmp_path)
+    for given in (model, Logits(model)):
+        before = {name: value.clone() for name, value in given.state_dict().items()}
+        with pytest.raises(SpecError, match=line.replace("'classifier", r"'(net\.)?classifier")):
+            load_weights(given, str(tmp_path))
+        assert all(torch.equal(before[name], t) for name, t in given.state_dict().items())
+
+
+def test_a_network_that_gives_an_object_with_logits_runs_as_it_is(
+    tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nets.py").write_text(
+        "import transformers\n"
+        "def vit(input_shape, classes):\n"
+        "    config = transformers.ViTConfig(num_channels=1, image_size=8, patch_size=4,\n"
+        "        num_labels=classes, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,\n"
+        "        intermediate_size=12)\n"
+        "    return transformers.ViTForImageClassification(config)\n"
+    )
+    words = ["--scorer", "snip", "--density", "0.3", "--epochs", "1", "--device", "cpu"]
+    assert main(["run", "--arch", "nets.py:vit", *words, "--out", "run"]) == 0
+    assert "test.accuracy" in capsys.readouterr().out
+    assert main(["eval", "run"]) == 0

@@ -288,3 +288,11 @@ def test_a_write_between_forward_and_backward_is_seen_by_autograd() -> None:
     masks.apply(model)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_a_model_and_an_optimizer_that_are_swapped_are_refused_in_one_line() -> None:
+    model, masks = pruned()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for act in (masks.hold, masks.apply):
+        with pytest.raises(SpecError, match=r"must be an nn.Module: SGD; give the model first"):
+            act(optimizer, model)

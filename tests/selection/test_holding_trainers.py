@@ -111,3 +111,29 @@ def test_masks_of_the_base_weights_hold_when_adapters_are_merged_and_applied_aga
     assert not revived(masks, merged)
     kept = masks["0.weight"]
     assert (merged[0].weight[kept] != before["0.weight"][kept]).any()
+
+
+@pytest.mark.parametrize("all_parameters", [True, False])
+def test_adapters_on_pruned_weights_are_told(all_parameters: bool) -> None:
+    peft = pytest.importorskip("peft")
+    model, masks = pruned()
+    adapted = peft.get_peft_model(model, peft.LoraConfig(target_modules=["0", "2"], r=2))
+    trained = [p for p in adapted.parameters() if all_parameters or p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.1)
+    advice = r"masks\.apply\(model\) after merge_and_unload\(\)"
+    if all_parameters:
+        with pytest.warns(UserWarning, match=advice) as told:
+            masks.hold(adapted, optimizer)
+        assert len(told) == 1
+    else:
+        with pytest.raises(prunekit.SpecError, match=advice):
+            masks.hold(adapted, optimizer)
+
+
+def test_adapters_beside_pruned_weights_are_no_matter() -> None:
+    peft = pytest.importorskip("peft")
+    model, masks = pruned()
+    adapted = peft.get_peft_model(model, peft.LoraConfig(target_modules=["2"], r=2))
+    first = prunekit.Masks({"0.weight": masks["0.weight"]})
+    adapted.base_model.model[0].weight.requires_grad_()
+    first.hold(adapted, torch.optim.SGD(adapted.parameters(), lr=0.1))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -201,3 +202,54 @@ def test_a_sampler_that_shares_by_layer_only_is_refused():
     with pytest.raises(PluginError, match="keeps other numbers in rows of weight than"):
         check_masks(object(), masks, network, Budget(4, "row"))
     check_masks(object(), masks, network, Budget(4, "layer"))
+
+
+class Used(nn.Module):
+    """One raw parameter of a given shape, used as `use` says."""
+
+    def __init__(self, shape, use) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(shape, generator=generator()))
+        self.use = use
+
+    def forward(self, x):
+        return self.use(x, self.kernel).flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "use", "dims"),
+    [
+        ((8, 12), lambda x, k: x @ k, (0,)),
+        ((12, 8), lambda x, k: x @ k.t(), (1,)),
+        ((8, 12), lambda x, k: x @ k.to(torch.float64).float(), (0,)),
+        ((8, 12), lambda x, k: x @ (2 * k.t().contiguous()).t(), (0,)),
+        ((3, 8, 12), lambda x, k: torch.einsum("bi,eio->beo", x, k), (1,)),
+        ((3, 12, 8), lambda x, k: torch.einsum("bi,eoi->beo", x, k), (2,)),
+        ((8, 3, 4), lambda x, k: torch.einsum("...i,ihd->...hd", x, k), (0,)),
+        ((8, 12), lambda x, k: torch.einsum("bi,ihd->bhd", x, k.view(8, 3, 4)), (0,)),
+        ((3, 8, 12), lambda x, k: torch.bmm(x.expand(3, -1, -1), k).transpose(0, 1), (1,)),
+        ((3, 8, 12), lambda x, k: x @ k[1] + x @ k[0] + x @ k[2], (1,)),
+        ((3, 8, 12), lambda x, k: (x[:, None, None] @ k[torch.arange(16) % 3, None])[:, 0], (1,)),
+        ((6, 4, 3), lambda x, k: F.conv1d(x.view(-1, 4, 2), k, padding=1), (1, 2)),
+        ((4, 6, 3), lambda x, k: F.conv_transpose1d(x.view(-1, 4, 2), k), (0, 2)),
+        ((5, 8, 8), lambda x, k: F.bilinear(x, x, k), (1, 2)),
+        ((8, 12), lambda x, k: x @ torch.cat([k[:, :5], k[:, 5:]], 1), (0,)),
+    ],
+)
+def test_a_raw_parameter_has_the_rows_that_its_use_gives_it(shape, use, dims):
+    x = torch.randn(16, 8, generator=generator(1))
+    model, batches = Used(shape, use), [(x, torch.arange(16) % 5)]
+    masks = prunekit.prune(model, "magnitude", density=0.5, allocation="row", batches=batches)
+    kept = masks["kernel"].sum(dims).flatten()
+    assert kept.max() - kept.min() <= 1
+
+
+def test_rows_that_nothing_tells_are_said_to_be_a_guess():
+    model = Used((8, 12), lambda x, k: x @ k)
+    with pytest.warns(UserWarning, match=r"rows of kernel are not known.*batches"):
+        masks = prunekit.prune(model, "magnitude", density=0.5, allocation="row")
+    assert masks["kernel"].sum(1).tolist() == [6] * 8
+    both = Used((8, 8), lambda x, k: torch.relu(x @ k) @ k.t())
+    batches = [(torch.randn(4, 8), torch.arange(4))]
+    with pytest.warns(UserWarning, match="different dimensions"):
+        prunekit.prune(both, "magnitude", density=0.5, allocation="row", batches=batches)
