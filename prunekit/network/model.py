@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -160,16 +159,6 @@ class Network:
             check_norms(self.layers[name], axis)
         for weight in self.computed:
             weight.refresh()
-
-    @contextlib.contextmanager
-    def unwritten(self) -> Iterator[None]:
-        """Afterwards the parameters that a forward pass writes to hold what they held."""
-        before = [(parameter, parameter.detach().clone()) for parameter in self.written]
-        try:
-            yield
-        finally:
-            for parameter, values in before:
-                parameter.data.copy_(values)
 
     def _write(self, name: str) -> None:
         weight, parameter = self.weights[name], self.layers[name].parameter.data

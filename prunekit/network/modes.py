@@ -106,6 +106,17 @@ def unwritten(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def holding(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Afterwards these parameters hold what they held."""
+    before = [(parameter, parameter.detach().clone()) for parameter in parameters]
+    try:
+        yield
+    finally:
+        for parameter, values in before:
+            parameter.data.copy_(values)
+
+
+@contextlib.contextmanager
 def as_it_was(model: nn.Module) -> Iterator[None]:
     """Afterwards every module has the attributes that it had: no state of other examples.
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from prunekit.network.losses import logits_of
 from prunekit.network.model import Network
+from prunekit.network.modes import holding
 from prunekit.pruning.scoring import scoring_mode, sum_gradients
 
 EXAMPLES = 64
@@ -27,7 +28,7 @@ def dead_kept(
     if network.input_shape is None or network.masks is None:
         return {}
     x = torch.randn(EXAMPLES, *network.input_shape, generator=rng) if tokens is None else tokens
-    with network.unwritten(), scoring_mode(network.model, "eval"):
+    with holding(network.written), scoring_mode(network.model, "eval"):
         parts = x[:EXAMPLES].split(max(1, NUMBERS // max(1, x[:1].numel())))
         outputs = (
             logits_of(network.objective.outputs(network.model, part.to(network.device)))

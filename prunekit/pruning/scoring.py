@@ -18,7 +18,7 @@ from prunekit.errors import NumericalError, SpecError
 from prunekit.network.examples import parts_of
 from prunekit.network.losses import described
 from prunekit.network.model import Mode, Network, Scores
-from prunekit.network.modes import as_it_was
+from prunekit.network.modes import as_it_was, holding
 from prunekit.network.objective import Batch, Objective
 from prunekit.network.plainly import run_plainly
 from prunekit.network.precision import InPrecision
@@ -40,7 +40,7 @@ def scoring_mode(model: nn.Module, mode: Mode = "eval") -> Iterator[None]:
     checkpointed and compiled parts run plainly, see `run_plainly`. On leaving, modes, buffers
     (running statistics and their count), other attributes, `requires_grad` and `.grad` are what
     they were, also after an error, on the way in too; of parameters, what memory they have. What a
-    forward pass writes to them, `Network.unwritten` undoes.
+    forward pass writes to them, `compute_scores` undoes.
     """
     half = False
     with contextlib.ExitStack() as undo:
@@ -233,7 +233,7 @@ def compute_scores(
     `check_bounds` raise.
     """
     chance = own_chance(rng.initial_seed(), network.device)
-    with chance, full_products(), network.unwritten():
+    with chance, full_products(), holding(network.written):
         scores = scorer.score(network, batches, rng)
     check_form(scores, network, owner)
     ordered = {name: _own(scores[name], network.weights[name]) for name in network.weights}
