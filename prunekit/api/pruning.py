@@ -168,7 +168,8 @@ def prune(
     settings = settings_of(given, suggested, sampler, rounds)
     plan = partial(planned, network, masks, scorer, sampler, density, kept, rounds, schedule)
     pruning, shares = agreed(model, "what is kept", plan, itemgetter(1))
-    hold_padding(pruning, max(shares), settings)
+    if settings.allocation != "row" and not settings.densities:
+        hold_padding(pruning, max(shares))
     method = Method(measuring(scorer), sampler, reinit, Rule.of(settings))
     return pruned(model, pruning, rounds_of(method, shares, schedule), usable, init, seed)
 

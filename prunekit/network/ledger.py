@@ -36,8 +36,7 @@ class Ledger(Chains):
         given = [*tensors_in(args), *tensors_in(kwargs)]
         outputs, mutable = list(tensors_in(out)), func._schema.is_mutable
         if base.startswith("lift"):
-            self.mark(given[0], Taint())
-            return
+            return self.mark(given[0], Taint())
         keys = {self.key(tensor) for tensor in given}
         if not mutable and all(self.key(output) in keys for output in outputs) and outputs:
             return  # a view
@@ -47,8 +46,8 @@ class Ledger(Chains):
         made = self.made(func, args, kwargs, given) if computed(taint) else None
         for which, output in enumerate(outputs or (given[:1] if mutable else ())):
             known = taint if mutable or not taint.sources else self.laid(base, given, output, taint)
-            known = self.made_at(known, made, which, output)
-            self._give(output, known, mutable and self.key(output) in keys)
+            written = mutable and self.key(output) in keys
+            self._give(output, self.made_at(known, made, which, output), written)
 
     def _give(self, output: Tensor, taint: Taint, written: bool) -> None:
         """Say what an output is; memory that was written to keeps what else it holds."""
@@ -57,7 +56,7 @@ class Ledger(Chains):
         if written:
             old = self.of(output)
             sources, factors = both(old.sources, taint.sources), both(old.factors, taint.factors)
-            taint = Taint(max(old.kind, taint.kind), sources, factors, taint.made)
+            taint = Taint(max(old.kind, taint.kind), sources, factors, made=taint.made)
         self.mark(output, taint)
 
     def _outcome(
@@ -91,9 +90,8 @@ class Ledger(Chains):
         """A product counts its operands; without data its result is a constant made of factors."""
         taints = [self.of(tensor) for tensor in operands]
         data = any(taint.kind == DATA for taint in taints)
-        for tensor, taint in zip(operands, taints):
-            if data and taint.kind == CONSTANT:
-                self.meet(tensor)
+        for tensor in (t for t, taint in zip(operands, taints) if data and taint.kind == CONSTANT):
+            self.meet(tensor)
         for place, (tensor, taint) in enumerate(zip(operands, taints)):
             fed = bool(self.linear) and place == 0  # the input of F.linear
             if taint.kind == DATA:

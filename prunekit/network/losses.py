@@ -233,3 +233,11 @@ def described(value: Any) -> str:
 
 def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def first_sizes(value: Any) -> list[int]:
+    """The first sizes of tensors and lists: of `value`, or of the parts of a tuple or mapping."""
+    parts = value.values() if isinstance(value, Mapping) else value
+    parts = parts if isinstance(value, Mapping | tuple) else (value,)
+    lists = [part for part in parts if isinstance(part, Tensor | list)]
+    return [len(part) for part in lists if isinstance(part, list) or part.ndim]

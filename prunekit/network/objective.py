@@ -23,6 +23,7 @@ from prunekit.network.losses import (
     NamedLoss,
     described,
     first_line,
+    first_sizes,
     logits_of,
     own_loss,
 )
@@ -261,16 +262,8 @@ def counted_in(labels: Any, outputs: Any) -> Tensor:
     """How many labels count, or examples where they are no class numbers; a number ()."""
     if isinstance(labels, Tensor) and labels.ndim and not labels.is_floating_point():
         return (labels != IGNORED).sum()
-    sizes = [*sizes_of(labels), *sizes_of(outputs), 1]
+    sizes = [*first_sizes(labels), *first_sizes(outputs), 1]
     return torch.tensor(sizes[0])
-
-
-def sizes_of(value: Any) -> list[int]:
-    """The first sizes of tensors and lists: of `value`, or of the parts of a tuple or mapping."""
-    parts = value.values() if isinstance(value, Mapping) else value
-    parts = parts if isinstance(value, Mapping | tuple) else (value,)
-    lists = [part for part in parts if isinstance(part, Tensor | list)]
-    return [len(part) for part in lists if isinstance(part, list) or part.ndim]
 
 
 def right(outputs: Any, labels: Any) -> Tensor | None:

@@ -14,7 +14,6 @@ from prunekit.network.model import Network
 from prunekit.network.names import Layer
 from prunekit.pruning.rounds import Pruning
 from prunekit.selection.schedule import kept_of
-from prunekit.spec.settings import PruneSettings
 
 FEW = 100  # a layer was pruned earlier where more than one in so many of its weights is 0
 
@@ -53,14 +52,9 @@ def room_of(pruning: Pruning, scorer: object) -> int:
     return sum(int(torch.count_nonzero(mask)) for mask in among.values())
 
 
-def hold_padding(pruning: Pruning, share: float, settings: PruneSettings) -> None:
-    """Rows of padding that are 0 do not compete, where the others are enough for `share`.
-
-    They do where settings say a share of each row, or of layers by name.
-    """
+def hold_padding(pruning: Pruning, share: float) -> None:
+    """Rows of padding that are 0 do not compete, where the others are enough for `share`."""
     network, blank = pruning.network, dict[str, Tensor]()
-    if settings.allocation == "row" or settings.densities:
-        return
     for name, row in padding_rows(network.model).items():
         if name in network.weights and not bool(network.weights[name][row].any()):
             blank[name] = torch.ones_like(network.weights[name], dtype=torch.bool)

@@ -29,6 +29,7 @@ class Masked(nn.Module):
         return self.whole(x).flatten(0, 1)[sent] + self.flat(flat)[sent] + y
 
 
+@pytest.mark.filterwarnings("ignore:.* was decided by name")
 def test_padding_that_the_attention_mask_leaves_out_does_not_count():
     net = Masked()
     batch = {

@@ -44,7 +44,7 @@ def test_masks_count_what_they_keep() -> None:
 def test_masks_of_nothing_have_density_zero() -> None:
     nothing = Masks({"empty": torch.zeros(0, 5, dtype=torch.bool)})
     assert (nothing.kept, nothing.total, nothing.density) == (0, 0, 0.0)
-    assert repr(nothing) == "Masks(kept 0 of 0 = density 0, 1 layers)"
+    assert repr(nothing) == "Masks(kept 0 of 0 = density 0, 1 layer)"
 
 
 def test_masks_are_a_mapping() -> None:

@@ -132,6 +132,7 @@ class Experts(nn.Module):
     ],
     ids=lambda value: getattr(type(value), "__name__", None),
 )
+@pytest.mark.filterwarnings("ignore:.* was decided by name")
 @pytest.mark.parametrize("sampler", ["topk", "sketch", "random"])
 def test_every_output_keeps_the_same_share(module: nn.Module, row, sampler: str) -> None:
     module = copy.deepcopy(module)
@@ -244,6 +245,7 @@ def test_a_raw_parameter_has_the_rows_that_its_use_gives_it(shape, use, dims):
     assert kept.max() - kept.min() <= 1
 
 
+@pytest.mark.filterwarnings("ignore:.* was decided by name")
 def test_rows_that_nothing_tells_are_said_to_be_a_guess():
     model = Used((8, 12), lambda x, k: x @ k)
     with pytest.warns(UserWarning, match=r"rows of kernel are not known.*batches"):
