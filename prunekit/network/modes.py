@@ -170,7 +170,10 @@ def _restore(own: dict[str, Any], before: Mapping[str, tuple[Any, Any]]) -> None
     for key in own.keys() - before.keys():
         del own[key]
     for key, (value, contents) in before.items():
-        own[key] = value
+        if key not in own or own[key] is not value:
+            own[key] = value
+        if not contents and not (contents is not None and value):
+            continue  # it was empty and is, as most of a module's hooks
         if isinstance(value, dict | set) and contents is not None:
             value.clear()
             value.update(contents)

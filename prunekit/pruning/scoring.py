@@ -42,23 +42,25 @@ def scoring_mode(model: nn.Module, mode: Mode = "eval") -> Iterator[None]:
     they were, also after an error, on the way in too; of parameters, what memory they have. What a
     forward pass writes to them, `compute_scores` undoes.
     """
-    half = False
+    modules, parameters = [*model.modules()], [*model.parameters()]
+    modes = [(module, module.training) for module in modules]
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in modules
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    states = [(p, p.requires_grad, p.grad, p.data) for p in parameters]
     with contextlib.ExitStack() as undo:
         undo.enter_context(as_it_was(model))
-        for module in model.modules():
-            for buffer in module.named_buffers(recurse=False):
-                undo.callback(_restore_buffer, module, *buffer, buffer[1].clone())
-            undo.callback(setattr, module, "training", module.training)
+        undo.callback(_restore, modes, buffers, states)
+        for module in modules:
             module.training = mode == "train" and is_batch_norm(module)
-        for parameter in model.parameters():
-            undo.callback(_restore_parameter, parameter, parameter.requires_grad, parameter.grad)
-            undo.callback(_restore_memory, parameter, parameter.data)
+        for parameter in parameters:
             parameter.grad = None
             if parameter.dtype == torch.float16:
                 parameter.data = parameter.data.float()
-                half = True
             parameter.requires_grad_(parameter.is_floating_point())
-        if half:
+        if any(before.dtype == torch.float16 for *_, before in states):
             undo.enter_context(InPrecision(torch.float32, [torch.float16]))
         undo.enter_context(run_plainly())
         undo.enter_context(torch.enable_grad())
@@ -66,11 +68,20 @@ def scoring_mode(model: nn.Module, mode: Mode = "eval") -> Iterator[None]:
         yield
 
 
-def _restore_parameter(
-    parameter: nn.Parameter, requires_grad: bool, gradient: Tensor | None
+def _restore(
+    modes: Iterable[tuple[nn.Module, bool]],
+    buffers: Iterable[tuple[nn.Module, str, Tensor, Tensor]],
+    states: Iterable[tuple[nn.Parameter, bool, Tensor | None, Tensor]],
 ) -> None:
-    parameter.requires_grad_(requires_grad)
-    parameter.grad = gradient
+    """Give modules, buffers and parameters what they had; see `scoring_mode`."""
+    for parameter, requires_grad, gradient, data in states:
+        _restore_memory(parameter, data)
+        parameter.requires_grad_(requires_grad)
+        parameter.grad = gradient
+    for module, training in modes:
+        module.training = training
+    for buffer in buffers:
+        _restore_buffer(*buffer)
 
 
 def _restore_memory(tensor: Tensor, before: Tensor) -> None:
