@@ -59,6 +59,8 @@ def told(make: Any, scorer: str) -> str:
     kept_unseen = sum(int(masks[name].sum()) for name in masks.survey.unreached)
     total, kept = weights.total + unseen, weights.nonzero() + kept_unseen
     wanted = round(DENSITY * total)
+    if kept != wanted and weights.repeated:
+        return "not told: rows of a table are multiplied, some of them never"
     if kept != wanted:
         return f"wrong: {kept:,} of {total:,} kept, not {wanted:,}"
     return f"exact, {unseen:,} never reached" if unseen else "exact"
@@ -85,7 +87,8 @@ def page(table: list[tuple[str, str, list[str]]]) -> str:
         f"`prune(model, scorer, density={DENSITY})` with random weights and two examples.",
         "Exact: of all that the network multiplies with, counted from its operands by",
         "`docs/operands.py`, which knows nothing of prunekit, exactly so many are not zero. Never",
-        "reached: weights that a pass does not use (auxiliary heads), which are masked too.",
+        "reached: weights that a pass does not use (auxiliary heads), which are masked too. Weights",
+        "that are 0 at the start were given small values, so that each zero is a pruned one.",
         "",
         f"{len(table)} networks: "
         + ", ".join(f"{n} {what}" for what, n in counts.most_common())

@@ -8,7 +8,7 @@ operand depends on data any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,12 +49,16 @@ class Operand:
     nonzero: int
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Operand:
-        """Known by three means over its entries: the same for a transposed or repeated view."""
+    def of(cls, tensor: Tensor, distinct: bool = False) -> Operand:
+        """Known by three means over its entries: the same for a transposed or repeated view.
+
+        distinct: count each value once, as of a table of which rows are taken again and again.
+        """
         x = tensor.detach().double()
         means = x.abs().mean(), x.square().mean(), (x * 1e6).sin().mean()  # the last for softmax
         key = tuple(f"{mean:.8e}" for mean in means)
-        return cls(key, tensor.numel(), int(torch.count_nonzero(tensor)))
+        counted = tensor.unique() if distinct else tensor
+        return cls(key, counted.numel(), int(torch.count_nonzero(counted)))
 
 
 @attrs.frozen
@@ -67,11 +71,12 @@ class Product:
 
 
 class Products(TorchDispatchMode):
-    """Inside, all that is multiplied, in order."""
+    """Inside, all that is multiplied, in order; distinct: (product, operand) to count so."""
 
-    def __init__(self) -> None:
+    def __init__(self, distinct: Set[tuple[int, int]]) -> None:
         super().__init__()
         self.seen: list[Product] = []
+        self.distinct = distinct
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -79,17 +84,20 @@ class Products(TorchDispatchMode):
         if places is not None:
             parts = [args[i] for i in places if i < len(args) and isinstance(args[i], Tensor)]
             out = result if isinstance(result, Tensor) else result[0]
-            operands = tuple(map(Operand.of, parts))
+            here = len(self.seen)
+            operands = tuple(
+                Operand.of(part, (here, j) in self.distinct) for j, part in enumerate(parts)
+            )
             self.seen.append(Product(str(func), operands, Operand.of(out).key))
         return result
 
 
-def products_of(run: Pass) -> list[Product]:
+def products_of(run: Pass, distinct: Set[tuple[int, int]] = frozenset()) -> list[Product]:
     mha = torch.backends.mha
     fast = mha.get_fastpath_enabled()
     mha.set_fastpath_enabled(False)  # the fused encoder layer hides its products
     try:
-        with torch.no_grad(), Products() as found:
+        with torch.no_grad(), Products(distinct) as found:
             run()
     finally:
         mha.set_fastpath_enabled(fast)
@@ -113,12 +121,17 @@ def scaled(model: nn.Module) -> Iterator[None]:
 
 @attrs.frozen
 class Weights:
-    """What a network multiplies with. places: of each weight (pass, product, operand)."""
+    """What a network multiplies with.
+
+    places: of each weight (pass, product, operand). repeated: those in which an entry stands more
+    than once. names: of the products.
+    """
 
     passes: tuple[Pass, ...]
     total: int
     places: tuple[tuple[int, int, int], ...]
     names: tuple[tuple[str, ...], ...]
+    repeated: frozenset[tuple[int, int, int]]
 
     @classmethod
     def of(cls, model: nn.Module, one: Pass, other: Pass) -> Weights:
@@ -145,13 +158,31 @@ class Weights:
                     before = found.get(operand.key)
                     if before is None or operand.entries < before[0]:  # one may be repeated
                         found[operand.key] = operand.entries, (r, i, j)
-        total = sum(entries for entries, _ in found.values())
         places = tuple(place for _, place in found.values())
-        return cls((one, other), total, places, tuple(map(names_in, runs)))
+        whole = cls((one, other), 0, places, tuple(map(names_in, runs)), frozenset())
+        return whole.counted({parameter.numel() for parameter in model.parameters()})
+
+    def counted(self, sizes: Set[int]) -> Weights:
+        """The same with its total; sizes: of all parameters: what has another may be repeated."""
+        plain = [products_of(run) for run in self.passes]
+        odd = {(r, i, j) for r, i, j in self.places if plain[r][i].operands[j].entries not in sizes}
+        once = [products_of(run, {(i, j) for s, i, j in odd if s == r}) for r, run in self.numbered]
+        counts = {
+            (r, i, j): (plain[r][i].operands[j].entries, once[r][i].operands[j].entries)
+            for r, i, j in self.places
+        }
+        repeated = {place for place, (entries, values) in counts.items() if values < 0.75 * entries}
+        total = sum(counts[place][place in repeated] for place in self.places)
+        return attrs.evolve(self, total=total, repeated=frozenset(repeated))
+
+    @property
+    def numbered(self) -> list[tuple[int, Pass]]:
+        return list(enumerate(self.passes))
 
     def nonzero(self) -> int:
         """How many are not 0 now; ValueError where the passes multiply otherwise than before."""
-        runs = [products_of(run) for run in self.passes]
+        distinct = [{(i, j) for s, i, j in self.repeated if s == r} for r, _ in self.numbered]
+        runs = [products_of(run, which) for run, which in zip(self.passes, distinct)]
         if tuple(map(names_in, runs)) != self.names:
             raise ValueError("the network multiplies in another order than before")
         return sum(runs[r][i].operands[j].nonzero for r, i, j in self.places)

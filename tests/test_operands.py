@@ -47,6 +47,19 @@ class Latents(nn.Module):
         return x @ self.project(self.queries).T
 
 
+class Relative(nn.Module):
+    """A table of 5 x 4, whose rows are multiplied with the data, each several times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(5, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = torch.arange(3)
+        rows = self.table[places[:, None] - places + 2]  # (3, 3, 4)
+        return torch.einsum("bqc,qkc->bqk", x, rows)
+
+
 CASES = {
     "linear": (nn.Linear(4, 3), 12),
     "convolution": (nn.Sequential(nn.Unflatten(2, (2, 2)), nn.Conv2d(3, 2, 1)), 6),
@@ -57,6 +70,7 @@ CASES = {
     "positions": (Positions(), 16),
     "experts": (Experts(), 60),
     "latents": (Latents(), 16),
+    "relative positions": (Relative(), 20),
 }
 
 
