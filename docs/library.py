@@ -87,7 +87,7 @@ def page(table: list[tuple[str, str, list[str]]]) -> str:
         f"`prune(model, scorer, density={DENSITY})` with random weights and two examples.",
         "Exact: of all that the network multiplies with, counted from its operands by",
         "`docs/operands.py`, which knows nothing of prunekit, exactly so many are not zero. Never",
-        "reached: weights that a pass does not use (auxiliary heads), which are masked too. Weights",
+        "reached: weights that no pass uses (auxiliary heads), which are masked too. Weights",
         "that are 0 at the start were given small values, so that each zero is a pruned one.",
         "",
         f"{len(table)} networks: "
