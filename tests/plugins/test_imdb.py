@@ -170,6 +170,6 @@ def test_suggestions_are_the_published_training(folder):
     ],
 )
 def test_a_network_that_does_not_take_the_tokens_is_refused(folder, arch, line):
-    spec = resolve(Spec(dataset={"name": "imdb", "path": str(folder)}, arch=arch), Plugins()).spec
+    plan = resolve(Spec(dataset={"name": "imdb", "path": str(folder)}, arch=arch), Plugins())
     with pytest.raises(SpecError, match=line):
-        build_model(spec, spec.dataset.load())
+        build_model(plan, plan.dataset.load())

@@ -10,6 +10,8 @@ from torch import nn
 import prunekit
 from prunekit import Network, SpecError, testing
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* was decided by name")  # no pass is made here
+
 
 def energy_of(model: nn.Module, x: torch.Tensor, name: str) -> torch.Tensor:
     network = Network.of(model, include=[name])
