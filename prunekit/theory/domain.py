@@ -7,6 +7,7 @@ read where a floor, a ceiling or a power must be exact stands in `exact`.
 
 from __future__ import annotations
 
+import decimal
 import functools
 import math
 import warnings
@@ -54,7 +55,7 @@ def calculator(function: Callable[P, T]) -> Callable[P, T]:
         try:
             with np.errstate(all="ignore"):  # inf and NaN are refused below
                 result = function(*given, **named)
-        except OverflowError:
+        except (OverflowError, decimal.DecimalException):
             raise past_floats(function.__name__) from None
         finite(function.__name__, result)
         return result
