@@ -18,7 +18,7 @@ from prunekit.draws.chance import seed_from
 from prunekit.errors import SpecError
 from prunekit.theory import batch, recycle
 from prunekit.theory.compact import Domain, Error, compacted, error_of, radius
-from prunekit.theory.domain import one_of, positive, probability, refuse
+from prunekit.theory.domain import calculator, one_of, positive, probability, refuse
 from prunekit.theory.hyperbolic import Law, RandomLayer
 from prunekit.theory.orseau import orseau_architecture
 from prunekit.theory.search import Demands, LayerMask, Searched
@@ -119,6 +119,7 @@ class Design:
         return float(self.sizes["kprime"])
 
 
+@calculator
 def oracle_prune(
     weights: Any,
     w_max: float = 1.0,

@@ -18,7 +18,7 @@ from torch import nn
 from prunekit.draws.chance import seed_from, words_at
 from prunekit.errors import SpecError
 from prunekit.theory.compact import Domain, Error, compacted, error_of
-from prunekit.theory.domain import Floats, one_of, positive, probability, refuse, whole
+from prunekit.theory.domain import Floats, calculator, one_of, positive, probability, refuse, whole
 from prunekit.theory.resampling import Domain as Region
 from prunekit.theory.resampling import Lemma, Repaired, iterand_width, layers_scale
 from prunekit.theory.target import Matrix, Target
@@ -102,6 +102,7 @@ class RedrawnLayer:
         return ((words.numpy() + 0.5) * 2.0**-31).reshape(len(neurons), self.R)
 
 
+@calculator
 def iterand_construct(
     W: Any,
     eps: float,
@@ -183,7 +184,7 @@ def _needed(
 def _accuracies(target: Target, eps: float, region: Region) -> list[float]:
     """eta of each layer: how near its weights must come."""
     depth, inputs = len(target.matrices), target.widths[0]
-    scale = 1.0 if depth == 1 else layers_scale(depth, eps, region, inputs)
+    scale = 1.0 if depth == 1 else float(layers_scale(depth, region, inputs))
     shapes = (matrix.shape for matrix in target.matrices)
     return [eps / (scale * d_in * math.sqrt(d_out)) for d_out, d_in in shapes]
 

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from prunekit.theory.domain import Floats, array, number, refuse
+from prunekit.theory.domain import Floats, array, calculator, number, refuse
 
 MOST = 36
 """Products that can be searched: 2^18 sums in each half."""
@@ -27,6 +27,7 @@ class SubsetSum:
     error: float
 
 
+@calculator
 def subset_sum_weight(w: float, products: Any) -> SubsetSum:
     """The subset of `products` whose sum is nearest to w; none nearer exists.
 
