@@ -57,8 +57,13 @@ def floor(formula: Formula) -> int:
 
 
 def floor_power(base: int, exponent: Fraction) -> int:
-    """floor(base ** exponent), exactly; base >= 1."""
+    """floor(base ** exponent), exactly; base >= 1. An integer it is only of a base t^q: t^p."""
     p, q = exponent.as_integer_ratio()
+    if q <= base.bit_length():
+        with decimal.localcontext(digits(DIGITS + len(str(base)))):
+            root = round(Decimal(base) ** (1 / Decimal(q)))
+        if root**q == base:
+            return root**p
     return floor(lambda: (Decimal(base).ln() * p / q).exp())
 
 

@@ -228,11 +228,12 @@ def product_weight_density(w: Numbers, alpha: float, beta: float) -> dict[str, N
 
 
 def density(w: Decimal, alpha: Decimal, beta: Decimal) -> tuple[float, float]:
-    """(pdf, cdf) of the product at w."""
-    c = 1 / (beta / alpha).ln()
-    u = min(max(2 * c * (w / (alpha * beta)).ln(), Decimal(-2)), Decimal(2))
-    cdf = (u + 2) ** 2 / 8 if u <= 0 else 1 - (2 - u) ** 2 / 8
-    return held("pdf", c / w * (1 - abs(u) / 2)), held("cdf", cdf)
+    """(pdf, cdf) of the product at w, from the nearer end: alpha^2 or beta^2."""
+    c, low = 1 / (beta / alpha).ln(), w <= alpha * beta
+    end = w / (alpha * alpha) if low else beta * beta / w
+    near = c * max(end, Decimal(1)).ln()  # 1 - |u|/2, in [0, 1]
+    cdf = near**2 / 2 if low else 1 - near**2 / 2
+    return held("pdf", c / w * near), held("cdf", cdf)
 
 
 def support(alpha: float, beta: float) -> None:

@@ -7,6 +7,7 @@ Chijiwa et al., "Pruning Randomly Initialized Neural Networks with Iterative Ran
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -26,6 +27,7 @@ from prunekit.theory.target import Matrix, Target
 Ints = npt.NDArray[np.int64]
 STREAM = "redrawn"
 AT_ONCE = 2**20
+MOST = 2**32
 FORMS: tuple[Repaired, Repaired] = ("corrected", "printed")
 
 
@@ -138,6 +140,9 @@ def iterand_construct(
     region: Region = "cube" if len(target.matrices) > 1 and domain == "unit_cube" else "ball"
     corrected, printed = (_needed(target, eps, delta, R, region, form) for form in FORMS)
     widths = corrected if width is None else [_width(width, n) for n in target.widths[:-1]]
+    if max(widths) > MOST:
+        asked = f"eps {eps} asks for {Decimal(max(widths)):.3e} neurons"
+        raise SpecError(f"{asked}; at most {MOST} have numbers. Raise eps")
     eta = _accuracies(target, eps, region)
     layers = [RedrawnLayer(seed, number, R, size) for number, size in enumerate(widths)]
     pruned = [_layer(*one) for one in zip(layers, target.matrices, eta)]

@@ -182,7 +182,7 @@ def iterand_event_probability(w: float, eps: float, d: int, R: int) -> float:
     whole(1, R=R)
 
     def half(weight: Decimal) -> Decimal:
-        overlap = min(Decimal(1), weight + e / 2) - max(Decimal(-1), weight - e / 2)
+        overlap = min(e / 2, 1 - weight) + min(e / 2, 1 + weight)
         pair = hit(e, R) * hit(2 * overlap, R)
         return Decimal(1) if pair >= 1 else -expm1(log1p(-pair) * d / 2)
 

@@ -191,6 +191,7 @@ def test_enough_samples_of_u_miss_with_probability_delta_at_most():
     assert (1 - eps / 2) ** draws <= delta < (1 - eps / 2) ** (draws - 3)
 
 
+@pytest.mark.filterwarnings("ignore:eps 5.0 is above 1")
 @pytest.mark.parametrize("draws", [1, 3, 50])
 @pytest.mark.parametrize("eps", [0.05, 0.5, 5.0])
 def test_the_corrected_width_is_enough_for_every_weight(draws, eps):
