@@ -10,6 +10,7 @@ from __future__ import annotations
 import decimal
 import functools
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -29,12 +30,16 @@ class VacuousBound(UserWarning):
 
 
 def vacuous(holds: bool, message: str, depth: int = 1) -> None:
-    """Warn with VacuousBound where `holds`, in the name of the caller of a calculator.
+    """Warn with VacuousBound where `holds`, in the name of who called from outside this package.
 
     depth: calls between the calculator and this one, this one included.
     """
-    if holds:
-        warnings.warn(message, VacuousBound, stacklevel=3 + depth)
+    if not holds:
+        return
+    level = 3 + depth  # one more for the calculator's door
+    while sys._getframe(level - 1).f_globals.get("__name__", "").startswith("prunekit.theory."):
+        level += 1
+    warnings.warn(message, VacuousBound, stacklevel=level)
 
 
 P = ParamSpec("P")

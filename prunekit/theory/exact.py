@@ -18,9 +18,9 @@ from fractions import Fraction
 from prunekit.errors import SpecError
 
 DIGITS = 60
-GUARD = 10
+GUARD = 30
 """Digits that a formula may lose to rounding."""
-MOST = 2000
+MOST = 300
 """Digits after which a value that still looks like an integer is one."""
 Formula = Callable[[], Decimal]
 
@@ -73,7 +73,8 @@ def _integer(formula: Formula, rounding: str) -> int:
         with decimal.localcontext(digits(count)):
             value = formula()
             nearest = value.to_integral_value()
-            behind = count - GUARD - max(value.adjusted(), 0)  # digits behind the point that hold
+            before = max(value.adjusted(), 0) if value else 0
+            behind = count - GUARD - before  # digits behind the point that hold
             if behind > 0 and abs(value - nearest) > Decimal(10) ** -behind:
                 return int(value.to_integral_value(rounding))
             if behind > 0 and count > MOST:
