@@ -183,7 +183,8 @@ def run_with_bar(study: Any, values: dict[str, Any]) -> Any:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(study.summary, total=None)
         return study(lambda done, total: bar.update(task, completed=done, total=total), **values)
 
