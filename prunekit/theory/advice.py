@@ -79,8 +79,8 @@ def advise(
             *_orseau(widths, eps, delta),
             *_given(widths, eps, delta),
         ]
-    for message in dict.fromkeys(str(warning.message) for warning in caught):
-        vacuous(True, message)
+    said = dict.fromkeys(str(warning.message) for warning in caught)
+    vacuous(bool(said), "; ".join(said))
     return [row.row() for row in rows]
 
 

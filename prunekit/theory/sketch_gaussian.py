@@ -73,7 +73,7 @@ def sketch_gaussian_error(w0: Vector, s: int, n: int, form: Squared = "corrected
     return compared(valued("the error", formula, size, over=s), size, form, n)
 
 
-def said(bound: float, zeros: float) -> str:
+def said(bound: float, zeros: float | Decimal) -> str:
     """What a vacuous bound says, beside the error of a mask that keeps nothing."""
     return f"bound {bound:.4g}, and a mask of zeros has error {zeros:.4g}"
 
@@ -87,7 +87,7 @@ def compared(error: float, size: Floats, form: str, n: int = 1) -> float:
     weights, exponent = unit(size)
     zeros = float((weights**2).sum())
     worse = math.ldexp(error, -2 * exponent) >= zeros * (1 - 1e-12) > 0  # equal but for rounding
-    vacuous(worse, said(error, zeros * 4.0**exponent), depth=2)
+    vacuous(worse, said(error, Decimal(zeros) * Decimal(4) ** exponent), depth=2)
     return error
 
 

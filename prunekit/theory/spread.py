@@ -19,9 +19,8 @@ from prunekit.theory.exact import digits, held
 
 Numbers = Any
 """An array of floats, or of Decimals (dtype object)."""
-LONG = 400
-NOTHING = Decimal("1e-350")
-"""Shares of a sum that decimals of LONG digits cannot tell from 0."""
+LONG, LONGEST = 400, 2000
+"""Digits that tell from 0 whatever a float can, of ordinary numbers and of all."""
 
 
 def unit(values: Floats) -> tuple[Floats, int]:
@@ -58,12 +57,14 @@ def variances(X: Floats, w: Floats, p: Floats, shares: Callable[[], Numbers]) ->
     with np.errstate(all="ignore"):
         first, second = spreads(X * w[:, None], p)
     found = first - second
-    poor = np.flatnonzero((found < 1e-3 * first) | (not ordinary(X, w, p)))
+    count = LONG if ordinary(X, w, p) else LONGEST
+    poor = np.flatnonzero((found < 1e-3 * first) | (count == LONGEST))
     if len(poor):
-        with decimal.localcontext(digits(LONG)):
+        with decimal.localcontext(digits(count)):
             terms = decimals(X[:, poor]) * decimals(w)[:, None]
             first, second = spreads(terms, shares())
-            rest = [a - b if a - b > NOTHING * a else Decimal(0) for a, b in zip(first, second)]
+            nothing = Decimal(10) ** (50 - count)
+            rest = [a - b if a - b > a * nothing else Decimal(0) for a, b in zip(first, second)]
             held("the variance", max(rest))  # refused where no float holds the largest
             found[poor] = list(map(float, rest))
     return found

@@ -204,12 +204,12 @@ def order_statistic(r: int, D: int, delta: float) -> float:
     """
     if r == D:
         return 1.0
-    p, low, high = r / D, 0.0, math.log(D / r)
+    p, q, low, high = r / D, (D - r) / D, 0.0, math.log1p((D - r) / r)
     for _ in range(100):
         middle = (low + high) / 2  # ln(theta/p)
         above = math.expm1(middle)
-        below = max(-above * p / (1 - p), -1 + 1e-16)
-        apart = p * excess(above) + (1 - p) * excess(below)
+        below = max(-above * p / q, -1 + 1e-16)
+        apart = p * excess(above) + q * excess(below)
         low, high = (low, middle) if D * apart >= -math.log(delta) else (middle, high)
     return p * math.exp(high)
 

@@ -12,7 +12,7 @@ import torch
 from prunekit import theory
 from prunekit.cli.entry import main
 from prunekit.testing import imports_made_by
-from prunekit.theory import CALCULATORS, qk_alpha_limit, signatures
+from prunekit.theory import CALCULATORS, VacuousBound, qk_alpha_limit, signatures
 from prunekit.theory.advice import advise, theorem1_at
 from prunekit.theory.studies.catalogue import STUDIES
 
@@ -110,8 +110,9 @@ def test_json_carries_values_and_what_is_vacuous(capsys):
 def test_a_vacuous_bound_is_said_in_words_and_a_refused_form_too(capsys):
     out = said(capsys, "bound sketch_gaussian_error --w0 1,1,1,1 --s 3 --n 2")
     assert "vacuous (corrected): bound 5.333, and a mask of zeros has error 4" in out
-    out = said(capsys, "bound positive_sequence_bound --a 1 --b 1 --x0 0 --tau 1")
-    assert "not defined (printed): a must hold no 1 in the printed form" in out
+    given = "--w0 1e-310,1 --w-star 1,1 --s 9 --n 2"  # corrected and tight divide by 1e-310
+    out = said(capsys, f"bound sketch_gaussian_transfer_error {given}")
+    assert "not defined (corrected): the error is more than a float holds (1e308)" in out
 
 
 def test_matrices_are_given_as_json(capsys):
@@ -163,7 +164,7 @@ def test_advice_has_a_row_for_each_theorem_and_says_which_are_vacuous(capsys):
     ]  # fmt: skip
     said_of_100 = [
         "too narrow at 100; proved at these widths: 274 of 30,000 inner weights may go",
-        "vacuous at 100: the probability is only bounded by -0.58 <= 0; proved at these",
+        "vacuous at 100: the probability is only bounded by -0.5795 <= 0; proved at",
     ]
     for row, words in zip(rows[-2:], said_of_100):  # fmt: skip
         assert "not covered: assumption (ii), width 100 < 784; " in row
@@ -201,7 +202,7 @@ def test_what_is_proved_with_an_unknown_constant_is_not_said_to_hold():
 
 
 def test_advice_for_an_error_that_zeros_have_too_is_vacuous():
-    with pytest.warns(VacuousBound, match="above the largest output") as caught:
+    with pytest.warns(VacuousBound, match="zeros are that accurate") as caught:
         assert len(advise([4, 6, 3], eps=2.0)) == 9
     assert len(caught) == 1
 
