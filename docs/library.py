@@ -10,6 +10,7 @@ says of itself.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import warnings
@@ -137,11 +138,14 @@ def rules(head: list[str], table: list[list[str]]) -> list[str]:
 
 
 def versions() -> str:
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
     names = ("torch", "torchvision", "timm", "transformers", "diffusers", "peft")
-    names += ("segmentation-models-pytorch", "torch-geometric")
-    return ", ".join(f"{name} {version(name).partition('+')[0]}" for name in names)
+    found = []
+    for name in (*names, "segmentation-models-pytorch", "torch-geometric"):
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name).partition('+')[0]}")
+    return ", ".join(found)
 
 
 def main(names: list[str]) -> None:
