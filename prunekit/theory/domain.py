@@ -200,9 +200,10 @@ def array(name: str, value: Any, ndim: int | None = None) -> Floats:
 
 def entries(value: Any) -> Iterable[Any]:
     """The entries of nested lists; none of an array, whose dtype says what they are."""
-    if not isinstance(value, list):
-        return () if hasattr(value, "dtype") and value.dtype.kind != "O" else [value]
-    return (entry for item in value for entry in entries(item))
+    if isinstance(value, list):
+        return (entry for item in value for entry in entries(item))
+    typed = isinstance(value, np.ndarray) and value.dtype.kind != "O"
+    return () if typed or hasattr(value, "detach") else [value]
 
 
 def same_length(**arrays: Any) -> None:
