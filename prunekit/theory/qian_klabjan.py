@@ -200,9 +200,8 @@ def qk_theorem2(
         p_weights = both(1 - shares[-1], 1 - (l - 2) * c2 * gap - below)
         warn_of(p_mask * p_weights, doublings(l) * gap)
         warn_of_alpha(d, alpha)
-        p0 = {"p_mask": p_mask, "p_weights": p_weights, "p0": p_mask * p_weights}
-        values |= named(**p0, error_bound=C2 * gap)
-        return values | {"precond": gap <= min(norms[1:-1])}
+        values |= named(p_mask=p_mask, p_weights=p_weights, p0=p_mask * p_weights)
+        return values | named(error_bound=C2 * gap) | {"precond": gap <= min(norms[1:-1])}
 
 
 def norms_of_layers(

@@ -29,22 +29,10 @@ def qk_alpha_limit_conv(d: int) -> float:
 
 @calculator
 def qk_theorem3(
-    l: int,  # noqa: E741
-    L: float,
-    d: int,
-    d0: int,
-    dl: int,
-    p: int,
-    p0: int,
-    q: int,
-    alpha: float,
-    beta1: float,
-    beta2: float,
-    C1: float,
-    C2: float,
-    C_latala: float = 1.0,
+    l: int, L: float, d: int, d0: int, dl: int, p: int, p0: int, q: int,  # noqa: E741
+    alpha: float, beta1: float, beta2: float, C1: float, C2: float, C_latala: float = 1.0,
     t: float | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Probability and error for convolutions, circular padding, pruned at random (B, Theorem 3).
 
     Printed: |W_l| <= p^-beta1 with probability 1 - C5/p^(1-beta1). No such C5 exists (B6), here
@@ -66,30 +54,49 @@ def qk_theorem3(
     C_latala: constant of Lemma 4
     t: bound on |W_l| instead of p^-beta1
     """
-    whole(3, l=l, d=d)
-    whole(1, d0=d0, dl=dl, p=p, p0=p0, q=q)
+    whole(1, l=l, d0=d0, dl=dl, p=p, p0=p0, q=q)
     positive(L=L, alpha=alpha, beta1=beta1, beta2=beta2, C1=C1, C2=C2, C_latala=C_latala)
-    within_limits(d, p, q, alpha, beta2)
+    within_limits(l, d, p, q, alpha, beta2)
     with decimal.localcontext(digits()):
         a, b = Decimal(p) ** -Decimal(beta1), Decimal(d) ** -Decimal(beta2)
         C3, C4, last = latala_means(C1, C2, C_latala, dl / d, p)
-        changes = (l - 2) * C4 * q * q / p * Decimal(d) ** -(Decimal(alpha) / 4) / b
-        inner = 1 - changes - (l * l - l - 2) * C3 * q * q / (2 * p * a)
+        changed = (l - 2) * C4 * q * q / (p * b) * Decimal(d) ** -(Decimal(alpha) / 4)
+        inner = 1 - changed - (l * l - l - 2) * C3 * q * q / (2 * p * a)
         pbar, p_mask = inner - C3 / (p * a), masks_hold(d, l)
-        change = (a + b) ** (l - 2) - a ** (l - 2)
-        scale = p0 * Decimal(L) ** (l - 1) * a * change  # of the error, less |W_l| and sqrt of d
-        scale = grown("error_bound", scale, l)
-        warn_of(p_mask * pbar, change / a ** (l - 2))
-        values = {"C3": C3, "C4": C4, "pbar": pbar, "p_mask": p_mask, "prob": p_mask * pbar}
-        values |= {"error_bound": a * scale * root(d), "error_bound_d0": a * scale * root(d0)}
-        values |= {"E_Wl_corrected": last}
-        if t is not None:
-            positive(t=t)
-            pbar = inner - last / Decimal(t)  # Markov's inequality (B6)
-            vacuous(pbar <= 0, f"with t, the probability is only bounded by {pbar:.4g} <= 0")
-            values |= {"pbar_corrected": pbar, "prob_corrected": p_mask * pbar}
-            values |= {"error_bound_corrected": Decimal(t) * scale * root(d0)}
-        return named(**values)
+        scale, share = change_of_convolutions(l, Decimal(L), a, b, p0)
+        warn_of(p_mask * pbar, share)
+        values = named(C3=C3, C4=C4, pbar=pbar, p_mask=p_mask, prob=p_mask * pbar)
+        values |= named(error_bound=a * scale * root(d), error_bound_d0=a * scale * root(d0))
+        return values | named(E_Wl_corrected=last, **with_t(t, inner, last, p_mask, scale, d0))
+
+
+def change_of_convolutions(
+    l: int,  # noqa: E741
+    L: Decimal,
+    a: Decimal,
+    b: Decimal,
+    p0: int,
+) -> tuple[Decimal, Decimal]:
+    """p0 L^(l-1) a ((a + b)^(l-2) - a^(l-2)), and (1 + b/a)^(l-2) - 1.
+
+    a: p^-beta1, the bound on norms. b: d^-beta2, that on changes. The error of the output is the
+    first times the norms of input and last layer; the second is its share of the output's bound.
+    """
+    change = (a + b) ** (l - 2) - a ** (l - 2)
+    return grown("error_bound", p0 * L ** (l - 1) * a * change, l), change / a ** (l - 2)
+
+
+def with_t(
+    t: float | None, inner: Decimal, last: Decimal, p_mask: Decimal, scale: Decimal, d0: int
+) -> dict[str, Decimal]:
+    """What Theorem 3 gives with |W_l| <= t, by Markov's inequality from its mean (B6)."""
+    if t is None:
+        return {}
+    positive(t=t)
+    pbar = inner - last / Decimal(t)
+    vacuous(pbar <= 0, f"with t, the probability is only bounded by {pbar:.4g} <= 0", depth=2)
+    values = {"pbar_corrected": pbar, "prob_corrected": p_mask * pbar}
+    return {**values, "error_bound_corrected": Decimal(t) * scale * root(d0)}
 
 
 def latala_means(
@@ -108,8 +115,16 @@ def last_layer_mean(C1: float, C2: float, ratio: float, p: int) -> float:
     return float(rows + (C2 * ratio) ** 0.25 / math.sqrt(p))
 
 
-def within_limits(d: int, p: int, q: int, alpha: float, beta2: float) -> None:
+def within_limits(
+    l: int,  # noqa: E741
+    d: int,
+    p: int,
+    q: int,
+    alpha: float,
+    beta2: float,
+) -> None:
     """SpecError unless Theorem 3 speaks of these exponents and sizes."""
+    whole(3, l=l, d=d)
     limit = qk_alpha_limit_conv(d)
     if alpha > limit:
         raise refuse("alpha", alpha, f"lie in (0, {limit:.6g}] for {d} channels")
