@@ -27,6 +27,7 @@ at the end of this file read them, and nothing else does:
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
 
@@ -154,6 +155,17 @@ class Dataset(Protocol):
         """Return the splits; raise DataError naming the file that is missing or damaged."""
 
 
+class SkippingDataset(Dataset, Protocol):
+    """A dataset of image files may take how many of them may be bad."""
+
+    def load(self, skip_bad: int = 0) -> Data:
+        """Return the splits without the files that hold no image, `skip_bad` at most.
+
+        Their names are in `Data.bad_files`, as `prunekit.image_data` puts them there. Without the
+        argument `data.skip_bad` cannot act and is refused.
+        """
+
+
 class Observer(Protocol):
     """Who watches? Gets finished numbers only, never a tensor of the step."""
 
@@ -252,6 +264,11 @@ def as_built(init: object) -> bool:
 def pretrained(arch: object) -> bool:
     """Whether the architecture's weights come trained."""
     return bool(getattr(arch, "pretrained", False))
+
+
+def skips_bad(dataset: Dataset) -> TypeGuard[SkippingDataset]:
+    """Whether the dataset may be told to leave bad files out."""
+    return "skip_bad" in inspect.signature(dataset.load).parameters
 
 
 def takes(arch: object) -> str:

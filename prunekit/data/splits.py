@@ -59,7 +59,8 @@ class Data:
     classes: labels are 0 .. classes - 1; where they are no class numbers, how many outputs a
     network has. input_shape: of one example as the network sees it, (channels, height, width), or
     (channels,) where images differ in size and `data.size` must say.
-    mean, std: per channel, in units where white is 1; empty for tokens.
+    mean, std: per channel, in units where white is 1; empty for tokens. bad_files: what was left
+    out because it holds no image, sorted; see `data.skip_bad`.
     """
 
     train: Split
@@ -70,6 +71,7 @@ class Data:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     class_names: tuple[str, ...] = ()
+    bad_files: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> bool:
