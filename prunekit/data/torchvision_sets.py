@@ -79,9 +79,7 @@ def check_idx(file: Path, size: int, md5: str) -> None:
         raise ValueError(f"{file} is damaged: {len(content)} bytes, not what its header says")
     actual = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if len(content) == size and actual != md5:
-        raise DataError(
-            f"{file} is damaged (MD5 {actual}, not {md5}); delete it and fetch it again"
-        )
+        raise ValueError(f"{file} is damaged: its MD5 is {actual}, not {md5}")
 
 
 def wrong_sums(dataset: Any, root: Path) -> Iterator[str]:
