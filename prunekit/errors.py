@@ -73,8 +73,8 @@ def out_of_memory(error: BaseException) -> OutOfMemoryError | None:
         if isinstance(link, OutOfMemoryError):
             return link
         if _lacks_memory(link):
-            lines = [line.strip() for line in str(link).splitlines() if line.strip()]
-            said = [*filter(NO_MEMORY.search, lines), *reversed(lines), type(link).__name__][0]
+            lines = [line.strip() for line in reversed(str(link).splitlines()) if line.strip()]
+            said = [*filter(NO_MEMORY.search, lines), *lines, type(link).__name__][0]
             return OutOfMemoryError(
                 f"out of memory{_asked(str(link))} ({said}). Try smaller batches "
                 "(train.batch_size, prune.batch_size), fewer data.workers, train.amp bf16, or a "

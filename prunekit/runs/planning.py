@@ -12,6 +12,7 @@ from prunekit.gpu.devices import pick_device
 from prunekit.network.flops import count_flops
 from prunekit.network.model import Network
 from prunekit.network.names import parameters_of
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import check_some_kept, resolve
 from prunekit.resolve.plan import GivenMasks, LearnedMasks, Plan
 from prunekit.resolve.plugins import Plugins
@@ -24,6 +25,7 @@ from prunekit.spec.sections import Spec
 from prunekit.training.loop import check_device
 
 
+@naming_faults()
 def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
     """What `run` would do, without doing it: layers, schedule, FLOPs, estimated memory in bytes.
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +10,12 @@ import torch
 from torch import nn
 
 from prunekit.data.splits import Data
-from prunekit.errors import OutOfMemoryError, SpecError, StorageError
+from prunekit.errors import SpecError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.model import Network
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.rounds import Pruning
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
@@ -53,6 +51,7 @@ class Result:
     summary: dict[str, Any]
 
 
+@naming_faults()
 @in_own_state
 def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = None) -> Result:
     """Run a spec: score, mask, train, report.
@@ -71,6 +70,7 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
         return carried_out(stages, plugins)
 
 
+@naming_faults()
 @in_own_state
 def resume(
     path: str | Path, *, allow_changed: bool = False, plugins: Plugins | None = None
@@ -97,6 +97,7 @@ def resume(
         return carried_out(stages, plugins)
 
 
+@naming_faults()
 @in_own_state
 def load(path: str | Path, *, plugins: Plugins | None = None) -> tuple[nn.Module, Masks, Spec]:
     """Model (on the CPU, in eval mode), masks and resolved spec of a finished run.
@@ -128,6 +129,7 @@ def _untrained(arch: Any) -> Any:
     return attrs.evolve(arch, pretrained=False) if "pretrained" in names else arch
 
 
+@naming_faults()
 @in_own_state
 def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, float]:
     """Test (and validation) loss and, where there is one, accuracy of a finished run, anew."""
@@ -158,7 +160,7 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
 def carried_out(stages: Stages, plugins: Plugins) -> Result:
     """Do the work that is left and write what it came to."""
     journal, plan = stages.journal, stages.plan
-    with _no_room(), journal.stopper:
+    with journal.stopper:
         foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
         foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
         foretold |= {"epochs": plan.training.epochs}
@@ -169,19 +171,3 @@ def carried_out(stages: Stages, plugins: Plugins) -> Result:
         for observer in journal.observers:
             observer.finish(summary)
     return Result(journal.folder.path, summary)
-
-
-@contextmanager
-def _no_room() -> Iterator[None]:
-    """A full device or disk, wherever it is met, as an error with its exit code."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        reason = str(error).splitlines()[0]
-        raise OutOfMemoryError(
-            f"{reason} Try a smaller train.batch_size or prune.batch_size, or train.amp bf16"
-        ) from None
-    except OSError as error:  # what observers and plots write
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise StorageError(f"cannot write {error.filename}: {error.strerror}; free space") from None
