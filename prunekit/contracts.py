@@ -12,6 +12,7 @@ at the end of this file read them, and nothing else does:
 | `suggests`  | any           | `{}`        | dotted keys -> values for what is left open          |
 | `reads`     | scorer        | `"batches"` | `"batches"`, `"one batch"` (a round), or `"nothing"` |
 | `revives`   | scorer        | `False`     | pruned weights compete again in every round          |
+| `adds_up`   | scorer        | `False`     | True: sums what `batch_losses` gives, in any parts   |
 | `allocates` | sampler       | `True`      | whether `prune.allocation` acts                      |
 | `own_copy`  | scorer        | `False`     | never reads the model's parameters, only `weights`   |
 | `exact`     | sampler       | `True`      | False: may keep another number than asked            |
@@ -214,6 +215,17 @@ def batches_read(scorer: object) -> int:
 def revives(scorer: object) -> bool:
     """Whether pruned weights compete again in every round."""
     return bool(getattr(scorer, "revives", False))
+
+
+def adds_up(scorer: object) -> bool:
+    """Whether scores come of a sum over batches of what is linear in the loss of each.
+
+    Gradients are, and products with the Hessian; what happens to the sum does not matter, as the
+    absolute value in |w * dL/dw|. To say it is to allow the core to make `batch_losses` give the
+    loss of a batch that does not fit into memory in parts, several losses of which it is the sum,
+    in `network.parts`. A scorer that calls the model itself cuts its batches into so many.
+    """
+    return bool(getattr(scorer, "adds_up", False))
 
 
 def own_copy(scorer: object) -> bool:

@@ -33,7 +33,7 @@ def first_pass(
         try:
             uses = uses_of(model, functools.partial(how.outputs, model, given))
         except Exception as error:  # anyone's forward may raise anything; a scorer will say it
-            if short := out_of_memory(error):
+            if best is None and (short := out_of_memory(error)):
                 raise short from error
             continue
         if best is None or _reached(uses) > _reached(best):
