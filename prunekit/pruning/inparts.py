@@ -21,6 +21,14 @@ SHORT = (MemoryError, RuntimeError, OSError, PrunekitError)
 """What may say that memory is short."""
 
 
+BATCH_NORM = (
+    "Its batches are not scored in parts: batch norm uses the statistics of the batch; batch_norm "
+    "= eval takes running ones, where the model has them"
+)
+CLOSE = 20
+"""How many units in the last place the loss of a whole batch may be off from that of its parts."""
+
+
 class NoSum(SpecError):
     """A loss of a batch that is not made of those of its parts."""
 
@@ -55,7 +63,8 @@ def scores_that_fit(
     if network.parts > before:
         warn(
             f"{owner} did not fit into memory and scores each batch in {network.parts} parts, "
-            f"whose gradients are summed: the scores are the same within rounding ({first})"
+            f"whose gradients are summed: the scores are the same within rounding "
+            f"({first.partition(' (')[0]})"
         )
     return scores
 
@@ -74,6 +83,8 @@ def more_parts(
     most = max([examples_in(batch) or 0 for batch in given], default=0)
     if not adds_up(scorer):
         why = f"{owner} is no sum over examples, so its batches are not scored in parts"
+    elif uses_batch_statistics(network.model, always=True):
+        why = why or BATCH_NORM
     elif not most:
         why = f"{owner} was given no batch that could be scored in parts"
     elif network.parts >= most:
@@ -81,6 +92,12 @@ def more_parts(
     if why:
         raise OutOfMemoryError(f"{short}. {why}")
     return 2 * network.parts
+
+
+def uses_batch_statistics(model: nn.Module, always: bool = False) -> bool:
+    """Whether a batch norm of the model does, as its mode is; always: in eval mode too."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    return any(norm.running_mean is None or (norm.training and not always) for norm in norms)
 
 
 def losses_in_parts(
@@ -98,6 +115,8 @@ def losses_in_parts(
     except SpecError as error:
         raise NoSum(f"Its batches cannot be cut into parts: {error}") from None
     if len(pieces) > 1:
+        if uses_batch_statistics(model):
+            raise NoSum(BATCH_NORM)
         check_sum(batch, parts, model, loss_of, mean)
     for piece, share in pieces:
         yield loss_of(piece) * share if share < 1 else loss_of(piece)
@@ -142,9 +161,10 @@ def refuse_other_loss(whole: Batch, pieces: Sequence[tuple[Batch, float]], loss_
     loss = loss_of(whole)
     terms = [float(loss_of(piece)) * share for piece, share in pieces]
     off = abs(float(loss) - sum(terms))
-    if off > torch.finfo(loss.dtype).eps ** 0.7 * max(abs(float(loss)), sum(map(abs, terms))):
+    close = max(1e-10, min(0.03, CLOSE * torch.finfo(loss.dtype).eps))
+    if off > close * max(abs(float(loss)), sum(map(abs, terms))):
         raise NoSum(
             f"Its batches are not scored in parts: the loss of {examples_in(whole)} examples is "
             f"{float(loss):.6g} and that of their parts {sum(terms):.6g}, so examples act on each "
-            "other (batch norm in train mode, chance in the model) or the loss is no mean over them"
+            "other, the model draws, or the loss is no mean over them"
         )
