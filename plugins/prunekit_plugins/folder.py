@@ -3,6 +3,8 @@
     PATH/train/<class>/*.png    PATH/test/<class>/*.png    PATH/val/<class>/*.png
 
 With both test/ and val/ the latter is the validation set; with one of them it is the test set.
+Files are .jpg, .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff and .webp, in any case of letters, and
+hold one of these formats, with 89,478,485 pixels at most; of several frames the first is read.
 Source: the layout of https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.ImageFolder.html
 Differs from the paper: there is no paper; unlike ImageFolder, a file that is no image is an error,
 unless `data.skip_bad` lets it be left out.

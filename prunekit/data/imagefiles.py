@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -125,6 +126,7 @@ def image_data(
         std=measured[1],
         class_names=tuple(train),
         bad_files=bad.names,
+        sizes="" if same or not sizes else _extremes(sizes),
     )
 
 
@@ -133,6 +135,14 @@ def _looked_at(files: Sequence[Path], bad: BadFiles, headers: bool) -> dict[Path
     bad.good(check_file, files)
     sizes = {file: bad.tried(image_size, file) for file in files if headers and file not in bad}
     return {file: size for file, size in sizes.items() if size is not None}
+
+
+def _extremes(sizes: Mapping[Path, tuple[int, int]]) -> str:
+    """The smallest and the largest image, in words."""
+    ends = [
+        end(sizes, key=lambda file: (math.prod(sizes[file]), sizes[file])) for end in (min, max)
+    ]
+    return ", ".join(f"{file} has {sizes[file][1]} x {sizes[file][0]} pixels" for file in ends)
 
 
 def _all(part: ClassFiles) -> list[Path]:

@@ -12,8 +12,9 @@ from PIL import Image
 
 from prunekit.data import imagefiles
 from prunekit.data.imagefiles import class_files, image_data, mean_and_std
-from prunekit.data.splits import Split
-from prunekit.errors import DataError
+from prunekit.data.splits import Split, prepare
+from prunekit.errors import DataError, SpecError
+from prunekit.spec.settings import DataSettings
 
 
 def draw(file, size=(4, 6), value=0):
@@ -70,6 +71,10 @@ def test_images_that_differ_in_size_are_streamed_and_leave_the_shape_open(folder
     assert data.input_shape == (3,)
     assert data.train.varied
     assert data.test.stream[0].shape == (3, 7, 7)
+    small, large = folder / "train" / "ant" / "0.png", folder / "test" / "ant" / "0.png"
+    assert data.sizes == f"{small} has 4 x 6 pixels, {large} has 7 x 7 pixels"
+    with pytest.raises(SpecError, match=r"test/ant/0\.png has 7 x 7 pixels\); say with data\.size"):
+        prepare(data, DataSettings("none", 0, None, 0), 0)
 
 
 def test_grey_images_have_one_channel(folder):
