@@ -14,7 +14,7 @@ from torch import nn
 
 import prunekit
 
-ROOM = 24 * 2**20  # bytes beyond what the process has; a whole batch takes more than twice as much
+ROOM = 56 * 2**20  # bytes beyond what the process has; a whole batch takes more than twice as much
 FREE = resource.RLIM_INFINITY
 
 
@@ -47,7 +47,7 @@ def batch(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(count, 3, 24, 24, generator=rng, dtype=torch.float64), y
 
 
-def scored(scorer: object, count: int = 60) -> tuple[dict[str, torch.Tensor], str]:
+def scored(scorer: object, count: int = 160) -> tuple[dict[str, torch.Tensor], str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         scores = prunekit.score(net(), scorer, batches=[batch(count)])
