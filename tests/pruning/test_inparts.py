@@ -18,7 +18,7 @@ from prunekit.network.model import Network
 from prunekit.network.objective import Objective
 from prunekit.pruning.inparts import NoSum
 
-SUMS = ("snip", "grasp", "force", "iter-snip", "synflow", "snip in halves", "snip, l1")
+SUMS = ("snip", "grasp", "force", "iter-snip", "synflow", "snip, l1")
 
 
 @pytest.fixture(scope="module")
