@@ -36,7 +36,7 @@ def vacuous(holds: bool, message: str, depth: int = 1) -> None:
     """
     if not holds:
         return
-    level = 3 + depth  # one more for the calculator's door
+    level = 1 + depth
     while sys._getframe(level - 1).f_globals.get("__name__", "").startswith("prunekit.theory."):
         level += 1
     warnings.warn(message, VacuousBound, stacklevel=level)

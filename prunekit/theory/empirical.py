@@ -35,10 +35,21 @@ QUANTILES = (0.95, 0.99, 0.9999)
 
 def chunks(trials: int, entries: int) -> list[int]:
     """How many of `trials`, of `entries` numbers each, are drawn together."""
-    if entries > MOST:
-        raise refuse("the sizes", entries, f"give at most {MOST} numbers for one trial")
+    fits(entries)
     size = max(1, ENTRIES // entries)
     return [min(size, trials - first) for first in range(0, trials, size)]
+
+
+def fits(entries: int) -> None:
+    """SpecError where one trial draws more numbers than any memory holds."""
+    if entries > MOST:
+        raise refuse("the sizes", entries, f"give at most {MOST} numbers for one trial")
+
+
+def yes_or_no(replacement: object) -> None:
+    """SpecError unless it is True or False."""
+    if not isinstance(replacement, bool):
+        raise refuse("replacement", replacement, "be True or False")
 
 
 @calculator
@@ -102,19 +113,12 @@ def latala_constant(
     positive(K=K)
     one_of(Law, dist=dist)
     one_of(Part, what=what)
-    if not isinstance(replacement, bool):
-        raise refuse("replacement", replacement, "be True or False")
-    if alpha is not None:
-        probability(alpha=alpha)
-    elif what == "removed":
-        raise refuse("what", what, "be kept where alpha is not given: nothing is removed")
-    drawn = 0 if alpha is None else floor_power(d, 2 - written(alpha))
-    if drawn == d * d:
-        raise refuse("d", d, "be an int >= 2 where alpha is given; the only entry would be pruned")
+    yes_or_no(replacement)
+    fits(d * d)
+    drawn = cells_drawn(d, alpha, what)
     rng = np.random.Generator(np.random.Philox(seed))
-    parts = chunks(trials, d * d)
     norms, second, fourth = [], np.zeros((d, d)), np.zeros((d, d))
-    for count in parts:
+    for count in chunks(trials, d * d):
         entries = draw_entries(rng, (count, d, d), dist, 1 / math.sqrt(d))
         entries *= part_mask(rng, count, d * d, drawn, replacement, what).reshape(-1, d, d)
         norms.append(np.linalg.norm(entries, 2, axis=(1, 2)))
@@ -124,8 +128,20 @@ def latala_constant(
     share = kept_share(drawn, d * d, replacement, what)
     exact = 2 * math.sqrt(share) + (FOURTH[dist] * share) ** 0.25
     estimated = sum(math.sqrt(second.sum(axis).max()) for axis in (0, 1)) + fourth.sum() ** 0.25
-    values = {"mean_norm": held("mean_norm", mean * K), "C": mean / float(estimated)}
-    return {**values, "C_exact_moments": mean / exact, "share": share}
+    constants = {"C": mean / float(estimated), "C_exact_moments": mean / exact}
+    return {"mean_norm": held("mean_norm", mean * K), **constants, "share": share}
+
+
+def cells_drawn(d: int, alpha: float | None, what: Part) -> int:
+    """floor(d^(2 - alpha)), 0 without alpha; SpecError where a part would be empty."""
+    if alpha is None:
+        if what == "removed":
+            raise refuse("what", what, "be kept where alpha is not given: nothing is removed")
+        return 0
+    probability(alpha=alpha)
+    if d == 1:
+        raise refuse("d", d, "be an int >= 2 where alpha is given; the only entry would be pruned")
+    return floor_power(d, 2 - written(alpha))
 
 
 FOURTH = {"uniform": 9 / 5, "normal": 3.0}

@@ -89,20 +89,24 @@ def iterand_width(
         raise refuse("domain", domain, f"be ball for {lemma}; only A1 speaks of a cube")
     check_domain(depth, eps, domain, input_dim)
     trivial(eps, d_in**0.5 if lemma == "A6" or domain == "cube" else 1)
-    layers = depth if lemma == "A1" else 1
-    inputs = d_in if lemma in ("A1", "A6") else 1
+    layers, inputs = depth if lemma == "A1" else 1, d_in if lemma in ("A1", "A6") else 1
     outputs = 1 if lemma in ("A3", "A4") else d_out
 
     def half() -> Decimal:
         scale = layers_scale(depth, domain, input_dim) if lemma == "A1" else Decimal(1)
         eta = Decimal(eps) / (scale * inputs * Decimal(outputs).sqrt())
         failure = (2 * layers * inputs * outputs / Decimal(delta)).ln()
-        if form == "printed":
-            return 16 / (eta * eta * R * R) * failure
-        q = hit(eta, R)
-        return Decimal(1) if q == 1 else failure / -log1p(-q * q)
+        return neurons(eta, failure, R, form)
 
     return inputs * 2 * max(1, ceiling(half))
+
+
+def neurons(eta: Decimal, failure: Decimal, draws: int, form: Repaired) -> Decimal:
+    """Neurons of which one has both weights right, but for a probability of exp(-failure)."""
+    if form == "printed":
+        return 16 / (eta * eta * draws * draws) * failure
+    q = hit(eta, draws)
+    return Decimal(1) if q == 1 else failure / -log1p(-q * q)
 
 
 def check_domain(depth: int, eps: float, domain: Domain, input_dim: int | None) -> None:

@@ -110,9 +110,8 @@ def test_json_carries_values_and_what_is_vacuous(capsys):
 def test_a_vacuous_bound_is_said_in_words_and_a_refused_form_too(capsys):
     out = said(capsys, "bound sketch_gaussian_error --w0 1,1,1,1 --s 3 --n 2")
     assert "vacuous (corrected): bound 5.333, and a mask of zeros has error 4" in out
-    given = "--w0 1e-310,1 --w-star 1,1 --s 9 --n 2"  # corrected and tight divide by 1e-310
-    out = said(capsys, f"bound sketch_gaussian_transfer_error {given}")
-    assert "not defined (corrected): the error is more than a float holds (1e308)" in out
+    out = said(capsys, "bound layer_recursion_bound --a 1 --b 1e308")
+    assert "not defined (printed): layer_recursion_bound is more than a float holds" in out
 
 
 def test_matrices_are_given_as_json(capsys):

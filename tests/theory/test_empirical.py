@@ -103,7 +103,7 @@ def test_as_many_entries_are_drawn_as_the_exact_power_says(d, alpha, drawn):
 def test_quantiles_of_weights_of_any_scale_are_refused_or_scaled():
     one, small = (spectral_norm_table(8, 8, K, trials=20) for K in (1.0, 1e-300))
     assert small["q99"] == pytest.approx(1e-300 * one["q99"], rel=1e-12)
-    with pytest.raises(SpecError, match="asymptote of spectral_norm_table passes what a float"):
+    with pytest.raises(SpecError, match=r"asymptote.* passes what a float"):
         spectral_norm_table(8, 8, 1.7e308, trials=2)
 
 
