@@ -72,7 +72,7 @@ class Fitting:
         if not whole(position["redraws"], most):
             raise misfit(f"redraws is {position['redraws']!r}, not one of 0 to {most}")
         seconds = position["seconds"]
-        if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+        if type(seconds) not in (int, float) or not 0 <= seconds < 2**53:
             raise misfit(f"seconds is {seconds!r}, no time")
         if not whole(position["metrics_bytes"]):
             raise misfit(f"metrics_bytes is {position['metrics_bytes']!r}, no count")

@@ -88,6 +88,7 @@ def resume(
         folder.require_own()
         if status_of(folder.summary) is not None:
             return _finished_before(folder)
+        _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec
         plan = resolve(load_spec(folder.spec, plugins), plugins)
         recorded = status_of(folder.components) is not None
         if recorded and not allow_changed:

@@ -65,8 +65,12 @@ class RunFolder:
 
     @property
     def spec_hash(self) -> str:
-        """sha256 of spec.toml."""
-        return hashlib.sha256(self.spec.read_bytes()).hexdigest()
+        """sha256 of spec.toml; StorageError where it cannot be read."""
+        try:
+            with open_file(self.spec) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise StorageError(f"cannot read {self.spec}: {reason(error)}") from None
 
     def holds_run(self) -> bool:
         return status_of(self.spec) is not None
