@@ -84,8 +84,8 @@ def resume(
     plugins = plugins or Plugins()
     folder = RunFolder(Path(path))
     folder.require_run()
+    folder.require_own()
     with folder.locked():
-        folder.require_own()
         if status_of(folder.summary) is not None:
             return _finished_before(folder)
         _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec

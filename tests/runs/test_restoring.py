@@ -155,6 +155,8 @@ LINKS = (
     "summary.json",
     "spec.toml",
     "plots",
+    ".lock",
+    ".owner.json",
 )
 
 
@@ -221,6 +223,17 @@ def test_a_resume_without_a_checkpoint_says_that_it_starts_anew(stopped: Path, r
     shutil.rmtree(stopped / "checkpoints")
     assert said_by(stopped) == f"{stopped} starts anew: there is no checkpoint yet"
     assert_same(left_by(runs / "whole"), left_by(stopped))
+
+
+def test_the_command_says_it_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = Path(__file__).parents[1] / "golden" / "82749b0" / "imp-in-training"
+    shutil.copytree(old, tmp_path / "run")
+    assert main(["resume", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().err.splitlines()[0]
+    assert said.startswith(
+        f"prunekit: {tmp_path}/run goes on from checkpoint 000007: phase final, "
+    )
+    assert said.endswith("round 3, epoch 0, step 7")
 
 
 def test_observers_are_told_where_nobody_else_is(
