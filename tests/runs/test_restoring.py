@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import errno
-import json
 import os
 import shutil
 import tempfile
@@ -16,9 +15,7 @@ from typing import Any
 import pytest
 
 from prunekit.cli.entry import main
-from prunekit.errors import PrunekitError, StorageError
-from prunekit.runs.running import load
-from prunekit.storage.runfolder import RunFolder
+from prunekit.errors import StorageError
 from tests import tinyruns
 from tests.tinyruns import FUSE, assert_same, left_by, resume_tiny, tiny_spec
 
@@ -256,61 +253,3 @@ def test_metrics_that_are_not_those_of_the_run_are_refused(text: str, stopped: P
     size = metrics.stat().st_size
     metrics.write_bytes((text.encode() + b"{}\n" * size)[:size] if text else b"")
     refused(stopped, "metrics.jsonl")
-
-
-# -- finished runs ---------------------------------------------------------------------------------
-
-
-def test_a_finished_run_keeps_no_checkpoints_unless_asked(tmp_path: Path) -> None:
-    FUSE.burn(NEVER)
-    for keep in (False, True):
-        out = tmp_path / str(keep)
-        tinyruns.run_tiny(tiny_spec(train={"keep_checkpoints": keep}), out)
-        assert (out / "checkpoints").exists() == keep
-        assert (out / "summary.json").exists()
-
-
-def test_a_kill_before_they_are_removed_is_made_up_for(tmp_path: Path, stopped: Path) -> None:
-    FUSE.burn(NEVER)
-    out = tmp_path / "done"
-    tinyruns.run_tiny(tiny_spec(train={"keep_checkpoints": False}), out)
-    shutil.copytree(stopped / "checkpoints", out / "checkpoints")
-    (out / "checkpoints" / "000001" / "notes.txt").write_text("mine")
-    summary = resume_tiny(out).summary
-    assert summary == json.loads((out / "summary.json").read_text())
-    left = [path.name for path in (out / "checkpoints").rglob("*")]
-    assert sorted(left) == ["000001", "notes.txt"]
-
-
-def test_an_observer_that_fails_at_the_end_costs_no_finished_run(tmp_path: Path) -> None:
-    spec = tiny_spec(train={"keep_checkpoints": False})
-    FUSE.burn(NEVER)
-    tinyruns.run_tiny(spec, tmp_path / "whole")
-    FUSE.burn(FUSE.ticks)
-    with pytest.raises(tinyruns.Died):
-        tinyruns.run_tiny(spec, tmp_path / "run")
-    assert (tmp_path / "run" / "summary.json").exists()
-
-
-# -- names -----------------------------------------------------------------------------------------
-
-
-def test_a_folder_whose_name_is_not_utf_8_is_like_any_other(
-    stopped: Path, runs: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = stopped.rename(os.fsdecode(os.fsencode(stopped) + b"-\xff\xe9"))
-    resume_tiny(run)
-    assert_same(left_by(runs / "whole"), left_by(run))
-    model, masks, _ = load(run, plugins=tinyruns.plugins())
-    assert masks.kept == RunFolder(run).read_summary()["kept"]
-    assert sum(p.numel() for p in model.parameters()) > 0
-    assert main(["show", str(run)]) == 0
-    assert "accuracy" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", ["x" * 256, "a\0b", "y" * 300 + "/run", "z/" * 3000])
-def test_a_name_that_no_folder_can_have_is_one_line(name: str, tmp_path: Path) -> None:
-    for call in (lambda path: tinyruns.run_tiny(tiny_spec(), path), resume_tiny, load):
-        with pytest.raises(PrunekitError, match=r"File name too long|null (byte|character)"):
-            call(tmp_path / name)
-    assert list(tmp_path.iterdir()) == []
