@@ -52,7 +52,9 @@ class Claim:
             self.run.require_empty()
             try:
                 yield
-            except Exception:
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # SystemExit of a plugin too
                 if not self.saved():
                     self.clear(new)
                 raise
