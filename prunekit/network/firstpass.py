@@ -51,7 +51,7 @@ def _tries(model: nn.Module, inputs: Any, input_shape: Sequence[int] | None) -> 
     """Inputs to try, in turn."""
     if isinstance(inputs, Tensor) and inputs.ndim and inputs.layout == torch.strided:
         if len(inputs) > 2:
-            yield inputs[two_of(inputs)]
+            yield torch.stack([inputs[i] for i in two_of(inputs).tolist()])
         yield inputs if len(inputs) > 1 else torch.cat([inputs, inputs])
     elif inputs is not None:
         yield inputs
