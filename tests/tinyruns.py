@@ -40,7 +40,7 @@ class Fuse:
 
 
 def die() -> None:
-    raise Died
+    raise Died("the fuse has burnt down")
 
 
 FUSE = Fuse()  # one for the process: the net is built anew by each run and must find it
@@ -135,7 +135,7 @@ def tiny_spec(**changes: Any) -> Spec:
         device="cpu",
         prune=Prune(density=0.3),
         rounds=Rounds(count=1),
-        train=Train(epochs=1, batch_size=12, lr=0.05),
+        train=Train(epochs=1, batch_size=12, lr=0.05, keep_checkpoints=True),
         data=DataOptions(augment="flip-crop"),
     )
     for name, change in changes.items():

@@ -60,7 +60,7 @@ from prunekit.training.ranks import agreed, awaited, check_alike, check_wrapped,
 
 History = list[dict[str, float]]
 
-OF_RUNS = ("bn_recalibrate", "checkpoint_every")
+OF_RUNS = ("bn_recalibrate", "checkpoint_every", "keep_checkpoints")
 """Options of `Train` that a whole run acts on, and a training alone does not."""
 
 

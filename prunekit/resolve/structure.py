@@ -269,8 +269,14 @@ def options_table(value: Any) -> dict[str, Any]:
 
 
 def to_toml(spec: Spec, plugins: Plugins) -> str:
-    """The spec as TOML; reading it gives an equal spec."""
-    return tomli_w.dumps(unstructure(spec, plugins))
+    """The spec as TOML; reading it gives an equal spec. SpecError for what UTF-8 cannot hold."""
+    text = tomli_w.dumps(unstructure(spec, plugins))
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text[: error.end].splitlines()[-1] + text[error.end :].partition("\n")[0]
+        raise SpecError(f"a spec is UTF-8, and this is not: {line}; rename the file") from None
+    return text
 
 
 def load_spec(path: str | Path, plugins: Plugins) -> Spec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,15 @@ from prunekit.runs.provenance import (
     refuse_changed,
     refuse_other_files,
 )
+from prunekit.runs.restoring import restore
 from prunekit.runs.signals import Stopper
 from prunekit.runs.stages import Stages
 from prunekit.runs.state import State
 from prunekit.runs.summary import finish, layer_rows
 from prunekit.selection.masks import Masks
-from prunekit.spec.sections import Spec
-from prunekit.storage.files import write_bytes
+from prunekit.spec.sections import Spec, read_toml
+from prunekit.storage.checkpoints import drop_checkpoints
+from prunekit.storage.files import status_of, write_bytes
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors
 from prunekit.training.loop import check_device, move
@@ -73,28 +76,50 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
 @naming_faults()
 @in_own_state
 def resume(
-    path: str | Path, *, allow_changed: bool = False, plugins: Plugins | None = None
+    path: str | Path,
+    *,
+    allow_changed: bool = False,
+    plugins: Plugins | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> Result:
     """Continue a killed run to the bits it would have had; a finished one is left as it is.
 
+    say: is given a line on where it goes on from; without, the observers are, as plan["resumed"].
     Raises PluginError when a component's file has changed since the start, unless
-    `allow_changed`; LockedError when the run is still going on.
+    `allow_changed`; LockedError when the run is still going on; StorageError, with nothing
+    changed, where what it would go on from cannot be read or is not of this run.
     """
     plugins = plugins or Plugins()
     folder = RunFolder(Path(path))
     folder.require_run()
+    folder.require_own()
     with folder.locked():
-        if folder.summary.is_file():
-            return Result(folder.path, folder.read_summary())
+        if status_of(folder.summary) is not None:
+            return _finished_before(folder)
+        _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec
         plan = resolve(load_spec(folder.spec, plugins), plugins)
-        if folder.components.is_file() and not allow_changed:
+        recorded = status_of(folder.components) is not None
+        if recorded and not allow_changed:
             refuse_changed(folder.read_components(), plan.spec, plugins)
-        if not folder.components.is_file():
-            folder.write_json(folder.components, components(plan.spec, plugins))
         stages = staged(plan, folder, plugins)
-        refuse_other_files(folder.read_components(), stages.batches.data)
-        stages.journal.restore(stages.state)
-        return carried_out(stages, plugins)
+        if recorded:
+            refuse_other_files(folder.read_components(), stages.batches.data)
+        where = restore(stages)
+        if not recorded:
+            record = components(plan.spec, plugins) | left_out(stages.batches.data)
+            folder.write_json(folder.components, record)
+        if say is not None:
+            say(where)
+        return carried_out(stages, plugins, {} if say else {"resumed": where})
+
+
+def _finished_before(folder: RunFolder) -> Result:
+    """What a finished run left; a kill may have come before its checkpoints were removed."""
+    result = Result(folder.path, folder.read_summary())
+    train = read_toml(folder.spec).get("train")
+    if isinstance(train, dict) and train.get("keep_checkpoints") is False:
+        drop_checkpoints(folder.checkpoints)
+    return result
 
 
 @naming_faults()
@@ -157,17 +182,19 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     return Stages(plan, State(Pruning(network)), built, batches, journal)
 
 
-def carried_out(stages: Stages, plugins: Plugins) -> Result:
-    """Do the work that is left and write what it came to."""
+def carried_out(stages: Stages, plugins: Plugins, more: Mapping[str, Any] | None = None) -> Result:
+    """Do the work that is left, write what it came to; observers are told `more` at the start."""
     journal, plan = stages.journal, stages.plan
     with journal.stopper:
         foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
         foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
-        foretold |= {"epochs": plan.training.epochs}
+        foretold |= {"epochs": plan.training.epochs} | dict(more or {})
         for observer in journal.observers:
             observer.start(foretold)
         stages.work()
         summary = finish(stages, layer_rows(stages.state))
+        if not plan.training.keep_checkpoints:
+            drop_checkpoints(journal.folder.checkpoints)
         for observer in journal.observers:
             observer.finish(summary)
     return Result(journal.folder.path, summary)

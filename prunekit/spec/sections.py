@@ -111,6 +111,7 @@ class Train:
     checkpoint_every: int = option(
         0, help="steps between checkpoints; 0 = one each epoch", validator=at_least(0)
     )
+    keep_checkpoints: bool = option(False, help="keep the checkpoints of a run that has finished")
 
     def __attrs_post_init__(self) -> None:
         if self.nesterov and self.momentum == 0:

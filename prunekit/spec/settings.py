@@ -92,6 +92,7 @@ class TrainSettings(Settings):
     label_smoothing: float
     bn_recalibrate: int
     checkpoint_every: int
+    keep_checkpoints: bool
 
 
 @attrs.frozen
