@@ -9,11 +9,10 @@ from typing import Any
 import attrs
 
 from prunekit.cli.flags import placeholder
-from prunekit.contracts import suggests
 from prunekit.errors import PluginError, SpecError
 from prunekit.reports.columns import columns
 from prunekit.resolve.plugins import KINDS, Plugins
-from prunekit.resolve.suggestions import SUGGESTERS
+from prunekit.resolve.suggestions import SUGGESTERS, suggested_by
 from prunekit.spec.options import fields_of, types_of
 from prunekit.spec.sections import COMPONENTS, SECTIONS
 
@@ -93,7 +92,7 @@ def component_page(kind: str, name: str, cls: type) -> str:
 def suggestions_of(cls: type) -> Mapping[str, Any]:
     """What a component suggests whose options have their defaults: they may decide it."""
     try:
-        return dict(suggests(cls()))
+        return suggested_by(cls())
     except SpecError:  # it cannot be made without options
         return {}
 

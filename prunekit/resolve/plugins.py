@@ -16,7 +16,7 @@ import pluggy
 
 from prunekit import hookspecs
 from prunekit.errors import PluginError, PrunekitError, did_you_mean
-from prunekit.resolve.kinds import ASIDES, KINDS, PLURALS, check_offered
+from prunekit.resolve.kinds import ASIDES, KINDS, PLURALS, WATCHING, check_offered
 from prunekit.resolve.places import faults_of
 from prunekit.resolve.sources import BUILT_IN, Source, builtin_sources, file_of, installed_sources
 from prunekit.spec.options import check_options
@@ -148,7 +148,14 @@ class Plugins:
     def _watchers(self, name: str, hook: Any, spec: Any) -> list[Any]:
         with faults_of(self.source(name), ": prunekit_observers raises", PrunekitError):
             wanted = {"spec": spec} if "spec" in inspect.signature(hook).parameters else {}
-            return list(hook(**wanted))
+            watchers = list(hook(**wanted))
+        for watcher in watchers:
+            if not all(callable(getattr(watcher, name, None)) for name in WATCHING):
+                raise PluginError(
+                    f"{self.source(name)}: an observer must have {', '.join(WATCHING)}: "
+                    f"{type(watcher).__name__}"
+                )
+        return watchers
 
     def clashes(self) -> list[str]:
         """One line for each name that two packages claim; imports nothing."""
