@@ -8,6 +8,7 @@ from tests.packages import install
 
 CODE = '''
 """Components of every kind, each as small as can be."""
+import os
 import attrs
 import torch
 import prunekit

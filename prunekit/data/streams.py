@@ -156,7 +156,12 @@ def read_batches(
         pin_memory=pin,
         generator=generator(0, "loader"),  # else each epoch would draw from the global generator
     )
-    for batch in loader:
-        if isinstance(batch, str):
-            raise DataError(batch)
-        yield batch
+    try:
+        for batch in loader:
+            if isinstance(batch, str):
+                raise DataError(batch)
+            yield batch
+    except RuntimeError as error:
+        if "exited unexpectedly" not in str(error) or out_of_memory(error):
+            raise
+        raise DataError(f"{error}: it read the data; data.workers = 0 may show why") from error

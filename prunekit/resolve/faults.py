@@ -67,11 +67,15 @@ def fault_of(
 
 def _placed(error: PrunekitError, plugins: Plugins) -> PrunekitError:
     """The refusal, with its place where it tells what a third party's code or a file raised."""
-    cause = error.__cause__ or error.__context__
-    if type(error) is not SpecError or cause is None or isinstance(cause, PrunekitError):
+    cause: BaseException | None = error.__cause__ or error.__context__
+    while isinstance(cause, PrunekitError):
+        cause = cause.__cause__ or cause.__context__
+    if type(error) is not SpecError or cause is None:
         return error
     place, owner = blamed(cause, plugins)
     if place is None or owner is None or place.module.partition(".")[0] == BUILT_IN:
+        return error
+    if str(place) in str(error):
         return error
     return SpecError(f"{error} [{owner}: {_raising(place, cause)}]")
 

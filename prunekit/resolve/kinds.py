@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prunekit.errors import PluginError, PrunekitError
@@ -37,6 +37,9 @@ TAKES: Mapping[str, int] = {
     "draw": 2, "load": 0,
 }  # fmt: skip
 """Method -> how many arguments it is called with."""
+
+OBSERVERS = "prunekit_observers"
+"""The hook that offers observers."""
 
 WATCHING = ("start", "record", "finish")
 """What an observer does."""
@@ -91,6 +94,16 @@ def keeps_contract(kind: str, cls: type) -> bool:
     return any(
         all(callable(getattr(cls, method, None)) for method in methods) for methods in METHODS[kind]
     )
+
+
+def check_observers(observers: Sequence[Any], names: Sequence[str]) -> None:
+    """PluginError where what the plugins of these names gave cannot watch a run."""
+    for observer in observers:
+        if not all(callable(getattr(observer, name, None)) for name in WATCHING):
+            raise PluginError(
+                f"an observer of {', '.join(names)} must have {', '.join(WATCHING)}: "
+                f"{type(observer).__name__}"
+            )
 
 
 def check_arguments(kind: str, component: Any) -> None:
