@@ -9,7 +9,7 @@ import attrs
 import torch
 from torch import nn
 
-from prunekit.data.splits import Data, prepare
+from prunekit.data.splits import Data
 from prunekit.errors import SpecError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.model import Network
@@ -21,11 +21,17 @@ from prunekit.resolve.kinds import check_observers
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import load_spec, to_toml
-from prunekit.runs.batches import RunBatches
+from prunekit.runs.batches import RunBatches, read_data
 from prunekit.runs.building import Built, build_model, check_labels
 from prunekit.runs.journal import Journal
 from prunekit.runs.planning import refuse_idle_in
-from prunekit.runs.provenance import components, new_folder, refuse_changed
+from prunekit.runs.provenance import (
+    components,
+    left_out,
+    new_folder,
+    refuse_changed,
+    refuse_other_files,
+)
 from prunekit.runs.signals import Stopper
 from prunekit.runs.stages import Stages
 from prunekit.runs.state import State
@@ -60,7 +66,8 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     with folder.claimed():
         stages = staged(plan, folder, plugins)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
-        folder.write_json(folder.components, components(plan.spec, plugins))
+        record = components(plan.spec, plugins) | left_out(stages.batches.data)
+        folder.write_json(folder.components, record)
         return carried_out(stages, plugins)
 
 
@@ -86,6 +93,7 @@ def resume(
         if not folder.components.is_file():
             folder.write_json(folder.components, components(plan.spec, plugins))
         stages = staged(plan, folder, plugins)
+        refuse_other_files(folder.read_components(), stages.batches.data)
         stages.journal.restore(stages.state)
         return carried_out(stages, plugins)
 
@@ -128,7 +136,7 @@ def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, fl
     """Test (and validation) loss and, where there is one, accuracy of a finished run, anew."""
     model, _, plan = _loaded(RunFolder(Path(path)), Plugins())
     there = pick_device(device or plan.device)
-    data = prepare(plan.dataset.load(), plan.data, plan.seed)
+    data = read_data(plan)
     move(model, there, plan.training)
     return RunBatches(plan, data, there).measure(model)
 
@@ -137,7 +145,7 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     """Everything a run needs before it starts work, at its start; writes nothing."""
     device = pick_device(plan.device)
     check_device(device, plan.training)  # refused before data are read
-    data: Data = prepare(plan.dataset.load(), plan.data, plan.seed)
+    data: Data = read_data(plan)
     check_labels(plan.objective, data)
     built: Built = build_model(plan, data)
     observers = plugins.observers(plan.observers, plan.spec)
