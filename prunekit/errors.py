@@ -74,4 +74,7 @@ class Interrupted(PrunekitError):
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
-        self.exit_code = 130 if signum == 2 else 143
+        self.signum, self.exit_code = signum, 130 if signum == 2 else 143
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return type(self), (str(self), self.signum)

@@ -55,7 +55,7 @@ class Journal:
         position = state.position() | {"metrics_bytes": self.folder.metrics_bytes()}
         folder = self.folder
         save_checkpoint(folder.checkpoints, state.tensors(), position, folder.spec_hash)
-        self.stopper.stop_if_asked(folder.path)
+        self.stopper.stop_if_asked()
 
     def count(self, state: State) -> None:
         """Add the seconds that passed to those of the run."""

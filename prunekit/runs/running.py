@@ -18,6 +18,7 @@ from prunekit.gpu.devices import pick_device
 from prunekit.network.model import Network
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.rounds import Pruning
+from prunekit.reports.displays import displays
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
@@ -57,8 +58,8 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     plugins = plugins or Plugins()
     plan = resolve(spec, plugins)
     folder = RunFolder(Path(out) if out is not None else new_folder(plan.spec, plugins))
-    with folder.claimed():
-        stages = staged(plan, folder, plugins)
+    with displays(), Stopper(folder.path) as stopper, folder.claimed():
+        stages = staged(plan, folder, plugins, stopper)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
         folder.write_json(folder.components, components(plan.spec, plugins))
         return carried_out(stages, plugins)
@@ -76,7 +77,7 @@ def resume(
     plugins = plugins or Plugins()
     folder = RunFolder(Path(path))
     folder.require_run()
-    with folder.locked():
+    with displays(), Stopper(folder.path) as stopper, folder.locked():
         if folder.summary.is_file():
             return Result(folder.path, folder.read_summary())
         plan = resolve(load_spec(folder.spec, plugins), plugins)
@@ -84,7 +85,7 @@ def resume(
             refuse_changed(folder.read_components(), plan.spec, plugins)
         if not folder.components.is_file():
             folder.write_json(folder.components, components(plan.spec, plugins))
-        stages = staged(plan, folder, plugins)
+        stages = staged(plan, folder, plugins, stopper)
         stages.journal.restore(stages.state)
         return carried_out(stages, plugins)
 
@@ -130,8 +131,13 @@ def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, fl
     return RunBatches(plan, data, there).measure(model)
 
 
-def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
+def staged(plan: Plan, folder: RunFolder, plugins: Plugins, stopper: Stopper) -> Stages:
     """Everything a run needs before it starts work, at its start; writes nothing."""
+    with stopper.anywhere():
+        return _staged(plan, folder, plugins, stopper)
+
+
+def _staged(plan: Plan, folder: RunFolder, plugins: Plugins, stopper: Stopper) -> Stages:
     device = pick_device(plan.device)
     check_device(device, plan.training)  # refused before data are read
     data: Data = prepare(plan.dataset.load(), plan.data, plan.seed)
@@ -143,14 +149,14 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     network = Network.of(built.model, plan.include, plan.exclude, shape, uses=uses)
     network.objective = plan.objective
     refuse_idle_in(network, plan)
-    batches, journal = RunBatches(plan, data, device), Journal(folder, observers, Stopper())
+    batches, journal = RunBatches(plan, data, device), Journal(folder, observers, stopper)
     return Stages(plan, State(Pruning(network)), built, batches, journal)
 
 
 def carried_out(stages: Stages, plugins: Plugins) -> Result:
     """Do the work that is left and write what it came to."""
     journal, plan = stages.journal, stages.plan
-    with _no_room(), journal.stopper:
+    with _no_room():
         foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
         foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
         foretold |= {"epochs": plan.training.epochs}

@@ -94,6 +94,7 @@ class RunFolder:
     def claimed(self) -> Iterator[None]:
         """Hold the folder for a new run; unless a checkpoint is written, an error undoes all.
 
+        What is no error but a stop leaves a run that has begun, which can be resumed.
         Raises LockedError when another process is at work in it, SpecError when it is not empty,
         StorageError when it cannot be written.
         """
@@ -104,8 +105,9 @@ class RunFolder:
             self.require_empty()
             try:
                 yield
-            except Exception:
-                if not any(self.checkpoints.glob("*/manifest.json")):
+            except BaseException as error:
+                stopped = not isinstance(error, Exception) and self.holds_run()
+                if not stopped and not any(self.checkpoints.glob("*/manifest.json")):
                     self.clear(new)
                 raise
 
