@@ -1,4 +1,4 @@
-"""A run from Python whose host shows nothing, or no longer: the progress is lost, the run is not."""
+"""A run from Python whose host shows nothing: the progress is lost, the run is not."""
 
 from __future__ import annotations
 
