@@ -70,7 +70,7 @@ class NumericalError(PrunekitError):
 
 
 class Interrupted(PrunekitError):
-    """A signal stopped the run after it saved; `exit_code` is 128 + the signal's number."""
+    """A signal stopped the run after it saved: exit code 130 for SIGINT, 143 for any other."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
