@@ -1,5 +1,6 @@
 """What can go wrong at the edge: one line for the user, one documented exit code each."""
 
+import contextlib
 import difflib
 import sys
 import warnings
@@ -17,7 +18,8 @@ def warn(message: str) -> None:
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(("prunekit.", "context")):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)
+    with contextlib.suppress(OSError, ValueError):  # standard error is closed: nobody reads it
+        warnings.warn(message, stacklevel=level)
 
 
 class PrunekitError(Exception):
