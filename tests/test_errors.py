@@ -23,7 +23,7 @@ def test_a_warning_that_nobody_can_read_ends_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stderr", closed)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = warnings._showwarning_orig
+        warnings.showwarning = lambda message, *_, **__: sys.stderr.write(str(message))
         errors.warn("said to nobody")
     with pytest.warns(UserWarning, match="heard"):
         errors.warn("heard")
