@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +9,29 @@ import attrs
 import torch
 from torch import nn
 
-from prunekit.data.splits import Data, prepare
-from prunekit.errors import OutOfMemoryError, SpecError, StorageError
+from prunekit.data.splits import Data
+from prunekit.errors import SpecError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.model import Network
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.rounds import Pruning
 from prunekit.reports.displays import displays
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import load_spec, to_toml
-from prunekit.runs.batches import RunBatches
+from prunekit.runs.batches import RunBatches, read_data
 from prunekit.runs.building import Built, build_model, check_labels
 from prunekit.runs.journal import Journal
 from prunekit.runs.planning import refuse_idle_in
-from prunekit.runs.provenance import components, new_folder, refuse_changed
+from prunekit.runs.provenance import (
+    components,
+    left_out,
+    new_folder,
+    refuse_changed,
+    refuse_other_files,
+)
 from prunekit.runs.signals import Stopper
 from prunekit.runs.stages import Stages
 from prunekit.runs.state import State
@@ -48,6 +52,7 @@ class Result:
     summary: dict[str, Any]
 
 
+@naming_faults()
 @in_own_state
 def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = None) -> Result:
     """Run a spec: score, mask, train, report.
@@ -61,10 +66,12 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     with displays(), Stopper(folder.path) as stopper, folder.claimed():
         stages = staged(plan, folder, plugins, stopper)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
-        folder.write_json(folder.components, components(plan.spec, plugins))
+        record = components(plan.spec, plugins) | left_out(stages.batches.data)
+        folder.write_json(folder.components, record)
         return carried_out(stages, plugins)
 
 
+@naming_faults()
 @in_own_state
 def resume(
     path: str | Path, *, allow_changed: bool = False, plugins: Plugins | None = None
@@ -86,10 +93,12 @@ def resume(
         if not folder.components.is_file():
             folder.write_json(folder.components, components(plan.spec, plugins))
         stages = staged(plan, folder, plugins, stopper)
+        refuse_other_files(folder.read_components(), stages.batches.data)
         stages.journal.restore(stages.state)
         return carried_out(stages, plugins)
 
 
+@naming_faults()
 @in_own_state
 def load(path: str | Path, *, plugins: Plugins | None = None) -> tuple[nn.Module, Masks, Spec]:
     """Model (on the CPU, in eval mode), masks and resolved spec of a finished run.
@@ -121,12 +130,13 @@ def _untrained(arch: Any) -> Any:
     return attrs.evolve(arch, pretrained=False) if "pretrained" in names else arch
 
 
+@naming_faults()
 @in_own_state
 def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, float]:
     """Test (and validation) loss and, where there is one, accuracy of a finished run, anew."""
     model, _, plan = _loaded(RunFolder(Path(path)), Plugins())
     there = pick_device(device or plan.device)
-    data = prepare(plan.dataset.load(), plan.data, plan.seed)
+    data = read_data(plan)
     move(model, there, plan.training)
     return RunBatches(plan, data, there).measure(model)
 
@@ -140,7 +150,7 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins, stopper: Stopper) ->
 def _staged(plan: Plan, folder: RunFolder, plugins: Plugins, stopper: Stopper) -> Stages:
     device = pick_device(plan.device)
     check_device(device, plan.training)  # refused before data are read
-    data: Data = prepare(plan.dataset.load(), plan.data, plan.seed)
+    data: Data = read_data(plan)
     check_labels(plan.objective, data)
     built: Built = build_model(plan, data)
     observers = plugins.observers(plan.observers, plan.spec)
@@ -156,30 +166,13 @@ def _staged(plan: Plan, folder: RunFolder, plugins: Plugins, stopper: Stopper) -
 def carried_out(stages: Stages, plugins: Plugins) -> Result:
     """Do the work that is left and write what it came to."""
     journal, plan = stages.journal, stages.plan
-    with _no_room():
-        foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
-        foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
-        foretold |= {"epochs": plan.training.epochs}
-        for observer in journal.observers:
-            observer.start(foretold)
-        stages.work()
-        summary = finish(stages, layer_rows(stages.state))
-        for observer in journal.observers:
-            observer.finish(summary)
+    foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
+    foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
+    foretold |= {"epochs": plan.training.epochs}
+    for observer in journal.observers:
+        observer.start(foretold)
+    stages.work()
+    summary = finish(stages, layer_rows(stages.state))
+    for observer in journal.observers:
+        observer.finish(summary)
     return Result(journal.folder.path, summary)
-
-
-@contextmanager
-def _no_room() -> Iterator[None]:
-    """A full device or disk, wherever it is met, as an error with its exit code."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        reason = str(error).splitlines()[0]
-        raise OutOfMemoryError(
-            f"{reason} Try a smaller train.batch_size or prune.batch_size, or train.amp bf16"
-        ) from None
-    except OSError as error:  # what observers and plots write
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise StorageError(f"cannot write {error.filename}: {error.strerror}; free space") from None

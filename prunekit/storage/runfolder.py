@@ -106,7 +106,7 @@ class RunFolder:
             try:
                 yield
             except BaseException as error:
-                stopped = not isinstance(error, Exception) and self.holds_run()
+                stopped = not isinstance(error, Exception | SystemExit) and self.holds_run()
                 if not stopped and not any(self.checkpoints.glob("*/manifest.json")):
                     self.clear(new)
                 raise
