@@ -40,7 +40,7 @@ class Fuse:
 
 
 def die() -> None:
-    raise Died
+    raise Died("the fuse has burnt")
 
 
 FUSE = Fuse()  # one for the process: the net is built anew by each run and must find it
