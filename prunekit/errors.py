@@ -1,5 +1,6 @@
 """What can go wrong at the edge: one line for the user, one documented exit code each."""
 
+import contextlib
 import difflib
 import errno
 import re
@@ -31,7 +32,8 @@ def warn(message: str) -> None:
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(("prunekit.", "context")):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)
+    with contextlib.suppress(OSError, ValueError):  # standard error is closed: nobody reads it
+        warnings.warn(message, stacklevel=level)
 
 
 def printable(text: str) -> str:
@@ -142,8 +144,11 @@ class NumericalError(PrunekitError):
 
 
 class Interrupted(PrunekitError):
-    """A signal stopped the run after it saved; `exit_code` is 128 + the signal's number."""
+    """A signal stopped the run after it saved: exit code 130 for SIGINT, 143 for any other."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
-        self.exit_code = 130 if signum == 2 else 143
+        self.signum, self.exit_code = signum, 130 if signum == 2 else 143
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return type(self), (str(self), self.signum)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -64,6 +65,20 @@ def run_help(args: argparse.Namespace, keys: Mapping[str, str | None], available
     return f"{text}\n\n{listing.further_options(chosen, deciding)}"
 
 
+def refuse_ranks() -> None:
+    """SpecError where a launcher started this command several times, as torchrun does.
+
+    All of them would work in one run folder, which has one process at a time.
+    """
+    rank, size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE", "")
+    if rank is not None and size.isdigit() and int(size) > 1:
+        raise SpecError(
+            f"this is rank {rank} of {size}, and a run is one process: start it without torchrun "
+            "(--device names the GPU); several GPUs train one model from Python, by "
+            "prunekit.train or learn of a model in DistributedDataParallel"
+        )
+
+
 def seed_count(text: str | None) -> int:
     """How many seeds `--seeds` asks for; 1 where it is not given."""
     try:
@@ -92,6 +107,7 @@ def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> in
 
     Of several, those that are begun go on, and those that are done are left as they are.
     """
+    refuse_ranks()
     from prunekit.reports import report
     from prunekit.runs import running
 
@@ -155,6 +171,7 @@ def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def resume(args: argparse.Namespace) -> int:
+    refuse_ranks()
     from prunekit.reports import report
     from prunekit.runs import running
 

@@ -16,6 +16,7 @@ from prunekit.cli import commands
 from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
 from prunekit.cli.theory import add_theory
 from prunekit.errors import PrunekitError, SpecError
+from prunekit.reports.displays import display, displays, occupy_standard_files
 from prunekit.resolve.faults import HINT, fault_of
 from prunekit.resolve.places import places_of, said
 
@@ -50,7 +51,7 @@ def make_parser() -> Parser:
         "run", help="run a spec, or the flags' spec", add_help=False, epilog=MORE
     )
     add_run_flags(run)
-    run.set_defaults(call=commands.run, parser=run)
+    run.set_defaults(call=commands.run, parser=run, leaves_files=True)
     _add_folder_commands(commands_)
     _add_export(commands_)
     _add_tickets(commands_)
@@ -65,7 +66,7 @@ def _add_folder_commands(commands_: Any) -> None:
     resume.add_argument(
         "--allow-changed", action="store_true", help="though a plugin's file has changed"
     )
-    resume.set_defaults(call=commands.resume)
+    resume.set_defaults(call=commands.resume, leaves_files=True)
     show = commands_.add_parser("show", help="print a run's results")
     show.add_argument("run", metavar="RUN", help="a run folder")
     show.set_defaults(call=commands.show)
@@ -84,7 +85,7 @@ def _add_export(commands_: Any) -> None:
     export.add_argument("run", metavar="RUN", help="a run folder")
     export.add_argument("--to", required=True, choices=list(commands.EXPORTS), help="the format")
     export.add_argument("--out", required=True, metavar="FILE", help="the file to write")
-    export.set_defaults(call=commands.export)
+    export.set_defaults(call=commands.export, leaves_files=True)
 
 
 def _add_tickets(commands_: Any) -> None:
@@ -93,7 +94,7 @@ def _add_tickets(commands_: Any) -> None:
     save = actions.add_parser("save", help="write the ticket of a finished run")
     save.add_argument("run", metavar="RUN", help="a run folder")
     save.add_argument("--out", metavar="FILE", help="the file to write [RUN/ticket.safetensors]")
-    save.set_defaults(call=commands.save_ticket)
+    save.set_defaults(call=commands.save_ticket, leaves_files=True)
     load = actions.add_parser("load", help="draw the weights again and write the network")
     load.add_argument("ticket", metavar="FILE", help="a ticket")
     load.add_argument("--out", required=True, metavar="FILE", help="the file to write")
@@ -107,7 +108,7 @@ def _add_tickets(commands_: Any) -> None:
     load.add_argument(
         "--most-weights", type=int, metavar="INT", help="refuse more [2^26, and 4096 a byte]"
     )
-    load.set_defaults(call=commands.load_ticket)
+    load.set_defaults(call=commands.load_ticket, leaves_files=True)
     info = actions.add_parser("info", help="what a ticket says, and how its bytes are spent")
     info.add_argument("ticket", metavar="FILE", help="a ticket")
     info.set_defaults(call=commands.ticket_info)
@@ -126,22 +127,25 @@ def _add_plugins(commands_: Any) -> None:
     new = actions.add_parser("new", help="write a package with a plugin of your own")
     new.add_argument("name", metavar="NAME", help="the plugin's name")
     new.add_argument("--out", metavar="DIR", help="the folder to make [prunekit-NAME]")
-    new.set_defaults(call=commands.new_plugin)
+    new.set_defaults(call=commands.new_plugin, leaves_files=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a "±" must not end a run on an ASCII terminal
+    occupy_standard_files()
+    with displays() as shown_on:
+        try:
+            return answered(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            for stream in shown_on:
+                stream.silence()
+
+
+def answered(argv: list[str]) -> int:
+    """The exit code of a command line; a mistake is a line on stderr."""
     shown, warnings.showwarning = warnings.showwarning, show
     try:
-        code = dispatch(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # `prunekit plugins | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return dispatch(argv)
     except BaseException as error:
         return told(error)
     finally:
@@ -181,11 +185,30 @@ def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
 
 
 def dispatch(argv: list[str]) -> int:
-    """Parse `argv` and call its command."""
+    """Parse `argv` and call its command; StorageError where its text is all it makes, and lost."""
+    args: Any = argparse.Namespace()
+    try:
+        code = obey(argv, args)
+    except SystemExit:  # --help and --version have printed
+        display(sys.stdout).require()
+        raise
+    if is_text(args):
+        display(sys.stdout).require()
+    return code
+
+
+def is_text(args: argparse.Namespace) -> bool:
+    """Whether what a command prints is all that it makes."""
+    asked = getattr(args, "help", False) or getattr(args, "dry_run", False)
+    return bool(asked or not getattr(args, "leaves_files", False))
+
+
+def obey(argv: list[str], args: argparse.Namespace) -> int:
+    """Call the command that `argv` names; `args` gets what was parsed."""
     parser = make_parser()
     if argv[:1] == ["run"]:
         argv = ["run", *joined(argv[1:])]
-    args, others = parser.parse_known_args(argv)
+    _, others = parser.parse_known_args(argv, args)
     if args.command is None and not others:
         parser.print_help()
         return 0
@@ -196,6 +219,6 @@ def dispatch(argv: list[str]) -> int:
     if others and not others[0].startswith("-"):
         raise SpecError(f"unexpected argument {others[0]!r}; see `prunekit {args.command} --help`")
     if others:
-        known = [name for name in vars(args) if name not in ("command", "call", "action", "name")]
-        raise unknown_flag(others[0], known)
+        own = ("command", "call", "action", "name", "leaves_files")
+        raise unknown_flag(others[0], [name for name in vars(args) if name not in own])
     return int(args.call(args))

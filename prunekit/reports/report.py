@@ -43,6 +43,7 @@ NOT_LISTED = ("masks_sha256", "published", "survey", "left_out")  # long, or tol
 SHOWN_LAYERS = 40
 SHOWN_ROUNDS = 8
 WIDE = 250  # columns of a pipe or file: no cell is cut
+NARROW = 20  # columns below which cells would be lost: a narrower terminal wraps the lines
 DEAD = "{} kept weights are dead: nothing flows through them from input to output"
 FEW = 3  # redraw events in a training, below which the reader is told
 FEW_REDRAWS = (
@@ -108,7 +109,9 @@ def console() -> Console:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else WIDE
-    return Console(width=width, highlight=False, markup=False, soft_wrap=False)
+    made = Console(width=width, highlight=False, markup=False, soft_wrap=False)
+    made.width = max(made.width, NARROW)
+    return made
 
 
 def print_lines(lines: Sequence[str]) -> None:

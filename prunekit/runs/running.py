@@ -16,6 +16,7 @@ from prunekit.gpu.devices import pick_device
 from prunekit.network.model import Network
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.rounds import Pruning
+from prunekit.reports.displays import displays
 from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.kinds import check_observers
@@ -66,8 +67,8 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     plugins = plugins or Plugins()
     plan = resolve(spec, plugins)
     folder = RunFolder(Path(out) if out is not None else new_folder(plan.spec, plugins))
-    with folder.claimed():
-        stages = staged(plan, folder, plugins)
+    with displays(), Stopper(folder.path) as stopper, folder.claimed():
+        stages = staged(plan, folder, plugins, stopper)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
         record = components(plan.spec, plugins) | left_out(stages.batches.data)
         folder.write_json(folder.components, record)
@@ -94,7 +95,7 @@ def resume(
     folder = RunFolder(Path(path))
     folder.require_run()
     folder.require_own()
-    with folder.locked():
+    with displays(), Stopper(folder.path) as stopper, folder.locked():
         if status_of(folder.summary) is not None:
             return _finished_before(folder)
         _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec
@@ -102,7 +103,7 @@ def resume(
         recorded = status_of(folder.components) is not None
         if recorded and not allow_changed:
             refuse_changed(folder.read_components(), plan.spec, plugins)
-        stages = staged(plan, folder, plugins)
+        stages = staged(plan, folder, plugins, stopper)
         if recorded:
             refuse_other_files(folder.read_components(), stages.batches.data)
         where = restore(stages)
@@ -166,8 +167,13 @@ def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, fl
     return RunBatches(plan, data, there).measure(model)
 
 
-def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
+def staged(plan: Plan, folder: RunFolder, plugins: Plugins, stopper: Stopper) -> Stages:
     """Everything a run needs before it starts work, at its start; writes nothing."""
+    with stopper.anywhere():
+        return _staged(plan, folder, plugins, stopper)
+
+
+def _staged(plan: Plan, folder: RunFolder, plugins: Plugins, stopper: Stopper) -> Stages:
     device = pick_device(plan.device)
     check_device(device, plan.training)  # refused before data are read
     data: Data = read_data(plan)
@@ -180,23 +186,22 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     network = Network.of(built.model, plan.include, plan.exclude, shape, uses=uses)
     network.objective = plan.objective
     refuse_idle_in(network, plan)
-    batches, journal = RunBatches(plan, data, device), Journal(folder, observers, Stopper())
+    batches, journal = RunBatches(plan, data, device), Journal(folder, observers, stopper)
     return Stages(plan, State(Pruning(network)), built, batches, journal)
 
 
 def carried_out(stages: Stages, plugins: Plugins, more: Mapping[str, Any] | None = None) -> Result:
     """Do the work that is left, write what it came to; observers are told `more` at the start."""
     journal, plan = stages.journal, stages.plan
-    with journal.stopper:
-        foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
-        foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
-        foretold |= {"epochs": plan.training.epochs} | dict(more or {})
-        for observer in journal.observers:
-            observer.start(foretold)
-        stages.work()
-        summary = finish(stages, layer_rows(stages.state))
-        if not plan.training.keep_checkpoints:
-            drop_checkpoints(journal.folder.checkpoints)
-        for observer in journal.observers:
-            observer.finish(summary)
+    foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
+    foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
+    foretold |= {"epochs": plan.training.epochs} | dict(more or {})
+    for observer in journal.observers:
+        observer.start(foretold)
+    stages.work()
+    summary = finish(stages, layer_rows(stages.state))
+    if not plan.training.keep_checkpoints:
+        drop_checkpoints(journal.folder.checkpoints)
+    for observer in journal.observers:
+        observer.finish(summary)
     return Result(journal.folder.path, summary)
