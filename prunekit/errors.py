@@ -20,6 +20,16 @@ def warn(message: str) -> None:
     warnings.warn(message, stacklevel=level)
 
 
+def printable(text: str) -> str:
+    """One line of text as a terminal may have it: what it would obey, or reorder, is spelled out.
+
+    Names come from files of anybody: they may hold escape sequences and bidirectional marks.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class PrunekitError(Exception):
     """A mistake the user can mend: what was given, what was expected, what to do.
 
@@ -29,8 +39,7 @@ class PrunekitError(Exception):
     exit_code = 2
 
     def __init__(self, message: object) -> None:
-        line = " ".join(str(message).split())
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
+        super().__init__(printable(" ".join(str(message).split())))
 
 
 class SpecError(PrunekitError, ValueError):

@@ -77,6 +77,10 @@ class Plugins:
     def names(self) -> list[str]:
         return sorted(self._sources)
 
+    def modules(self) -> set[str]:
+        """The modules of the plugins on offer."""
+        return {source.module for sources in self._sources.values() for source in sources}
+
     def source(self, name: str) -> Source:
         """The source of plugin `name`; PluginError when there is none or more than one."""
         sources = self._sources.get(name)
@@ -260,7 +264,7 @@ def imported_class(path: str) -> type:
     module, _, name = path.partition(":")
     try:
         cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise PluginError(
             f"no class at {path!r}: {error}; give a plugin's name, or let PYTHONPATH name the "
             "folder of that module"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -16,7 +15,7 @@ from prunekit.errors import PrunekitError, SpecError, did_you_mean
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins, imported_class, keeps_contract, methods_of
 from prunekit.spec.options import SCALARS, fields_of, is_a, is_union, spell
-from prunekit.spec.sections import COMPONENTS, SECTIONS, Spec, read_toml
+from prunekit.spec.sections import COMPONENTS, SECTIONS, Spec
 
 
 def structure(given: Mapping[str, Any], plugins: Plugins) -> Spec:
@@ -126,9 +125,14 @@ def checked_component(kind: str, value: Any) -> Any:
 
 def component_class(kind: str, name: str, plugins: Plugins) -> type:
     """The class of a plugin's component, of "module:Class", or of an architecture "file.py:f"."""
-    if kind == "arch" and ".py:" in name:
+    if is_file_name(kind, name):
         return FileArchitecture
     return imported_class(name) if ":" in name else plugins.component(kind, name)
+
+
+def is_file_name(kind: str, name: str) -> bool:
+    """Whether a component's name is that of a function in a file."""
+    return kind == "arch" and ".py:" in name
 
 
 def section_from(name: str, value: Any) -> Any:
@@ -262,8 +266,3 @@ def options_table(value: Any) -> dict[str, Any]:
 def to_toml(spec: Spec, plugins: Plugins) -> str:
     """The spec as TOML; reading it gives an equal spec."""
     return tomli_w.dumps(unstructure(spec, plugins))
-
-
-def load_spec(path: str | Path, plugins: Plugins) -> Spec:
-    """The Spec in a TOML file."""
-    return structure(read_toml(path), plugins)

@@ -16,12 +16,14 @@ from prunekit.data.splits import Data, prepare
 from prunekit.errors import OutOfMemoryError, SpecError, StorageError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.model import Network
+from prunekit.network.names import parameters_of
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.rounds import Pruning
+from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.structure import load_spec, to_toml
+from prunekit.resolve.structure import to_toml
 from prunekit.runs.batches import RunBatches
 from prunekit.runs.building import Built, build_model, check_labels
 from prunekit.runs.journal import Journal
@@ -31,10 +33,12 @@ from prunekit.runs.signals import Stopper
 from prunekit.runs.stages import Stages
 from prunekit.runs.state import State
 from prunekit.runs.summary import finish, layer_rows
+from prunekit.runs.trust import is_outside, remember_named, trusted_spec
 from prunekit.selection.masks import Masks
-from prunekit.spec.sections import Spec
+from prunekit.spec.sections import COMPONENTS, Spec
 from prunekit.storage.files import write_bytes
 from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.shapes import LOADED
 from prunekit.storage.tensorfile import read_tensors
 from prunekit.training.loop import check_device, move
 
@@ -55,23 +59,39 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     Raises a PrunekitError; a start that is refused leaves nothing behind.
     """
     plugins = plugins or Plugins()
-    plan = resolve(spec, plugins)
+    plan = pinned(resolve(spec, plugins))
     folder = RunFolder(Path(out) if out is not None else new_folder(plan.spec, plugins))
     with folder.claimed():
         stages = staged(plan, folder, plugins)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
         folder.write_json(folder.components, components(plan.spec, plugins))
+        remember_named(plan.spec, plugins)
         return carried_out(stages, plugins)
+
+
+def pinned(plan: Plan) -> Plan:
+    """The plan with the content that its architecture's file has now, if it is one."""
+    if not isinstance(plan.arch, FileArchitecture):
+        return plan
+    arch = plan.arch.read()
+    return attrs.evolve(plan, arch=arch, spec=attrs.evolve(plan.spec, arch=arch))
 
 
 @in_own_state
 def resume(
-    path: str | Path, *, allow_changed: bool = False, plugins: Plugins | None = None
+    path: str | Path,
+    *,
+    allow_changed: bool = False,
+    trust: bool = False,
+    arch: Any = None,
+    plugins: Plugins | None = None,
 ) -> Result:
     """Continue a killed run to the bits it would have had; a finished one is left as it is.
 
     Raises PluginError when a component's file has changed since the start, unless
-    `allow_changed`; LockedError when the run is still going on.
+    `allow_changed`; and for code outside installed plugins (a file, a class of a module) that was
+    not named in a run on this account, unless `trust`, or `arch` names the architecture again:
+    both let it go on with such code as it is now. LockedError when the run is still going on.
     """
     plugins = plugins or Plugins()
     folder = RunFolder(Path(path))
@@ -79,9 +99,12 @@ def resume(
     with folder.locked():
         if folder.summary.is_file():
             return Result(folder.path, folder.read_summary())
-        plan = resolve(load_spec(folder.spec, plugins), plugins)
+        spec = trusted_spec(folder, plugins, trust=trust, arch=arch, allow_changed=allow_changed)
+        plan = resolve(spec, plugins)
         if folder.components.is_file() and not allow_changed:
-            refuse_changed(folder.read_components(), plan.spec, plugins)
+            named = COMPONENTS if trust else () if arch is None else ("arch",)
+            allowed = [kind for kind in named if is_outside(getattr(plan.spec, kind), plugins)]
+            refuse_changed(folder.read_components(), plan.spec, plugins, but_for=allowed)
         if not folder.components.is_file():
             folder.write_json(folder.components, components(plan.spec, plugins))
         stages = staged(plan, folder, plugins)
@@ -90,20 +113,32 @@ def resume(
 
 
 @in_own_state
-def load(path: str | Path, *, plugins: Plugins | None = None) -> tuple[nn.Module, Masks, Spec]:
+def load(
+    path: str | Path,
+    *,
+    trust: bool = False,
+    arch: Any = None,
+    plugins: Plugins | None = None,
+) -> tuple[nn.Module, Masks, Spec]:
     """Model (on the CPU, in eval mode), masks and resolved spec of a finished run.
 
-    Raises SpecError when there is no finished run, StorageError when a file is damaged.
+    A folder that names code outside installed plugins (a file, a class of a module) is loaded if
+    you named that code in a run of your own, and it has not changed since; else say `trust=True`,
+    or name its architecture again as `arch`. Raises PluginError for such code, SpecError when there
+    is no finished run, StorageError when a file is damaged.
     """
-    model, masks, plan = _loaded(RunFolder(Path(path)), plugins or Plugins())
+    model, masks, plan = _loaded(RunFolder(Path(path)), plugins or Plugins(), trust, arch)
     return model, masks, plan.spec
 
 
-def _loaded(folder: RunFolder, plugins: Plugins) -> tuple[nn.Module, Masks, Plan]:
+def _loaded(
+    folder: RunFolder, plugins: Plugins, trust: bool, arch: Any
+) -> tuple[nn.Module, Masks, Plan]:
     folder.require_finished()
-    plan = resolve(load_spec(folder.spec, plugins), plugins)
-    summary = folder.read_summary()
-    tensors, _ = read_tensors(folder.model)
+    summary = folder.read_summary(LOADED)
+    plan = resolve(trusted_spec(folder, plugins, trust=trust, arch=arch), plugins)
+    tensors, _ = read_tensors(folder.held(folder.model))
+    masks = Masks.load(folder.held(folder.masks))
     with torch.random.fork_rng(devices=[]):
         model = _untrained(plan.arch).build(tuple(summary["input_shape"]), summary["classes"])
     try:
@@ -111,7 +146,12 @@ def _loaded(folder: RunFolder, plugins: Plugins) -> tuple[nn.Module, Masks, Plan
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise SpecError(f"{folder.model} does not fit the spec's architecture: {reason}") from None
-    return model.eval(), Masks.load(folder.masks), plan
+    shapes = {name: parameter.shape for name, parameter in parameters_of(model).items()}
+    if strange := [name for name, mask in masks.items() if shapes.get(name) != mask.shape]:
+        raise StorageError(
+            f"{folder.masks} has a mask for {strange[0]!r} that does not fit {folder.model}"
+        )
+    return model.eval(), masks, plan
 
 
 def _untrained(arch: Any) -> Any:
@@ -121,9 +161,14 @@ def _untrained(arch: Any) -> Any:
 
 
 @in_own_state
-def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, float]:
-    """Test (and validation) loss and, where there is one, accuracy of a finished run, anew."""
-    model, _, plan = _loaded(RunFolder(Path(path)), Plugins())
+def evaluate_run(
+    path: str | Path, *, device: str | None = None, trust: bool = False, arch: Any = None
+) -> dict[str, float]:
+    """Test (and validation) loss and, where there is one, accuracy of a finished run, anew.
+
+    trust, arch: as `load` has them.
+    """
+    model, _, plan = _loaded(RunFolder(Path(path)), Plugins(), trust, arch)
     there = pick_device(device or plan.device)
     data = prepare(plan.dataset.load(), plan.data, plan.seed)
     move(model, there, plan.training)
