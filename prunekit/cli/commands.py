@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from prunekit.resolve.structure import structure, unstructure
 from prunekit.spec.options import parse
 from prunekit.spec.sections import COMPONENTS, Spec
 from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.texts import read_toml
 
 EXPORTS: Mapping[str, str] = {
     "state-dict": "to_state_dict",
@@ -132,9 +134,9 @@ def require_own(folder: RunFolder, spec: Spec, available: Plugins) -> None:
     if not folder.holds_run():
         folder.require_empty()
         return
-    if folder.read_spec() != unstructure(spec, available):
+    if read_toml(folder.held(folder.spec)) != unstructure(spec, available):
         raise SpecError(f"{folder.path} holds a run of another spec; choose another --out")
-    if folder.components.is_file():
+    if os.path.lexists(folder.components):
         refuse_changed(folder.read_components(), spec, available)
 
 

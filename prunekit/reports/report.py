@@ -16,6 +16,7 @@ from prunekit.errors import SpecError, printable
 from prunekit.reports import papers
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.shapes import SPEC, check
+from prunekit.storage.texts import read_toml
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,7 +84,7 @@ def read_run(folder: str | Path) -> Run:
 
 def _shown_spec(run: RunFolder) -> dict[str, Any]:
     """The spec as far as it is shown: nobody looks up what its names stand for."""
-    spec = run.read_spec()
+    spec = read_toml(run.held(run.spec))
     try:
         check(spec, SPEC)
     except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,15 +98,15 @@ def resume(
     folder = RunFolder(Path(path))
     folder.require_run()
     with folder.locked():
-        if folder.summary.is_file():
+        if os.path.lexists(folder.summary):
             return Result(folder.path, folder.read_summary())
         spec = trusted_spec(folder, plugins, trust=trust, arch=arch, allow_changed=allow_changed)
         plan = resolve(spec, plugins)
-        if folder.components.is_file() and not allow_changed:
+        if os.path.lexists(folder.components) and not allow_changed:
             named = COMPONENTS if trust else () if arch is None else ("arch",)
             allowed = [kind for kind in named if is_outside(getattr(plan.spec, kind), plugins)]
             refuse_changed(folder.read_components(), plan.spec, plugins, but_for=allowed)
-        if not folder.components.is_file():
+        if not os.path.lexists(folder.components):
             folder.write_json(folder.components, components(plan.spec, plugins))
         stages = staged(plan, folder, plugins)
         stages.journal.restore(stages.state)

@@ -24,6 +24,7 @@ from prunekit.resolve.structure import is_file_name, structure
 from prunekit.spec.sections import COMPONENTS, Spec, override
 from prunekit.storage import remembered
 from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.texts import read_toml
 
 FILE = ""
 Files = Mapping[str, tuple[Path, bytes]]
@@ -71,7 +72,7 @@ def trusted_spec(
     allow_changed: files that the user has named are allowed though they have changed since.
     Raises PluginError, saying how to allow it, for code that is not.
     """
-    table = folder.read_spec()
+    table = read_toml(folder.held(folder.spec))
     if arch is not None:
         _put_arch(table, arch)
     codes = named_code(table, plugins, folder.path)

@@ -44,7 +44,8 @@ class FolderLock:
             self._sweep()
             yield
         finally:
-            (self.folder / OWNER).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder may stand in its place
+                (self.folder / OWNER).unlink(missing_ok=True)
             lock.release()
 
     def exists(self) -> bool:

@@ -17,8 +17,16 @@ import attrs
 from prunekit.errors import SpecError, StorageError
 from prunekit.storage.files import append_line, is_temporary, size_of, write_bytes
 from prunekit.storage.lock import LOCK, OWNER, FolderLock
-from prunekit.storage.shapes import COMPONENTS, LAYERS, METRICS, SUMMARY, ListOf, Table, check
-from prunekit.storage.texts import read_json, read_json_lines, read_toml
+from prunekit.storage.shapes import (
+    COMPONENTS,
+    LAYERS,
+    METRICS,
+    SUMMARY,
+    Table,
+    checked,
+    checked_lines,
+)
+from prunekit.storage.texts import regular_inside
 
 
 @attrs.frozen
@@ -52,28 +60,11 @@ class RunFolder:
     @property
     def spec_hash(self) -> str:
         """sha256 of spec.toml."""
-        return hashlib.sha256(self.spec.read_bytes()).hexdigest()
+        return hashlib.sha256(self.held(self.spec).read_bytes()).hexdigest()
 
     def held(self, path: Path) -> Path:
-        """`path`, a regular file of this run; StorageError for what is none, or a link out of it.
-
-        Whoever reads a file of a run folder asks here first.
-        """
-        try:
-            target = path.resolve()
-            inside = target.is_relative_to(self.path.resolve())
-            regular = target.is_file()
-        except (OSError, RuntimeError) as error:  # before Python 3.13 a circle is a RuntimeError
-            raise StorageError(f"cannot read {path}: {error}") from None
-        if not inside:
-            raise StorageError(
-                f"{path} leads out of its run folder, to {target}, and is not followed; put the "
-                "file itself there"
-            )
-        if not regular:
-            what = "it is no file" if target.exists() else "No such file"
-            raise StorageError(f"cannot read {path}: {what}")
-        return path
+        """`path`, a regular file of this run: who reads one asks here. StorageError for others."""
+        return regular_inside(path, self.path)
 
     def holds_run(self) -> bool:
         return self.spec.is_file()
@@ -89,7 +80,7 @@ class RunFolder:
     def require_finished(self) -> None:
         """SpecError unless the folder holds a run that has come to its end."""
         self.require_run()
-        if not self.summary.is_file():
+        if not os.path.lexists(self.summary):
             resume = f"continue it with `prunekit resume {self.path}`"
             raise SpecError(f"{self.path} is not finished; {resume}")
 
@@ -161,29 +152,17 @@ class RunFolder:
     def write_json(self, path: Path, content: Any) -> None:
         write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
-    def read_spec(self) -> dict[str, Any]:
-        """The nested mapping of spec.toml; StorageError or SpecError when it cannot be read."""
-        return read_toml(self.held(self.spec))
-
     def read_summary(self, shape: Table = SUMMARY) -> dict[str, Any]:
         """The contents of summary.json; StorageError when it is damaged."""
-        return self._checked(self.summary, shape)
+        return checked(self.held(self.summary), shape)
 
     def read_layers(self) -> list[dict[str, Any]]:
         """The contents of layers.json; StorageError when it is damaged."""
-        return self._checked(self.layers, LAYERS)
+        return checked(self.held(self.layers), LAYERS)
 
     def read_components(self) -> dict[str, Any]:
         """The contents of components.json; StorageError when it is damaged."""
-        return self._checked(self.components, COMPONENTS)
-
-    def _checked(self, path: Path, shape: Table | ListOf) -> Any:
-        content = read_json(self.held(path))
-        try:
-            check(content, shape)
-        except ValueError as error:
-            raise StorageError(f"{path} is damaged: {error}; restore it or run again") from None
-        return content
+        return checked(self.held(self.components), COMPONENTS)
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one JSON line; on a full disk the file keeps whole lines only."""
@@ -207,15 +186,8 @@ class RunFolder:
 
     def lines(self) -> list[dict[str, Any]]:
         """The metrics lines, oldest first; StorageError when one is damaged."""
-        if not os.path.lexists(self.metrics):
-            return []
-        lines = list(read_json_lines(self.held(self.metrics)))
-        for number, line in enumerate(lines, 1):
-            try:
-                check(line, METRICS)
-            except ValueError as error:
-                raise StorageError(f"{self.metrics} is damaged: line {number}: {error}") from None
-        return lines
+        there = os.path.lexists(self.metrics)
+        return checked_lines(self.held(self.metrics), METRICS) if there else []
 
 
 def refuse_kept(out: str | Path) -> None:

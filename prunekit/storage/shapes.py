@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
+
+from prunekit.errors import StorageError
+from prunekit.storage.texts import read_json, read_json_lines
 
 MOST = 2**63
 
@@ -53,6 +57,29 @@ def check(value: Any, shape: Kind | Table | ListOf, where: str = "") -> None:
         _demand(key in value, where, value, f"an object with {key!r}")
     for key, item in value.items():
         check(item, shape.fields.get(key, shape.others), f"{where}.{key}" if where else key)
+
+
+def checked(path: Path, shape: Table | ListOf) -> Any:
+    """What a JSON file holds; StorageError where it is not of the shape."""
+    content = read_json(path)
+    try:
+        check(content, shape)
+    except ValueError as error:
+        raise StorageError(
+            f"cannot read the run: {path} is damaged: {error}; restore it or run again"
+        ) from None
+    return content
+
+
+def checked_lines(path: Path, shape: Table) -> list[Any]:
+    """What the lines of a file hold; StorageError where one is not of the shape."""
+    lines = list(read_json_lines(path))
+    for number, line in enumerate(lines, 1):
+        try:
+            check(line, shape)
+        except ValueError as error:
+            raise StorageError(f"{path} is damaged: line {number}: {error}; restore it") from None
+    return lines
 
 
 def _demand(holds: bool, where: str, value: Any, words: str) -> None:

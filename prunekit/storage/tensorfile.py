@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
+import os
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from prunekit.errors import StorageError
 from prunekit.storage.files import write_parts
+from prunekit.storage.texts import parse_json
 
 TEXT, DIGEST = "prunekit", "sha256"
 UNREADABLE = (
@@ -31,6 +34,7 @@ UNREADABLE = (
 """What safetensors, json and torch raise for a file that is damaged or of another kind."""
 
 
+BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error)
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
 
 KINDS: Mapping[torch.dtype, str] = {
@@ -115,7 +119,7 @@ def read_tensors(
         if not Path(path).is_file():  # a pipe would be waited for
             raise OSError("it is no file" if Path(path).exists() else "No such file")
         with safe_open(str(path), framework="pt") as file:
-            meta = dict(json.loads((file.metadata() or {}).get(TEXT, "{}")))
+            meta = dict(parse_json((file.metadata() or {}).get(TEXT, "{}")))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         trusted = foreign or meta.get(DIGEST) == digest(tensors, meta)
     except UNREADABLE as error:
@@ -136,10 +140,10 @@ def read_tensors(
 
 def is_pickle(path: str | Path) -> bool:
     """Whether a file looks like what torch.save, joblib or pickle write; nothing is unpickled."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         return False
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+        with contextlib.suppress(*BROKEN_ZIP), zipfile.ZipFile(path) as archive:
             return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist())
     with open(path, "rb") as file:
         start = file.read(2)

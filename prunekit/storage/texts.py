@@ -52,6 +52,24 @@ def _require_regular(found: os.stat_result, most: int) -> None:
         raise ValueError(f"it has {found.st_size:,} bytes, more than {most:,}")
 
 
+def regular_inside(path: Path, folder: Path) -> Path:
+    """`path`, a regular file in `folder`; StorageError for what is none, or a link out of it."""
+    try:
+        target = path.resolve()
+        inside, regular = target.is_relative_to(folder.resolve()), target.is_file()
+    except (OSError, RuntimeError) as error:  # before Python 3.13 a circle is a RuntimeError
+        raise StorageError(f"cannot read {path}: {error}") from None
+    if not inside:
+        raise StorageError(
+            f"{path} leads out of its run folder, to {target}, and is not followed; put the file "
+            "itself there"
+        )
+    if not regular:
+        what = "it is no file" if os.path.lexists(target) else "No such file"
+        raise StorageError(f"cannot read {path}: {what}")
+    return path
+
+
 def read_json(path: str | Path) -> Any:
     """The value in a file of JSON; StorageError names the file and what is wrong."""
     return _read_stored(path, parse_json, MOST_BYTES)
@@ -61,9 +79,11 @@ def read_json_lines(path: str | Path) -> Iterator[Any]:
     """The value of each line of a file; StorageError names the file, the line and what is wrong."""
     for number, line in enumerate(_read_stored(path, bytes.splitlines, MOST_LINES), 1):
         try:
+            if len(line) > MOST_BYTES:
+                raise ValueError(f"it is longer than {MOST_BYTES:,} bytes")
             yield parse_json(line)
         except ValueError as error:
-            raise StorageError(f"cannot read {path}: line {number}: {error}") from None
+            raise StorageError(f"{path} is damaged: line {number}: {error}; restore it") from None
 
 
 def _read_stored(path: str | Path, parse: Callable[[bytes], Any], most: int) -> Any:
@@ -72,7 +92,9 @@ def _read_stored(path: str | Path, parse: Callable[[bytes], Any], most: int) -> 
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
-        raise StorageError(f"cannot read {path}: {error}; restore it or run again") from None
+        raise StorageError(
+            f"cannot read the run: {path} is damaged: {error}; restore it or run again"
+        ) from None
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -88,8 +110,6 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text; ValueError for what is no JSON, too deep, or has a key twice."""
     text = text.decode("utf-8") if isinstance(text, bytes) else text
-    if len(text) > MOST_BYTES:
-        raise ValueError(f"it is longer than {MOST_BYTES:,} characters")
     try:
         return _bearable(json.loads(text, object_pairs_hook=_once))
     except RecursionError:

@@ -47,6 +47,7 @@ from prunekit.tickets.weights import (
     but_for,
     drawn,
     fill,
+    is_constant,
     off_their_draw,
     own_state,
     stands_as_drawn,
@@ -54,9 +55,6 @@ from prunekit.tickets.weights import (
 )
 
 Tensors = Mapping[str, Tensor]
-
-CONSTANT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
-"""What may be stored as one number, where all elements are the same."""
 
 
 @plain_defaults()
@@ -70,12 +68,11 @@ def save(
 ) -> dict[str, Any]:
     """Write the ticket of a finished run; returns what `info` says of it.
 
-    run: its folder; or what `prunekit.learn` returned, for a model whose weights
-    `prunekit.initialize` drew: its ticket names no architecture, `load` is given the module.
-    Every kept weight is compared with its draw first: SpecError where one differs, as after
-    training of weights, for weights that no seed gives (`init default`, pretrained), for a path
-    that is another file of the run, and for a `run` that is neither. trust, arch: for a folder that
-    names code outside installed plugins, as `prunekit.load` has them.
+    run: its folder (trust, arch: as `prunekit.load` has them); or what `prunekit.learn` returned,
+    for a model whose weights `prunekit.initialize` drew: its ticket names no architecture, `load`
+    is given the module. Every kept weight is compared with its draw first: SpecError where one
+    differs, as after training of weights, for weights that no seed gives (`init default`,
+    pretrained), for a path that is another file of the run, and for a `run` that is neither.
     """
     plugins = plugins or Plugins()
     refuse_kept(path)
@@ -152,7 +149,9 @@ def ticket_of_run(
     state = {names.get(path, path): value for path, value in state.items()}
     for name, tensor in (*masks.items(), *draws.items()):
         if name not in state or state[name].shape != tensor.shape:
-            raise StorageError(f"{folder.model} does not fit masks and draws beside it at {name!r}")
+            raise StorageError(
+                f"{folder.model} has no {name}, which {folder.masks} masks, so large"
+            )
     return ticket_of(model, origin, spec.init, state, masks, draws), coins_of(
         spec.reinit, masks, draws
     )
@@ -208,7 +207,7 @@ def ticket_of(
     )
     rest = {name: state[name] for name in own_state(model) if name not in kept}
     constants = {
-        name: tensor.flatten()[0].item() for name, tensor in rest.items() if _is_constant(tensor)
+        name: tensor.flatten()[0].item() for name, tensor in rest.items() if is_constant(tensor)
     }
     filled = {name: tensor for name, tensor in rest.items() if name not in constants}
     header = Header(origin, values, parts, constants)
@@ -292,11 +291,3 @@ def _kept_draws(mask: Integers, draw: Tensor | None) -> Integers:
     if draw is None:
         return np.zeros(int(np.count_nonzero(mask)), np.int64)
     return draw.reshape(-1).numpy()[mask].astype(np.int64)
-
-
-def _is_constant(tensor: Tensor) -> bool:
-    """Whether all elements have the bits of one finite number."""
-    flat = tensor.reshape(-1)
-    if tensor.dtype not in CONSTANT_TYPES or not flat.numel() or not bool(torch.isfinite(flat[0])):
-        return False
-    return bool((flat == flat[0]).all()) and bool((flat.signbit() == flat[0].signbit()).all())

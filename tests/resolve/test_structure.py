@@ -11,8 +11,8 @@ from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import section_from, structure, to_toml, unstructure
-from prunekit.storage.texts import read_toml
 from prunekit.spec.sections import Prune, Rounds, Spec, Train
+from prunekit.storage.texts import read_toml
 
 
 @pytest.fixture(scope="module")
