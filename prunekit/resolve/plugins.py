@@ -77,9 +77,12 @@ class Plugins:
     def names(self) -> list[str]:
         return sorted(self._sources)
 
-    def modules(self) -> set[str]:
-        """The modules of the plugins on offer."""
-        return {source.module for sources in self._sources.values() for source in sources}
+    def owns(self, module: str) -> bool:
+        """Whether a module is a plugin's on offer, or lies in the same package; imports none."""
+        modules = {source.module for sources in self._sources.values() for source in sources}
+        packages = {*modules, *(name.rpartition(".")[0] for name in modules)} - {""}
+        inside = module.startswith(tuple(f"{package}." for package in packages))
+        return module in modules or (inside and "__main__" not in module.split("."))
 
     def source(self, name: str) -> Source:
         """The source of plugin `name`; PluginError when there is none or more than one."""

@@ -115,7 +115,7 @@ def named_code(table: dict[str, Any], plugins: Plugins, folder: Path) -> list[Co
             arch = FileArchitecture(_located(name, folder)).read()
             override(table, f"{kind}.name", arch.source)
             codes.append(Code(kind, name, {FILE: (arch.path, arch.content)}))
-        elif (module := name.partition(":")[0]) not in plugins.modules():
+        elif not plugins.owns(module := name.partition(":")[0]):
             files = _contents(module)
             if module != "__main__" and (files or module not in sys.modules):
                 codes.append(Code(kind, name, files))  # the others are this very program
@@ -157,7 +157,7 @@ def _refusal(folder: RunFolder, asked: Sequence[Code]) -> PluginError:
 
 def is_outside(component: Any, plugins: Plugins) -> bool:
     """Whether the code of a component is no installed plugin's."""
-    return type(component).__module__ not in plugins.modules()
+    return not plugins.owns(type(component).__module__)
 
 
 def remember_named(spec: Spec, plugins: Plugins) -> None:

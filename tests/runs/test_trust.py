@@ -15,6 +15,8 @@ import prunekit
 from prunekit import tickets
 from prunekit.cli.entry import main
 from prunekit.errors import PluginError
+from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.sources import Source
 from prunekit.runs import export
 from prunekit.runs.running import evaluate_run
 from tests.owncode import CLASS, NET, RUN, Said, evil, own_run, said, unfinish
@@ -159,3 +161,12 @@ def test_a_relative_file_is_yours_where_you_are_and_else_the_folders(
     assert f"({place / 'net.py'})" in said(capsys)
     assert main(["eval", str(folder), "--trust"]) == 0
     assert not marker.exists()
+
+
+def test_the_modules_of_an_installed_plugin_s_package_are_no_strangers() -> None:
+    """A plugin may offer a class that another file of its package defines."""
+    modules = ("acme", "other.plugin")
+    plugins = Plugins([Source(name, name, "package", "1.0") for name in modules])
+    assert all(map(plugins.owns, ("acme", "acme.nets", "other.plugin", "other.nets")))
+    strangers = ("acmes", "other", "others.nets", "acme.__main__", "prunekit.resolve", "os", "")
+    assert not any(map(plugins.owns, strangers))
