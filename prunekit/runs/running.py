@@ -66,7 +66,7 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
         stages = staged(plan, folder, plugins)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
         folder.write_json(folder.components, components(plan.spec, plugins))
-        remember_named(plan.spec, plugins)
+        remember_named(plan.spec)
         return carried_out(stages, plugins)
 
 

@@ -140,11 +140,12 @@ def _contents(module: str) -> Files:
 def _refusal(folder: RunFolder, asked: Sequence[Code]) -> PluginError:
     """What would have been executed, why it was not, and how to allow it."""
     what = " and ".join(map(str, asked))
+    names = " and ".join(f"the {code.kind} {code.name!r}" for code in asked)
     again = f"--arch {asked[0].name} or " if [code.kind for code in asked] == ["arch"] else ""
     how = f"{again}--trust (in Python trust=True)"
     if all(code.was_named() for code in asked):
         return PluginError(
-            f"{what} has changed since you ran it, and nothing of it was executed; restore it, or "
+            f"{names} has changed since you ran it, and nothing of it was executed; restore it, or "
             f"let it run as it is now by {how}"
         )
     lost = "; your own runs could not be remembered, since no state folder can be written: set "
@@ -160,13 +161,14 @@ def is_outside(component: Any, plugins: Plugins) -> bool:
     return not plugins.owns(type(component).__module__)
 
 
-def remember_named(spec: Spec, plugins: Plugins) -> None:
+def remember_named(spec: Spec) -> None:
     """Note the code outside installed plugins that the user named in a run of his own."""
+    installed = Plugins()  # what he added in this process alone is not there next time
     for kind in COMPONENTS:
         component = getattr(spec, kind)
         if isinstance(component, FileArchitecture):
             remembered.remember(*_key(component.path, component.content))
-        elif is_outside(component, plugins):
+        elif is_outside(component, installed):
             for path, content in _contents(type(component).__module__).values():
                 remembered.remember(*_key(path, content))
 

@@ -137,7 +137,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _bearable(value: Any) -> Any:
     """The value; ValueError where it is more than `DEPTH` deep or has too long a number."""
     layer: list[Any] = [[value]]
-    for _ in range(DEPTH):
+    for _ in range(DEPTH + 1):
         parts = (part.values() if isinstance(part, dict) else part for part in layer)
         inner = [value for part in parts for value in part if type(value) not in (str, float, bool)]
         if any(type(value) is int and abs(value) >= LARGE for value in inner):
