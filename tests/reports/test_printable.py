@@ -55,8 +55,8 @@ def test_names_and_values_of_a_folder_are_printed_as_text(
     summary |= {evil: evil, "survey": evil, "left_out": [evil], "empty": [evil]}
     (folder / "layers.json").write_text(json.dumps(layers))
     (folder / "summary.json").write_text(json.dumps(summary))
-    with open(folder / "spec.toml", "a") as spec:
-        spec.write(f"\n[published]\nsource = {json.dumps(f'x{place}')}\n")
+    with open(folder / "spec.toml", "a", encoding="utf-8") as spec:
+        spec.write(f'\n[published]\nsource = "x{place}"\n')
     with open(folder / "metrics.jsonl", "a") as metrics:
         metrics.write(json.dumps({"kind": evil, evil: 1}) + "\n")
     capsys.readouterr()
