@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import prunekit
-from prunekit import Data, DataOptions, Prune, Rounds, Spec, Split, Train
+from prunekit import Data, DataOptions, Prune, PrunekitError, Rounds, Spec, Split, Train
 from prunekit.resolve.plugins import Plugins
 from prunekit.runs.running import Result, resume, run
 from prunekit.storage.checkpoints import load_checkpoint
@@ -20,8 +20,8 @@ from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors
 
 
-class Died(Exception):
-    """What a fuse raises: the process is gone, as far as the run knows."""
+class Died(PrunekitError):
+    """What a fuse raises: the process is gone, as far as the run knows; no plugin is to blame."""
 
 
 class Fuse:

@@ -18,6 +18,7 @@ from prunekit.contracts import Architecture, takes
 from prunekit.errors import SpecError
 from prunekit.network.modes import eval_mode
 from prunekit.network.names import layers_of, parameters_of, state_names
+from prunekit.resolve.faults import naming_faults
 from prunekit.runs.running import load
 from prunekit.selection.masks import Masks
 from prunekit.spec.sections import Spec
@@ -48,6 +49,7 @@ def loaded(
     return load(folder, trust=trust, arch=arch)
 
 
+@naming_faults()
 def to_state_dict(
     folder: str | Path, out: str | Path, *, trust: bool = False, arch: Any = None
 ) -> None:
@@ -59,6 +61,7 @@ def to_state_dict(
     write_tensors(out, bake(model, masks).state_dict(), {"kind": "state-dict"})
 
 
+@naming_faults()
 def to_torch_prune(
     folder: str | Path, out: str | Path, *, trust: bool = False, arch: Any = None
 ) -> list[str]:
@@ -111,6 +114,7 @@ def pruned_keys(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tens
     return tensors
 
 
+@naming_faults()
 def to_onnx(folder: str | Path, out: str | Path, *, trust: bool = False, arch: Any = None) -> None:
     """Write ONNX for float inputs (batch, *input_shape); pruned weights are zeros in it.
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +10,30 @@ import attrs
 import torch
 from torch import nn
 
-from prunekit.data.splits import Data, prepare
-from prunekit.errors import OutOfMemoryError, SpecError, StorageError
+from prunekit.data.splits import Data
+from prunekit.errors import SpecError, StorageError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.model import Network
 from prunekit.network.names import parameters_of
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.rounds import Pruning
 from prunekit.resolve.archfile import FileArchitecture
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import to_toml
-from prunekit.runs.batches import RunBatches
+from prunekit.runs.batches import RunBatches, read_data
 from prunekit.runs.building import Built, build_model, check_labels
 from prunekit.runs.journal import Journal
 from prunekit.runs.planning import refuse_idle_in
-from prunekit.runs.provenance import components, new_folder, refuse_changed
+from prunekit.runs.provenance import (
+    components,
+    left_out,
+    new_folder,
+    refuse_changed,
+    refuse_other_files,
+)
 from prunekit.runs.signals import Stopper
 from prunekit.runs.stages import Stages
 from prunekit.runs.state import State
@@ -52,6 +56,7 @@ class Result:
     summary: dict[str, Any]
 
 
+@naming_faults()
 @in_own_state
 def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = None) -> Result:
     """Run a spec: score, mask, train, report.
@@ -65,7 +70,8 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     with folder.claimed():
         stages = staged(plan, folder, plugins)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
-        folder.write_json(folder.components, components(plan.spec, plugins))
+        record = components(plan.spec, plugins) | left_out(stages.batches.data)
+        folder.write_json(folder.components, record)
         remember_named(plan.spec)
         return carried_out(stages, plugins)
 
@@ -78,6 +84,7 @@ def pinned(plan: Plan) -> Plan:
     return attrs.evolve(plan, arch=arch, spec=attrs.evolve(plan.spec, arch=arch))
 
 
+@naming_faults()
 @in_own_state
 def resume(
     path: str | Path,
@@ -109,10 +116,12 @@ def resume(
         if not os.path.lexists(folder.components):
             folder.write_json(folder.components, components(plan.spec, plugins))
         stages = staged(plan, folder, plugins)
+        refuse_other_files(folder.read_components(), stages.batches.data)
         stages.journal.restore(stages.state)
         return carried_out(stages, plugins)
 
 
+@naming_faults()
 @in_own_state
 def load(
     path: str | Path,
@@ -161,6 +170,7 @@ def _untrained(arch: Any) -> Any:
     return attrs.evolve(arch, pretrained=False) if "pretrained" in names else arch
 
 
+@naming_faults()
 @in_own_state
 def evaluate_run(
     path: str | Path, *, device: str | None = None, trust: bool = False, arch: Any = None
@@ -171,7 +181,7 @@ def evaluate_run(
     """
     model, _, plan = _loaded(RunFolder(Path(path)), Plugins(), trust, arch)
     there = pick_device(device or plan.device)
-    data = prepare(plan.dataset.load(), plan.data, plan.seed)
+    data = read_data(plan)
     move(model, there, plan.training)
     return RunBatches(plan, data, there).measure(model)
 
@@ -180,7 +190,7 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     """Everything a run needs before it starts work, at its start; writes nothing."""
     device = pick_device(plan.device)
     check_device(device, plan.training)  # refused before data are read
-    data: Data = prepare(plan.dataset.load(), plan.data, plan.seed)
+    data: Data = read_data(plan)
     check_labels(plan.objective, data)
     built: Built = build_model(plan, data)
     observers = plugins.observers(plan.observers, plan.spec)
@@ -196,7 +206,7 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
 def carried_out(stages: Stages, plugins: Plugins) -> Result:
     """Do the work that is left and write what it came to."""
     journal, plan = stages.journal, stages.plan
-    with _no_room(), journal.stopper:
+    with journal.stopper:
         foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
         foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
         foretold |= {"epochs": plan.training.epochs}
@@ -207,19 +217,3 @@ def carried_out(stages: Stages, plugins: Plugins) -> Result:
         for observer in journal.observers:
             observer.finish(summary)
     return Result(journal.folder.path, summary)
-
-
-@contextmanager
-def _no_room() -> Iterator[None]:
-    """A full device or disk, wherever it is met, as an error with its exit code."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        reason = str(error).splitlines()[0]
-        raise OutOfMemoryError(
-            f"{reason} Try a smaller train.batch_size or prune.batch_size, or train.amp bf16"
-        ) from None
-    except OSError as error:  # what observers and plots write
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise StorageError(f"cannot write {error.filename}: {error.strerror}; free space") from None

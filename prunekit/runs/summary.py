@@ -88,6 +88,7 @@ def summarize(run: Stages, rows: list[dict[str, Any]]) -> dict[str, Any]:
         **redrawn_counts(pruning, masks),
         "redrawn_zeros": run.built.redrawn,
         **flops_of(run, rows),
+        **({"bad_files": len(data.bad_files)} if plan.data.skip_bad else {}),
         "input_shape": list(data.input_shape),
         "classes": data.classes,
         "mean": list(data.mean),

@@ -129,6 +129,11 @@ class DataOptions:
         validator=attrs.validators.optional(at_least(1)),
     )
     workers: int = option(2, help="loader processes for sets that stream", validator=at_least(0))
+    skip_bad: int = option(
+        0,
+        help="image files that cannot be decoded and may be left out; above 0, all are tried first",
+        validator=at_least(0),
+    )
 
 
 @attrs.frozen

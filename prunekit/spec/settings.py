@@ -98,13 +98,15 @@ class TrainSettings(Settings):
 class DataSettings(Settings):
     """How batches are made from the dataset; the fields are those of `DataOptions`.
 
-    size: pixels that images are resized to; None = as they are.
+    size: pixels that images are resized to; None = as they are. skip_bad: image files that cannot
+    be decoded and may be left out.
     """
 
     augment: Augment
     validation: int
     size: int | None
     workers: int
+    skip_bad: int = 0
 
 
 @attrs.frozen

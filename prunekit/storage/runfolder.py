@@ -118,7 +118,9 @@ class RunFolder:
             self.require_empty()
             try:
                 yield
-            except Exception:
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # SystemExit of a plugin too
                 if not any(self.checkpoints.glob("*/manifest.json")):
                     self.clear(new)
                 raise

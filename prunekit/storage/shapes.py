@@ -152,7 +152,7 @@ LAYERS = ListOf(
 )
 METRICS = Table({"kind": TEXT, "phase": TEXT}, others=SHOWN)
 """A line of metrics.jsonl."""
-COMPONENTS = Table({}, others=Table({}, others=PLAIN))
+COMPONENTS = Table({"bad_files": TEXTS}, others=Table({}, others=PLAIN))
 """components.json: for each kind of component a table of what it was."""
 SIGNED = Table({"pid": COUNT, "host": TEXT}, others=PLAIN, required=("pid", "host"))
 """.owner.json: who holds the lock."""
