@@ -20,6 +20,9 @@ NO_MEMORY = re.compile(
 ASKED = re.compile(r"(?:allocate|mmap) (\d[\d.,]*) ?([KMGTPE]i?B|bytes)", re.IGNORECASE)
 """The size in such a text: a number and its unit."""
 
+LONGEST = 4000
+"""Characters of an error's line, about: a name that somebody made up may have more."""
+
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """A space and a question that names the nearest of `names`; "" where none is near."""
@@ -55,7 +58,9 @@ class PrunekitError(Exception):
     exit_code = 2
 
     def __init__(self, message: object) -> None:
-        super().__init__(printable(" ".join(str(message).split())))
+        line = printable(" ".join(str(message).split()))
+        half = LONGEST // 2
+        super().__init__(line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}")
 
 
 class SpecError(PrunekitError, ValueError):

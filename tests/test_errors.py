@@ -113,6 +113,8 @@ def test_torch_s_own_kind_is_known_whatever_its_words():
     import torch
 
     assert errors.out_of_memory(torch.OutOfMemoryError("hm")) is not None
+
+
 def test_a_warning_that_nobody_can_read_ends_nothing(monkeypatch):
     closed = io.StringIO()
     closed.close()

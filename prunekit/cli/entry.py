@@ -15,7 +15,7 @@ from prunekit import __version__
 from prunekit.cli import commands
 from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
 from prunekit.cli.theory import add_theory
-from prunekit.errors import PrunekitError, SpecError
+from prunekit.errors import PrunekitError, SpecError, printable
 from prunekit.reports.displays import display, displays, occupy_standard_files
 from prunekit.resolve.faults import HINT, fault_of
 from prunekit.resolve.places import places_of, said
@@ -66,6 +66,7 @@ def _add_folder_commands(commands_: Any) -> None:
     resume.add_argument(
         "--allow-changed", action="store_true", help="though a plugin's file has changed"
     )
+    _add_trust(resume)
     resume.set_defaults(call=commands.resume, leaves_files=True)
     show = commands_.add_parser("show", help="print a run's results")
     show.add_argument("run", metavar="RUN", help="a run folder")
@@ -77,7 +78,18 @@ def _add_folder_commands(commands_: Any) -> None:
     evaluate = commands_.add_parser("eval", help="measure a finished run's model anew")
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
     evaluate.add_argument("--device", metavar="TEXT", help="cpu, cuda, mps [the run's]")
+    _add_trust(evaluate)
     evaluate.set_defaults(call=commands.evaluate)
+
+
+def _add_trust(parser: Any) -> None:
+    """The flags that let code of a run folder run: naming its architecture, or all of it."""
+    parser.add_argument(
+        "--arch", metavar="NAME", help="the architecture, named again; file.py:build is executed"
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="run the code that the folder names: any file, module"
+    )
 
 
 def _add_export(commands_: Any) -> None:
@@ -85,6 +97,7 @@ def _add_export(commands_: Any) -> None:
     export.add_argument("run", metavar="RUN", help="a run folder")
     export.add_argument("--to", required=True, choices=list(commands.EXPORTS), help="the format")
     export.add_argument("--out", required=True, metavar="FILE", help="the file to write")
+    _add_trust(export)
     export.set_defaults(call=commands.export, leaves_files=True)
 
 
@@ -94,6 +107,7 @@ def _add_tickets(commands_: Any) -> None:
     save = actions.add_parser("save", help="write the ticket of a finished run")
     save.add_argument("run", metavar="RUN", help="a run folder")
     save.add_argument("--out", metavar="FILE", help="the file to write [RUN/ticket.safetensors]")
+    _add_trust(save)
     save.set_defaults(call=commands.save_ticket, leaves_files=True)
     load = actions.add_parser("load", help="draw the weights again and write the network")
     load.add_argument("ticket", metavar="FILE", help="a ticket")
@@ -174,7 +188,7 @@ def told(error: BaseException) -> int:
 
 def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
     """A warning in one line, with lists of patterns as the command line takes them."""
-    text = " ".join(str(message).split())
+    text = printable(" ".join(str(message).split()))
 
     def flag(found: re.Match[str]) -> str:
         patterns = re.findall(r"""["']([^"']+)["']""", found[2])
