@@ -76,6 +76,8 @@ OPTIMIZERS = {
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_pruned_weights_and_their_state_are_zero_after_every_step(name: str) -> None:
+    if name == "muon" and not hasattr(torch.optim, "Muon"):
+        pytest.skip(f"torch {torch.__version__} has no Muon")
     model, masks = pruned()
     optimizer = OPTIMIZERS[name](list(model.parameters()))
     steps(model, optimizer, 1)  # momentum is there already
