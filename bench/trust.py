@@ -77,7 +77,7 @@ ROWS: Mapping[str, Case] = {
     "R14": Case("requeue", stops.requeued, (2, 2, 1)),
     "R15": Case("full disk", places.full_disks, (20, 5, 2)),
     "R16": Case("starts at once", places.starts_at_once, (3, 1, 0)),
-    "R17": Case("damaged data", datasets.damaged_data, (8, 8, 8)),
+    "R17": Case("damaged data", datasets.damaged_data, (7, 7, 7)),
     "R18": Case("odd places", places.odd_places, (6, 6, 2)),
     "R19": Case("memory of a long run", memory.memory_is_flat, (2000, 400, 0)),
     "R20": Case("old files", versions.old_files, (100, 100, 2)),

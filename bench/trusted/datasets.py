@@ -22,7 +22,6 @@ IMAGES: dict[str, tuple[str, Damage]] = {
     "no image": (FILE, lambda root: (root / FILE).write_text("hello")),
     "flipped": (FILE, lambda root: flipped(root / FILE)),
     "a bomb": (FILE, lambda root: bomb(root / FILE)),
-    "a folder": (FILE, lambda root: ((root / FILE).unlink(), (root / FILE).mkdir())),
     "missing class": ("class-2", lambda root: shutil.rmtree(root / "test" / "class-2")),
     "empty class": ("class-3", lambda root: (root / "train" / "class-3").mkdir()),
 }

@@ -76,7 +76,12 @@ def ended(pid: int, seconds: float = 120.0) -> int:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise Lost(f"a process had not ended after {seconds:.0f} s")
-        time.sleep(0.002)
+        time.sleep(0.005)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of ours has not ended; it is still to be waited for."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def answer(call: Callable[..., Any], *arguments: Any, seconds: float = 600.0) -> Any:

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trusted.forks import answer, command, ended, ran, started
+from trusted.forks import alive, answer, command, ended, ran, started
 from trusted.kills import to_text
 from trusted.repeats import ROOT
 from trusted.rows import SHOWN, Row
-from trusted.stops import SPEC, left_by, wholly
+from trusted.stops import SPEC, left_by, wait_for_lines, wholly
 
 NEW_MOUNTS, NEW_NETWORK = 0x20000, 0x40000000
 NOBODY = 65534
@@ -102,7 +102,7 @@ def limited(most: int, spec: Path, folder: Path) -> int:
 
 def starts_at_once(count: int, place: Path) -> Row:
     """R16: eight starts of two specs in one folder; then a holder is killed and taken over."""
-    spec: dict[str, Any] = SPEC | {"train": SPEC["train"] | {"epochs": 60}}
+    spec: dict[str, Any] = SPEC | {"train": SPEC["train"] | {"epochs": 15}}
     for seed in range(2):
         (place / f"{seed}.toml").write_text(to_text(spec | {"seed": seed}))
         ran("run", place / f"{seed}.toml", "--out", place / f"whole-{seed}", log=place / "log")
@@ -129,8 +129,7 @@ def raced(place: Path, folder: Path, wholes: list[dict[str, Any]]) -> list[str]:
         wrong.append("the folder is of neither spec")
     shutil.rmtree(folder)
     pid = started(command, "run", place / "0.toml", "--out", folder, log=logs[0])
-    while not (folder / "metrics.jsonl").exists():
-        time.sleep(0.01)
+    wait_for_lines(folder, 3, lambda: alive(pid))
     os.kill(pid, signal.SIGKILL)
     ended(pid)
     code, said = ran("resume", folder, log=logs[0])
@@ -197,8 +196,7 @@ def clock_goes_back(folder: Path, spec: Path) -> str:
 
     time.time = earlier
     pid = started(command, "run", spec, "--out", folder / "run", log=spec.with_name("log"))
-    while not list((folder / "run").glob("checkpoints/*/manifest.json")):
-        time.sleep(0.01)
+    wait_for_lines(folder / "run", 3, lambda: alive(pid))
     os.kill(pid, signal.SIGKILL)
     ended(pid)
     for path in (folder / "run").rglob("*"):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import soak
-from trusted.forks import Lost, command, ended, ran, started
+from trusted.forks import Lost, alive, command, ended, ran, started
 from trusted.kills import to_text
 from trusted.rows import SHOWN, Row
 
@@ -27,7 +27,7 @@ SPEC: dict[str, Any] = {
     "observers": [], "device": "cpu", "arch": {"name": "mlp", "hidden": [16]}, "dataset": "digits",
     "scorer": "snip", "sampler": "topk", "prune": {"density": 0.2},
     "rounds": {"count": 2, "epochs": 2},
-    "train": {"epochs": 30, "batch_size": 64, "lr": 0.05, "checkpoint_every": 5},
+    "train": {"epochs": 10, "batch_size": 64, "lr": 0.05, "checkpoint_every": 5},
 }  # fmt: skip
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 143}
 LEAVES = 30.0
@@ -36,9 +36,10 @@ REQUEUE = 144
 Stopped = Callable[[Path, Path], str]
 
 
-def wholly(place: Path) -> tuple[dict[str, Any], float]:
+def wholly(place: Path, epochs: int = 10) -> tuple[dict[str, Any], float]:
     """What the run leaves that nobody stops, and how long it takes."""
-    (place / "spec.toml").write_text(to_text(SPEC))
+    spec = SPEC | {"train": SPEC["train"] | {"epochs": epochs}}
+    (place / "spec.toml").write_text(to_text(spec))
     start = time.perf_counter()
     code, said = ran("run", place / "spec.toml", "--out", place / "whole", log=place / "log")
     if code:
@@ -123,9 +124,7 @@ def one_rank_of_two(place: Path, whole: dict[str, Any]) -> str:
     for rank in range(2):
         log = place / f"rank-{rank}.log"
         pids.append(started(as_rank, rank, port, place / "spec.toml", folder, log=log))
-    metrics, limit = folder / "metrics.jsonl", time.monotonic() + 60
-    while not metrics.exists() and time.monotonic() < limit:
-        time.sleep(0.05)
+    wait_for_lines(folder, 3, lambda: alive(pids[1]))
     with contextlib.suppress(ProcessLookupError):
         os.kill(pids[1], signal.SIGTERM)
     try:
@@ -152,7 +151,7 @@ def as_rank(rank: int, port: int, spec: Path, folder: Path) -> int:
 
 def requeued(count: int, place: Path) -> Row:
     """R14: USR1 and USR2 through submitit's local executor, or what it does where it is missing."""
-    whole, _ = wholly(place)
+    whole, _ = wholly(place, epochs=40)
     try:
         import submitit  # noqa: F401
 
@@ -200,8 +199,8 @@ def by_submitit(name: str, spec: Path, folder: Path) -> str:
     executor = submitit.LocalExecutor(folder.with_suffix(".jobs"))
     executor.update_parameters(timeout_min=10, signal_delay_s=1)
     job = executor.submit(Job(spec, folder))
-    for lines in (3, 12):
-        wait_for_lines(folder, lines, lambda: job.state == "RUNNING")
+    for _ in range(2):
+        wait_for_lines(folder, lines_in(folder) + 3, lambda: job.state == "RUNNING")
         for task in children(int(job.job_id)):
             os.kill(task, getattr(signal, f"SIG{name}"))
         time.sleep(0.5)
@@ -212,11 +211,15 @@ def by_submitit(name: str, spec: Path, folder: Path) -> str:
 
 
 def wait_for_lines(folder: Path, lines: int, running: Callable[[], bool]) -> None:
-    metrics, limit = folder / "metrics.jsonl", time.monotonic() + 120
-    while running() and time.monotonic() < limit:
-        if metrics.exists() and metrics.read_text().count("\n") >= lines:
-            return
+    """Until a run has written so many lines of metrics, or is over."""
+    limit = time.monotonic() + 120
+    while running() and lines_in(folder) < lines and time.monotonic() < limit:
         time.sleep(0.01)
+
+
+def lines_in(folder: Path) -> int:
+    metrics = folder / "metrics.jsonl"
+    return metrics.read_text().count("\n") if metrics.exists() else 0
 
 
 def children(pid: int) -> list[int]:
@@ -230,13 +233,13 @@ def children(pid: int) -> list[int]:
 def emulated(name: str, spec: Path, folder: Path) -> str:
     """As `by_submitit`, with the handlers that submitit installs and its exit code."""
     log, signum = folder.with_suffix(".log"), getattr(signal, f"SIG{name}")
-    for lines in (3, 12, 10**9):
+    for stopped in (True, True, False):
         pid = started(with_handlers, signum, spec, folder, log=log)
-        if lines < 10**9:
-            wait_for_lines(folder, lines, lambda pid=pid: Path(f"/proc/{pid}").exists())
+        if stopped:
+            wait_for_lines(folder, lines_in(folder) + 3, lambda pid=pid: alive(pid))
             os.kill(pid, signum)
         code = ended(pid, 120.0)
-        if code != (REQUEUE if lines < 10**9 else 0):
+        if code != (REQUEUE if stopped else 0):
             return f"exit {code}: {log.read_text()[-250:]}"
     return ""
 

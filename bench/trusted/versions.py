@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,6 +63,8 @@ def oldest_torch(count: int, place: Path) -> Row:
 def built_ins(count: int, place: Path) -> Row:
     """R22: what the conformance checks find in every component that comes with prunekit."""
     plugins, done, wrong = Plugins(), 0, []
+    for module in ("timm", "torchvision"):  # once for all processes
+        importlib.import_module(module)
     for kind in prunekit.testing.CHECKS:
         if kind == "observer":
             continue
