@@ -1,4 +1,4 @@
-"""Networks of three libraries, pruned: counted by what they multiply with (docs/operands.py)."""
+"""Networks of libraries, pruned: counted by what they multiply with (docs/operands.py)."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ def test_exactly_the_asked_share_of_what_is_multiplied_is_left(name: str, scorer
 
 
 def test_the_page_counts_what_became_of_each() -> None:
-    table = [
-        ("timm", "a", ["exact", "wrong: 3 of 9 kept, not 2"]),
-        ("timm", "b", ["exact", "refused: x"]),
-    ]
-    text = page(table)
-    assert "2 networks: 2 exact, 1 wrong, 1 refused." in text
-    assert "| timm | a | exact | wrong: 3 of 9 kept, not 2 |" in text
+    text = page(
+        [
+            ["timm", "a", "exact", "wrong: 3 of 9 kept, not 2", "exact", "exact"],
+            ["peft", "b", "refused: x"],
+        ]
+    )
+    assert "2 networks: 3 exact, 1 wrong, 1 refused." in text
+    assert "| timm | a | exact | wrong: 3 of 9 kept, not 2 | exact | exact |" in text
+    assert "| peft | b | refused: x |" in text

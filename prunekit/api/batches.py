@@ -21,6 +21,7 @@ from prunekit.network.model import Network
 from prunekit.network.modes import unwritten
 from prunekit.network.names import refuse_hollow, unwrapped
 from prunekit.network.objective import Batch, Objective
+from prunekit.network.taint import Use
 from prunekit.pruning.answers import describe
 from prunekit.pruning.scoring import outputs_of, scoring_mode
 from prunekit.training.datacheck import by_two
@@ -47,14 +48,12 @@ def seen(
     refuse_hollow(inner)
     bare = Network(inner, {}, {n: p.detach() for n, p in inner.named_parameters()})
     bare.objective = objective
-    found = agreed(
+    found, uses = agreed(
         model,
         "whether the batches fit",
         lambda: given_batches(bare, scorer, batches, input_shape, rounds),
         lambda _: "they do",
     )
-    first = found[0][0] if found else first_inputs(bare, batches)
-    uses = first_pass(inner, first, bare.input_shape, objective)
     network = agreed(
         model,
         "what is maskable",
@@ -96,11 +95,12 @@ def given_batches(
     batches: Iterable[Any] | None,
     input_shape: Sequence[int] | None,
     rounds: int,
-) -> list[Batch]:
-    """What the scorer reads of `batches`, on the network's device; it knows an input's shape then.
+) -> tuple[list[Batch], dict[str, Use] | None]:
+    """What the scorer reads of `batches`, on the network's device, and what a pass shows of it.
 
-    Nothing more is taken from an iterator. Raises SpecError for what is no batch, and where the
-    model does not take the first one, or an input of `input_shape`, and the scorer will ask it to.
+    The network knows an input's shape then. Nothing more is taken from an iterator. Raises
+    SpecError for what is no batch, and where the model does not take the first one, or an input
+    of `input_shape`, and the scorer will ask it to.
     """
     items = read(batches, scorer, rounds)
     own = network.objective.forward is not None
@@ -108,14 +108,16 @@ def given_batches(
     network.input_shape = tuple(input_shape) if input_shape is not None else shape_of(found)
     if not found and isinstance(batches, list | tuple) and batches and input_shape is None:
         network.input_shape = shape_of([ready(batches[0], network.model, None, own)])
-    if found:
+    first = found[0][0] if found else first_inputs(network, batches)
+    uses = first_pass(network.model, first, network.input_shape, network.objective)
+    if found and (uses is None or not fits(found[0])):
         check_first(network, found[0])
-    elif input_shape is not None and reads(scorer) == "one batch":
+    elif not found and input_shape is not None and reads(scorer) == "one batch":
         kinds = (w.dtype for w in network.weights.values() if w.is_floating_point())
         kind = next(kinds, torch.float32)
         ones = torch.ones((1, *input_shape), dtype=kind, device=network.device)
         check_first(network, (ones, None))
-    return found
+    return found, uses
 
 
 def read(batches: Iterable[Any] | None, scorer: Any, rounds: int) -> list[Any]:
@@ -193,6 +195,13 @@ def shape_of(batches: list[Batch]) -> tuple[int, ...] | None:
     return tuple(inputs.shape[1:]) if first else None
 
 
+def fits(batch: Batch) -> bool:
+    """Whether labels are of as many examples as inputs, as far as their shapes show."""
+    inputs, labels = batch
+    sizes = inputs.shape if isinstance(inputs, Tensor) else ()
+    return labels is None or not sizes or examples_in(batch) in (None, *sizes)
+
+
 def check_first(network: Network, batch: Batch) -> None:
     """SpecError where the model does not take the inputs, or the labels are of other examples.
 
@@ -201,9 +210,8 @@ def check_first(network: Network, batch: Batch) -> None:
     """
     inputs, labels = batch
     model, objective = network.model, network.objective
-    sizes = inputs.shape if isinstance(inputs, Tensor) else ()
     with torch.random.fork_rng([]), scoring_mode(model), unwritten(model), torch.no_grad():
-        if labels is None or examples_in(batch) in (None, *sizes) or not sizes:
+        if fits(batch):
             by_two(lambda x, _: outputs_of(objective, model, x), inputs, None)
         else:
             objective.check(outputs_of(objective, model, inputs), labels)
