@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import soak
+from torch.nn.parallel import DistributedDataParallel
 from trusted.forks import Lost, alive, command, ended, ran, started
 from trusted.kills import to_text
+from trusted.ranks import one_rank, shares
+from trusted.repeats import net
 from trusted.rows import SHOWN, Row
 
 import prunekit
@@ -65,7 +68,7 @@ def signals(count: int, place: Path) -> Row:
         name = signal.Signals(signum).name + " twice" * twice
         wrong += [f"{name} {number}: {problem}"] if problem else []
         shutil.rmtree(folder, ignore_errors=True)
-    wrong += [said for said in [one_rank_of_two(place, whole)] if said]
+    wrong += [said for said in (one_rank_of_two(place, whole), rank_lost(place)) if said]
     figure = f"{count} signals ({late} after the end) and one to a rank of two, {len(wrong)} faults"
     aim = "saved, 143 or 130, resumed bitwise; both ranks leave in 30 s"
     return figure + "".join(f"; {w}" for w in wrong[:SHOWN]), aim, not wrong
@@ -136,10 +139,36 @@ def one_rank_of_two(place: Path, whole: dict[str, Any]) -> str:
                 os.waitpid(pid, 0)
         return f"one of two ranks: {lost}"
     said = " / ".join((place / f"rank-{rank}.log").read_text()[-120:] for rank in range(2))
+    if codes == [2, 2] and not folder.exists() and "Traceback" not in said:
+        return ""  # a command of several ranks is refused by all of them
     if any(code not in (0, 143) for code in codes):
         return f"one of two ranks: exits {codes}: {said}"
     problem = resumed(place, folder, whole)
     return f"one of two ranks: {problem}" if problem else ""
+
+
+def rank_lost(place: Path) -> str:
+    """What is wrong when one of two ranks that train by `prunekit.train` is stopped."""
+    folder = place / "lost"
+    folder.mkdir()
+    logs = [folder / f"{rank}.log" for rank in range(2)]
+    pids = [started(one_rank, r, 2, trains_on, folder, folder, log=logs[r]) for r in range(2)]
+    while not (folder / "training").exists() and all(map(alive, pids)):
+        time.sleep(0.05)
+    os.kill(pids[1], signal.SIGTERM)
+    try:
+        codes = [ended(pid, LEAVES) for pid in reversed(pids)]
+    except Lost as lost:
+        return f"a rank without its other: {lost}"
+    return "" if 0 not in codes else f"a rank without its other ends with {codes}"
+
+
+def trains_on(rank: int, ranks: int, folder: Path) -> None:
+    """Train for ever; the file `training` says that it has begun."""
+    model = DistributedDataParallel(net())
+    prunekit.train(model, None, shares(rank, ranks), epochs=1)
+    (folder / "training").touch()
+    prunekit.train(model, None, shares(rank, ranks), epochs=10**6)
 
 
 def as_rank(rank: int, port: int, spec: Path, folder: Path) -> int:
