@@ -1,4 +1,4 @@
-"""Run folders that prunekit 0.1.0 wrote load, evaluate and resume: tests/golden/82749b0."""
+"""Run folders that earlier versions wrote load, evaluate and resume: tests/golden/VERSION."""
 
 from __future__ import annotations
 
@@ -16,17 +16,24 @@ from prunekit.runs.running import evaluate_run, load, resume, run
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors
 
-OLD = Path(__file__).parents[1] / "golden" / "82749b0"
-EXPECTED: dict[str, dict[str, Any]] = json.loads((OLD / "expected.json").read_text())
+GOLDEN = Path(__file__).parents[1] / "golden"
+VERSIONS = {"0.1.0": GOLDEN / "82749b0", "0.2.0": GOLDEN / "0903104"}
+EXPECTED: dict[str, dict[str, Any]] = json.loads((VERSIONS["0.1.0"] / "expected.json").read_text())
 IMAGES = 359
 FEW = 10 / IMAGES
 """How much of the accuracy a training may gain or lose by the last bits of its sums."""
 
 
+@pytest.fixture(params=VERSIONS)
+def version(request: pytest.FixtureRequest) -> Path:
+    """What a version of prunekit wrote."""
+    return VERSIONS[request.param]
+
+
 @pytest.fixture
-def old(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+def old(tmp_path: Path, version: Path, request: pytest.FixtureRequest) -> Path:
     """A copy of the old folder that the test names."""
-    return Path(shutil.copytree(OLD / request.param, tmp_path / "run"))
+    return Path(shutil.copytree(version / request.param, tmp_path / "run"))
 
 
 @pytest.mark.parametrize("old", ["learned"], indirect=True)

@@ -1,4 +1,4 @@
-"""Tickets that prunekit 0.1.0 wrote still give their network: tests/golden/82749b0."""
+"""Tickets that earlier versions wrote still give their network: tests/golden/VERSION."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from prunekit import tickets
 from prunekit.tickets.weights import state_sha256
 from tests.tickets.tinytickets import assert_bits, masked_state
 
-OLD = Path(__file__).parents[1] / "golden" / "82749b0"
+GOLDEN = Path(__file__).parents[1] / "golden"
+OLD = GOLDEN / "82749b0"
+VERSIONS = {"0.1.0": OLD, "0.2.0": GOLDEN / "0903104"}
 SAYS = {
     "learned": {
         "coded": "tables", "values": "signs", "weights": 1184, "kept": 592, "bytes": 1362,
@@ -31,10 +33,14 @@ def test_an_old_ticket_says_what_it_said_and_gives_its_bits(name: str) -> None:
     assert state_sha256(tickets.load(path)) == SAYS[name]["sha256"]
 
 
-def test_an_old_ticket_is_the_network_of_its_run() -> None:
-    assert_bits(tickets.load(OLD / "learned.ticket").state_dict(), masked_state(OLD / "learned"))
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_old_ticket_is_the_network_of_its_run(version: str) -> None:
+    old = VERSIONS[version]
+    assert_bits(tickets.load(old / "learned.ticket").state_dict(), masked_state(old / "learned"))
 
 
-def test_an_old_folder_gives_the_ticket_that_it_gave(tmp_path: Path) -> None:
-    tickets.save(OLD / "learned", tmp_path / "ticket")
-    assert (tmp_path / "ticket").read_bytes() == (OLD / "learned.ticket").read_bytes()
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_old_folder_gives_the_ticket_that_it_gave(version: str, tmp_path: Path) -> None:
+    old = VERSIONS[version]
+    tickets.save(old / "learned", tmp_path / "ticket")
+    assert (tmp_path / "ticket").read_bytes() == (old / "learned.ticket").read_bytes()
