@@ -63,6 +63,11 @@ train = { epochs = 5, batch_size = 32, checkpoint_every = 5, lr = 0.1 }
 """Rounds that train and rewind, redraws, sketches, learned scores; checkpoints every five steps."""
 
 
+def start(spec: Path, folder: Path) -> list[str]:
+    """The command of a run that keeps its checkpoints, which are compared too."""
+    return ["run", str(spec), "--out", str(folder), "--train.keep-checkpoints", "true"]
+
+
 def attempt(argv: list[str], log: Path, kill_after: float | None = None) -> int:
     """Run the command line in a forked process; its exit code, negative when it was killed."""
     pid = os.fork()
@@ -124,7 +129,7 @@ def finished_runs(
         folder = where / f"run-{number}"
         while True:
             started = (folder / "spec.toml").exists()
-            argv = ["resume", str(folder)] if started else ["run", str(spec), "--out", str(folder)]
+            argv = ["resume", str(folder)] if started else start(spec, folder)
             delay = chance.uniform(0, seconds) if left > 0 else None
             code = attempt(argv, where / "log.txt", delay)
             if code == 0:
@@ -139,7 +144,7 @@ def finished_runs(
 def soak(name: str, spec: Path, where: Path, kills: int, chance: random.Random) -> list[str]:
     """Kill runs of `spec` and compare them with one that was left alone; one line a mistake."""
     started = time.perf_counter()
-    code = attempt(["run", str(spec), "--out", str(where / "whole")], where / "log.txt")
+    code = attempt(start(spec, where / "whole"), where / "log.txt")
     if code != 0:
         raise SystemExit(f"{name} ends with {code}: {(where / 'log.txt').read_text()}")
     seconds = time.perf_counter() - started

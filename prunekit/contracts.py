@@ -12,6 +12,7 @@ at the end of this file read them, and nothing else does:
 | `suggests`  | any           | `{}`        | dotted keys -> values for what is left open          |
 | `reads`     | scorer        | `"batches"` | `"batches"`, `"one batch"` (a round), or `"nothing"` |
 | `revives`   | scorer        | `False`     | pruned weights compete again in every round          |
+| `adds_up`   | scorer        | `False`     | True: sums what `batch_losses` gives, in any parts   |
 | `allocates` | sampler       | `True`      | whether `prune.allocation` acts                      |
 | `own_copy`  | scorer        | `False`     | never reads the model's parameters, only `weights`   |
 | `exact`     | sampler       | `True`      | False: may keep another number than asked            |
@@ -27,6 +28,7 @@ at the end of this file read them, and nothing else does:
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
 
@@ -154,6 +156,17 @@ class Dataset(Protocol):
         """Return the splits; raise DataError naming the file that is missing or damaged."""
 
 
+class SkippingDataset(Dataset, Protocol):
+    """A dataset of image files may take how many of them may be bad."""
+
+    def load(self, skip_bad: int = 0) -> Data:
+        """Return the splits without the files that hold no image, `skip_bad` at most.
+
+        Their names are in `Data.bad_files`, as `prunekit.image_data` puts them there. Without the
+        argument `data.skip_bad` cannot act and is refused.
+        """
+
+
 class Observer(Protocol):
     """Who watches? Gets finished numbers only, never a tensor of the step."""
 
@@ -204,6 +217,17 @@ def revives(scorer: object) -> bool:
     return bool(getattr(scorer, "revives", False))
 
 
+def adds_up(scorer: object) -> bool:
+    """Whether scores come of a sum over batches of what is linear in the loss of each.
+
+    Gradients are, and products with the Hessian; what happens to the sum does not matter, as the
+    absolute value in |w * dL/dw|. To say it is to allow the core to make `batch_losses` give the
+    loss of a batch that does not fit into memory in parts, several losses of which it is the sum,
+    in `network.parts`. A scorer that calls the model itself cuts its batches into so many.
+    """
+    return bool(getattr(scorer, "adds_up", False))
+
+
 def own_copy(scorer: object) -> bool:
     """Whether the scorer never reads the model's parameters, only `network.weights`."""
     return bool(getattr(scorer, "own_copy", False))
@@ -252,6 +276,11 @@ def as_built(init: object) -> bool:
 def pretrained(arch: object) -> bool:
     """Whether the architecture's weights come trained."""
     return bool(getattr(arch, "pretrained", False))
+
+
+def skips_bad(dataset: Dataset) -> TypeGuard[SkippingDataset]:
+    """Whether the dataset may be told to leave bad files out."""
+    return "skip_bad" in inspect.signature(dataset.load).parameters
 
 
 def takes(arch: object) -> str:

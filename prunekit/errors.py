@@ -1,9 +1,22 @@
 """What can go wrong at the edge: one line for the user, one documented exit code each."""
 
 import difflib
+import errno
+import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+NO_MEMORY = re.compile(
+    r"can(?:'t|not) allocate memory(?! in static)|(?:not enough memory|cannot map memory):|"
+    r"out of (?:shared )?memory|bad[_ ]alloc|ALLOC_FAILED|size calculation overflowed|"
+    r"unable to mmap|paging file is too small|os error 12\b|killed by signal: Killed",
+    re.IGNORECASE,
+)
+"""What allocators say that have nothing left: of C++, torch (CPU, CUDA, MPS), Rust, the system."""
+
+ASKED = re.compile(r"(?:allocate|mmap) (\d[\d.,]*) ?([KMGTPE]i?B|bytes)", re.IGNORECASE)
+"""The size in such a text: a number and its unit."""
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -49,6 +62,55 @@ class OutOfMemoryError(PrunekitError):
     """The device has too little memory for the run."""
 
     exit_code = 3
+
+
+def out_of_memory(error: BaseException) -> OutOfMemoryError | None:
+    """What `error` is if memory was short, with the size asked for; None if it is anything else.
+
+    Also where a short refusal was raised in place of what an allocator said (`from`).
+    """
+    for link in _in_place_of(error):
+        if isinstance(link, OutOfMemoryError):
+            return link
+        if _lacks_memory(link):
+            lines = [line.strip() for line in reversed(str(link).splitlines()) if line.strip()]
+            said = [*filter(NO_MEMORY.search, lines), *lines, type(link).__name__][0]
+            return OutOfMemoryError(
+                f"out of memory{_asked(str(link))} ({said}). Try smaller batches "
+                "(train.batch_size, prune.batch_size), fewer data.workers, train.amp bf16, or a "
+                "smaller model"
+            )
+    return None
+
+
+def _in_place_of(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, then the one it was raised from, and so on; not what merely happened before."""
+    while error is not None and not isinstance(error, Interrupted):
+        yield error
+        error = error.__cause__ or (error.__context__ if error.__suppress_context__ else None)
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    kinds = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(error).__mro__}
+    if isinstance(error, MemoryError) or ("torch", "OutOfMemoryError") in kinds:
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    told = isinstance(error, RuntimeError | ImportError | OSError)
+    told = told or ("safetensors", "SafetensorError") in kinds
+    return told and NO_MEMORY.search(str(error)) is not None
+
+
+def _asked(text: str) -> str:
+    """The size that was asked for, as words to follow "out of memory"; "" where none is told."""
+    if (found := ASKED.search(text)) is None:
+        return ""
+    size = found[1].rstrip(".,")
+    if found[2].lower() != "bytes":
+        return f": {size} {found[2]} asked for"
+    step = min(6, max(0, int(size).bit_length() - 1) // 10)
+    unit = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")[step]
+    return f": {round(int(size) / 2 ** (10 * step), 2)} {unit} asked for"
 
 
 class StorageError(PrunekitError):

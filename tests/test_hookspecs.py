@@ -9,7 +9,8 @@ import pytest
 
 import prunekit
 from prunekit.errors import PluginError
-from prunekit.resolve.plugins import KINDS, METHODS, Plugins
+from prunekit.resolve.kinds import KINDS, METHODS
+from prunekit.resolve.plugins import Plugins
 from prunekit.spec.sections import Spec
 
 HOOKS = {

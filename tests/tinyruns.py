@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import prunekit
-from prunekit import Data, DataOptions, Prune, Rounds, Spec, Split, Train
+from prunekit import Data, DataOptions, Prune, PrunekitError, Rounds, Spec, Split, Train
 from prunekit.resolve.plugins import Plugins
 from prunekit.runs.running import Result, resume, run
 from prunekit.storage.checkpoints import load_checkpoint
@@ -20,8 +20,8 @@ from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors
 
 
-class Died(Exception):
-    """What a fuse raises: the process is gone, as far as the run knows."""
+class Died(PrunekitError):
+    """What a fuse raises: the process is gone, as far as the run knows; no plugin is to blame."""
 
 
 class Fuse:
@@ -40,7 +40,7 @@ class Fuse:
 
 
 def die() -> None:
-    raise Died
+    raise Died("the fuse has burnt down")
 
 
 FUSE = Fuse()  # one for the process: the net is built anew by each run and must find it
@@ -135,7 +135,7 @@ def tiny_spec(**changes: Any) -> Spec:
         device="cpu",
         prune=Prune(density=0.3),
         rounds=Rounds(count=1),
-        train=Train(epochs=1, batch_size=12, lr=0.05),
+        train=Train(epochs=1, batch_size=12, lr=0.05, keep_checkpoints=True),
         data=DataOptions(augment="flip-crop"),
     )
     for name, change in changes.items():

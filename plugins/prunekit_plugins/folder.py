@@ -3,14 +3,17 @@
     PATH/train/<class>/*.png    PATH/test/<class>/*.png    PATH/val/<class>/*.png
 
 With both test/ and val/ the latter is the validation set; with one of them it is the test set.
+Files are .jpg, .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff and .webp, in any case of letters, and
+hold one of these formats, with 89,478,485 pixels at most; of several frames the first is read.
 Source: the layout of https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.ImageFolder.html
-Differs from the paper: there is no paper; unlike ImageFolder, a file that is no image is an error.
+Differs from the paper: there is no paper; unlike ImageFolder, a file that is no image is an error,
+unless `data.skip_bad` lets it be left out.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import attrs
 
@@ -20,6 +23,10 @@ import prunekit
 @attrs.frozen
 class Folder:
     """Your own images: PATH/train/<class>/*.png and PATH/test/<class>/*.png (or val)."""
+
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file without `skip_bad`
+        "22a1966580d14019bd85c8095822031adb9c5e9bdd0b6c173075f732344e248b",
+    )
 
     path: str = prunekit.option(
         "", help="the folder that holds train/ and test/ (or val/)", path=True
@@ -31,11 +38,13 @@ class Folder:
         validator=prunekit.at_least(0),
     )
 
-    def load(self) -> prunekit.Data:
+    def load(self, skip_bad: int = 0) -> prunekit.Data:
         root = found(self.path)
         train = prunekit.class_files(root / "train")
         held_out = [prunekit.class_files(root / name) for name in held_out_names(root)]
-        return prunekit.image_data(train, *held_out, channels=self.channels, memory=self.memory)
+        return prunekit.image_data(
+            train, *held_out, channels=self.channels, memory=self.memory, skip_bad=skip_bad
+        )
 
 
 def found(path: str) -> Path:

@@ -38,9 +38,11 @@ LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 class FORCE:
     """Score a weight, pruned or not, by its sensitivity in the net pruned so far."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0, and without parts
         "f34f9ad951a4fef3b42bd04aba061e9dfa03a298b8d9f203f9c20942ead079a9",
+        "df64c7e62cdb4851c4033931aecc3db1f5541ae49c6bf82239dc891ba6a6a373",
     )
+    adds_up: ClassVar[bool] = True
     revives: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, object]] = {
         "rounds.count": 60,

@@ -34,10 +34,12 @@ from prunekit import Batch, Mode, Network, Scores, SpecError
 class GraSP:
     """Score a weight by how much removing it would reduce the squared gradient norm."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0, and without advice
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0, without advice, without parts
         "daf8c48a0bb4573bd7ad5d64ffaa6c572c7543729349e11e141c4f7a8d02ebe2",
         "ba8db015e95147756b1a94e26a5c0f28595924eed45d0000b07a57ec10b91277",
+        "da17d9417bd81aa3302c2a9df3a2f3e3f972793098acbff42acfff70be8a901a",
     )
+    adds_up: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, object]] = {"rounds.count": 1}
 
     batch_norm: Mode = prunekit.option(

@@ -26,16 +26,23 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class ImageNet:
     """1.3 million images in 1,000 classes, streamed from the unpacked ILSVRC2012 archives."""
 
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file without `skip_bad`
+        "77438eb6e357601f3293b8c42973cc6fe1641f2e88458bf3702e8c95ad2a0ac0",
+    )
+
     suggests: ClassVar[dict[str, Any]] = {"data.augment": "flip-crop"}
 
     path: str = prunekit.option(
         "~/.cache/prunekit/imagenet", help="the folder that holds train/ and val/", path=True
     )
 
-    def load(self) -> prunekit.Data:
+    def load(self, skip_bad: int = 0) -> prunekit.Data:
         root = Path(self.path).expanduser()
         train, test = (prunekit.class_files(root / name) for name in ("train", "val"))
-        return prunekit.image_data(train, test, input_shape=(3, 224, 224), mean=MEAN, std=STD)
+        shape = (3, 224, 224)
+        return prunekit.image_data(
+            train, test, input_shape=shape, mean=MEAN, std=STD, skip_bad=skip_bad
+        )
 
 
 @prunekit.hookimpl

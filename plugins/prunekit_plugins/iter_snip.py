@@ -37,9 +37,11 @@ LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 class IterSNIP:
     """Score a weight by its sensitivity in the net pruned so far."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0, and without parts
         "1a73b6ee9085c562d69e1de472b7404d743df9f8fcc186faacac0b27d0aed272",
+        "b15b180b593f0c16fe1ece557eb0e8e6c4bc9ece5d46e62c0e75adf9e7c5f5dd",
     )
+    adds_up: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, object]] = {
         "rounds.count": 60,
         "rounds.schedule": "exponential",

@@ -34,6 +34,12 @@ def in_words(line: Mapping[str, Any]) -> str:
     return f"{phase}epoch {line.get('epoch')}: {numbers}"
 
 
+def tell_of_resume(console: Console, plan: Mapping[str, Any]) -> None:
+    """A line on where a run goes on from that is resumed."""
+    if plan.get("resumed"):
+        console.print(str(plan["resumed"]), soft_wrap=True)
+
+
 class PlainLines:
     """A line for each epoch, and for about every tenth part of the rounds."""
 
@@ -43,6 +49,7 @@ class PlainLines:
     def start(self, plan: Mapping[str, Any]) -> None:
         self.last = int(plan.get("rounds") or 1)
         self.every = math.ceil(self.last / 10)
+        tell_of_resume(self.console, plan)
 
     def record(self, line: Mapping[str, Any]) -> None:
         round_ = int(line.get("round", 0))
@@ -70,6 +77,7 @@ class Bars:
 
     def start(self, plan: Mapping[str, Any]) -> None:
         self.totals = {"round": plan.get("rounds"), "epoch": plan.get("epochs")}
+        tell_of_resume(self.bars.console, plan)
 
     def record(self, line: Mapping[str, Any]) -> None:
         kind = str(line.get("kind"))

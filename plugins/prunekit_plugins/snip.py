@@ -31,9 +31,11 @@ from prunekit import Batch, Mode, Network, Scores
 class SNIP:
     """Score a weight by how much the loss reacts to switching it off or on."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file of 0.1.0
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0, and without parts
         "314a6049566b14764c23f5a01b5319381524cd9a8090d3892c50de260b87ce63",
+        "9c403b9ce0df91ef1c2bfcad048fb7edbd250326c2ed6581d73a41536bf8d2dc",
     )
+    adds_up: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, object]] = {"rounds.count": 1}
 
     batch_norm: Mode = prunekit.option(

@@ -39,11 +39,13 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class SynFlow:
     """Score a weight by the sum of all absolute paths from input to output that use it."""
 
-    same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0 and 0.2.0
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the files of 0.1.0 and 0.2.0, and without parts
         "062e4ee7e0c613d367687673ec27d289e43c3455b7a4b6176bead878c142f1cf",
         "477de9f9a46b927a9f0db07e8f15ab51ca790940556d2c53c50afbced57310fa",
         "66f21314aedd5f116c4b4f2d8d28d9b66286feb3df365b2a55e22ba9478590bc",
+        "39ed0f07a9cb68fff31d8a1942b9977d39ab9380e26946a481b778946d290be1",
     )
+    adds_up: ClassVar[bool] = True
     reads: ClassVar[str] = "one batch"
     own_copy: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, object]] = {"rounds.count": 100, "prune.min_per_layer": 1}
@@ -66,7 +68,7 @@ class SynFlow:
         """
         if self.dtype == "float64" and network.device.type == "mps":
             raise SpecError("mps has no float64; set scorer.dtype = float32, or score on the cpu")
-        x = self._given(network, batches) if batches else self._drawn(network, rng)
+        x = self._given(network, batches) if batches else [self._drawn(network, rng)]
         key = f"synflow {self.dtype}"
         net = network.memo.get(key) or prunekit.AbsoluteNetwork.of(network, DTYPES[self.dtype])
         with prunekit.scoring_mode(network.model, "eval"):
@@ -81,13 +83,15 @@ class SynFlow:
         network.memo[key] = net
         return S
 
-    def _given(self, network: Network, batches: Sequence[Batch]) -> Any:
+    def _given(self, network: Network, batches: Sequence[Batch]) -> list[Any]:
+        """The batch by absolute value, in as many parts as it must be scored in."""
         if self.input == "chi":
             raise SpecError("input = chi cannot act: a batch is given and replaces the input")
         x = batches[0][0]
         if isinstance(x, Tensor) and network.input_shape == tuple(x.shape):
             x = x[None]
-        return absolute(x, network.device, DTYPES[self.dtype])
+        parts = prunekit.split_batches([(x, batches[0][1])], network.parts, network.model)
+        return [absolute(part, network.device, DTYPES[self.dtype]) for part, _ in parts]
 
     def _drawn(self, network: Network, rng: torch.Generator) -> Tensor:
         if network.input_shape is None:
@@ -114,10 +118,14 @@ def absolute(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     return value
 
 
-def flow(net: AbsoluteNetwork, x: Any, masks: Mapping[str, Tensor] | None) -> Scores:
-    """S of every weight, by name."""
-    R = net(x, masks).sum()  # 1^T prod_l |W_l| 1
-    return net.products(R, saliency)
+def flow(net: AbsoluteNetwork, xs: Sequence[Any], masks: Mapping[str, Tensor] | None) -> Scores:
+    """S of every weight, by name: of the paths of all examples, given in parts."""
+    S: Scores = {}
+    for x in xs:
+        R = net(x, masks).sum()  # 1^T prod_l |W_l| 1
+        part = net.products(R, saliency)
+        S = {name: S[name].add_(s) for name, s in part.items()} if S else part
+    return S
 
 
 def saliency(w: Tensor, gradient: Tensor) -> None:

@@ -24,6 +24,10 @@ MEAN, STD = (0.480, 0.448, 0.397), (0.277, 0.269, 0.282)
 class TinyImageNet:
     """110,000 images of 64 x 64 pixels in 200 classes, from its unpacked archive."""
 
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file without `skip_bad`
+        "e6382f5431860e5ab9f513fa32ebb0986bd97e7abdae01fe79fe4ba45418c0ef",
+    )
+
     suggests: ClassVar[dict[str, Any]] = {"data.augment": "flip-crop"}
 
     path: str = prunekit.option(
@@ -37,11 +41,13 @@ class TinyImageNet:
         validator=prunekit.at_least(0),
     )
 
-    def load(self) -> prunekit.Data:
+    def load(self, skip_bad: int = 0) -> prunekit.Data:
         root = Path(self.path).expanduser()
         train = prunekit.class_files(root / "train", inside="images")
         test = annotated(root / "val", classes=list(train))
-        return prunekit.image_data(train, test, memory=self.memory, mean=MEAN, std=STD)
+        return prunekit.image_data(
+            train, test, memory=self.memory, mean=MEAN, std=STD, skip_bad=skip_bad
+        )
 
 
 def annotated(folder: Path, classes: list[str]) -> dict[str, list[Path]]:

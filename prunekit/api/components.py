@@ -7,12 +7,14 @@ from typing import Any
 from prunekit.contracts import learns, suggests
 from prunekit.errors import SpecError
 from prunekit.pruning.answers import describe
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_from, default_name
 from prunekit.resolve.suggestions import filled
 from prunekit.spec.sections import COMPONENTS
 
 
+@naming_faults(own_code=True)
 def component(kind: str, name: str, **options: Any) -> Any:
     """A component by kind ("scorer", "sampler", ...) and name, with its options.
 

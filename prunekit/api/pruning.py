@@ -38,6 +38,7 @@ from prunekit.pruning.earlier import hold_padding
 from prunekit.pruning.method import Method, Round, rounds_of
 from prunekit.pruning.rounds import Pruning, prune_rounds
 from prunekit.pruning.scoring import compute_scores
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.rules import refuse_idle_period, refuse_idle_sharing
 from prunekit.resolve.structure import component_from
@@ -49,6 +50,7 @@ from prunekit.spec.settings import PruneSettings
 from prunekit.training.ranks import agreed, bits
 
 
+@naming_faults(own_code=True)
 @in_own_state
 def initialize(
     model: nn.Module, init: Any, *, seed: int = 0, include: Sequence[Choice] | None = None
@@ -75,6 +77,7 @@ def initialize(
     agreed(model, "the weights drawn", drawn, bits)
 
 
+@naming_faults(own_code=True)
 @in_own_state
 def score(
     model: nn.Module,
@@ -121,6 +124,7 @@ def score(
         network.mask(None)
 
 
+@naming_faults(own_code=True)
 @in_own_state
 def prune(
     model: nn.Module,

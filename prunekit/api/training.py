@@ -41,6 +41,7 @@ from prunekit.network.names import (
 from prunekit.network.objective import Forward, Loss, Objective
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.method import LearnedMethod
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import check_some_kept
 from prunekit.resolve.rules import refuse_idle_sharing, refuse_idle_training
 from prunekit.resolve.suggestions import filled
@@ -59,10 +60,11 @@ from prunekit.training.ranks import agreed, awaited, check_alike, check_wrapped,
 
 History = list[dict[str, float]]
 
-OF_RUNS = ("bn_recalibrate", "checkpoint_every")
+OF_RUNS = ("bn_recalibrate", "checkpoint_every", "keep_checkpoints")
 """Options of `Train` that a whole run acts on, and a training alone does not."""
 
 
+@naming_faults(own_code=True)
 @in_own_state
 def train(
     model: nn.Module,
@@ -98,6 +100,7 @@ def train(
     return _trained(model, owner, data, test, settings, seed, there, objective)[0]
 
 
+@naming_faults(own_code=True)
 @in_own_state
 def learn(
     model: nn.Module,

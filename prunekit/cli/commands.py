@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import attrs
 
 from prunekit.cli import flags, listing
-from prunekit.errors import SpecError
+from prunekit.errors import PrunekitError, SpecError
 from prunekit.reports import papers
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure, unstructure
@@ -96,7 +98,7 @@ def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> in
     results = []
     for seed, folder in seed_folders(spec, seeds, out, available).items():
         if seeds > 1 and folder is not None and RunFolder(Path(folder)).holds_run():
-            results.append(running.resume(folder, plugins=available))
+            results.append(running.resume(folder, plugins=available, say=say))
         else:
             results.append(running.run(attrs.evolve(spec, seed=seed), folder, plugins=available))
         report.show(results[-1].folder)
@@ -156,8 +158,15 @@ def resume(args: argparse.Namespace) -> int:
     from prunekit.reports import report
     from prunekit.runs import running
 
-    report.show(running.resume(args.run, allow_changed=args.allow_changed).folder)
+    report.show(running.resume(args.run, allow_changed=args.allow_changed, say=say).folder)
     return 0
+
+
+def say(line: str) -> None:
+    """One line on stderr; lost where nobody can read it."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(f"prunekit: {PrunekitError(line)}", file=sys.stderr, flush=True)
 
 
 def show(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -15,10 +16,12 @@ from prunekit.cli import commands
 from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
 from prunekit.cli.theory import add_theory
 from prunekit.errors import PrunekitError, SpecError
+from prunekit.resolve.faults import HINT, fault_of
+from prunekit.resolve.places import places_of, said
 
 EPILOG = """\
-exit codes: 0 done; 2 usage, spec, plugin or data; 3 out of memory; 4 storage;
-5 the run folder is in use; 6 numerical failure; 130 and 143 stopped by a signal.
+exit codes: 0 done; 1 a fault of prunekit; 2 usage, spec, plugin or data; 3 out of memory;
+4 storage; 5 the run folder is in use; 6 numerical failure; 130 and 143 stopped by a signal.
 """
 
 
@@ -136,17 +139,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return code
-    except PrunekitError as error:
-        print(f"prunekit: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("prunekit: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # `prunekit plugins | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except BaseException as error:
+        return told(error)
     finally:
         warnings.showwarning = shown
+
+
+def told(error: BaseException) -> int:
+    """Say in one line what ended the command, and all of it with PRUNEKIT_DEBUG; the exit code."""
+    fault = fault_of(error)
+    if fault is None and not isinstance(error, Exception | KeyboardInterrupt):
+        raise error  # argparse's own exit
+    if os.environ.get("PRUNEKIT_DEBUG", "0") not in ("", "0"):
+        error.__suppress_context__ = False
+        traceback.print_exception(error)
+    if fault is not None:
+        print(f"prunekit: {fault}", file=sys.stderr)
+        return fault.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        print("prunekit: interrupted", file=sys.stderr)
+        return 130
+    *_, place = places_of(error)
+    line = PrunekitError(f"{said(error):.500} at {place}; please report it; {HINT}")
+    print(f"prunekit: a fault of its own: {line}", file=sys.stderr)
+    return 1
 
 
 def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:

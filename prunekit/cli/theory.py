@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from prunekit.cli import listing
-from prunekit.errors import SpecError, did_you_mean
+from prunekit.errors import SpecError, StorageError, did_you_mean
 from prunekit.reports.columns import columns
 from prunekit.theory import CALCULATORS
 
@@ -81,8 +83,22 @@ def parsed(
     signatures.add_flags(parser, function)
     for flag, settings in extra.items():
         parser.add_argument(flag, **settings)
-    chosen = parser.parse_args(args.arguments)
+    chosen = parser.parse_args(with_values(args.arguments))
     return chosen, signatures.values_of(chosen, function)
+
+
+NEGATIVE = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)
+
+
+def with_values(words: Sequence[str]) -> list[str]:
+    """`--w0 -1,2` as `--w0=-1,2`: argparse takes what begins with a minus for a flag."""
+    found: list[str] = []
+    for word in words:
+        if found and found[-1].startswith("--") and "=" not in found[-1] and NEGATIVE.match(word):
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found
 
 
 JSON = {"--json": {"action": "store_true", "dest": "as_json", "help": "one JSON object"}}
@@ -150,9 +166,14 @@ def studied(args: argparse.Namespace) -> int:
     chosen, values = parsed(args, study.run, f"study {args.name}", out)
     rows, figure = run_with_bar(study, values)
     folder = Path(chosen.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.json").write_text(f"{as_json(rows)}\n", encoding="utf-8", newline="\n")
-    figure.savefig(folder / "figure.png", dpi=150)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "table.json").write_text(f"{as_json(rows)}\n", encoding="utf-8", newline="\n")
+        figure.savefig(folder / "figure.png", dpi=150)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to {folder}: {error.strerror}; choose another --out"
+        ) from None
     print(f"{study_table(rows)}\nwrote {folder / 'table.json'}, {folder / 'figure.png'}")
     return 0
 
@@ -162,7 +183,8 @@ def run_with_bar(study: Any, values: dict[str, Any]) -> Any:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(study.summary, total=None)
         return study(lambda done, total: bar.update(task, completed=done, total=total), **values)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,14 +17,26 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
-from prunekit.errors import DataError
+from prunekit.errors import DataError, out_of_memory
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""How the name of an image file ends, in letters of any case, as torchvision's ImageFolder asks."""
+
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
+"""What such a file may hold, by Pillow's names: no other decoder is started, whatever is inside."""
+
+PIXELS = 89_478_485
+"""Pixels of a file at most, a quarter of a gigabyte in RGB: Pillow warns of a bomb above it."""
+
+STRIP = 2**22
+"""Pixels that are converted at once."""
 
 MODES: Mapping[int, str] = {1: "L", 3: "RGB"}
 """Channels -> what Pillow calls them."""
 
 DAMAGE = (
-    *(OSError, SyntaxError, ValueError, EOFError, IndexError),
-    *(struct.error, zlib.error, Image.DecompressionBombError),
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError),
+    *(struct.error, zlib.error),
 )
 """What Pillow raises for a damaged file."""
 
@@ -38,28 +52,66 @@ TURNS: Mapping[int, Image.Transpose] = {
 """EXIF orientation -> what shows the image as it was seen; 1 and unknown ones: as it is."""
 
 
-def read_image(file: Path, channels: int = 3) -> Tensor:
-    """uint8 (channels, height, width), turned as its EXIF orientation says.
+class BadImage(DataError):
+    """A file that holds no image that can be read, whoever reads it, wherever; names the file."""
 
-    Grey values of 16 bits are scaled to 8 by their range: v / 257, rounded. Raises DataError
-    naming the file when it is no whole image, or one of numbers without a range.
+    def __init__(self, file: Path, reason: str, cure: str = "replace or delete it") -> None:
+        self.file, self.reason = file, reason
+        super().__init__(f"{file} {reason}; {cure}")
+
+
+def check_file(file: Path) -> None:
+    """BadImage unless it is named as an image file and holds bytes; nothing is opened.
+
+    DataError where the machine does not let it be looked at.
+    """
+    if not file.name.lower().endswith(SUFFIXES):
+        raise BadImage(
+            file, f"is no image file: its name ends in none of {', '.join(SUFFIXES)}", "delete it"
+        )
+    try:
+        told = file.stat()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and file.is_symlink():
+            raise BadImage(file, "is a link to nothing") from None
+        raise DataError(f"{file} cannot be read ({error.strerror}); see to it") from None
+    if not stat.S_ISREG(told.st_mode):
+        raise BadImage(file, "is no regular file")
+    if told.st_size == 0:
+        raise BadImage(file, "is empty (0 bytes)")
+
+
+def read_image(file: Path, channels: int = 3) -> Tensor:
+    """uint8 (channels, height, width), turned as its EXIF orientation says; of several, the first.
+
+    Grey values of 16 bits are scaled to 8 by their range: v / 257, rounded. It takes the memory of
+    a few results. Raises BadImage naming the file when it is no whole image, has more than `PIXELS`
+    or numbers without a range; DataError when the machine does not let it be read.
     """
     with _opened(file) as image:
         image.load()
         image.info.pop("transparency", None)  # no colour depends on it; Pillow would warn
-        shown = _of_8_bits(image).convert(MODES[channels])
         turn = TURNS.get(_orientation(image))
-        pixels = np.array(shown if turn is None else shown.transpose(turn))
-    return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1)
+        upright = image if turn is None else image.transpose(turn)
+        width, height = upright.size
+        pixels = np.empty((height, width, channels), np.uint8)
+        rows = max(1, STRIP // width)
+        for top in range(0, height, rows):
+            end = min(top + rows, height)
+            strip = upright if rows >= height else upright.crop((0, top, width, end))
+            shown = _of_8_bits(strip, image).convert(MODES[channels])
+            pixels[top:end] = np.asarray(shown).reshape(-1, width, channels)
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def image_size(file: Path) -> tuple[int, int]:
     """(height, width) of what `read_image` gives, from the header where that says it.
 
-    Raises DataError naming the file when it is no image.
+    Raises BadImage naming the file when it is no image, or one of more than `PIXELS`; DataError
+    when the machine does not let it be read.
     """
     with _opened(file) as image:
-        if _turned_by_pillow(image) or _tells_more_at_its_end(image):
+        if _turned_by_pillow(image) or _tells_more_at_its_end(image) or _lacks_end(image):
             image.load()
         across = _orientation(image) >= 5
         return (image.width, image.height) if across else (image.height, image.width)
@@ -96,11 +148,23 @@ def _tells_more_at_its_end(image: ImageFile) -> bool:
     return bool({b"eXIf", b"iTXt", b"tEXt", b"zTXt"} & {*kinds[kinds.index(b"IDAT") :]})
 
 
-def _of_8_bits(image: ImageFile) -> Image.Image:
-    """The image; one of more bits, which is grey, scaled to 8."""
+def _lacks_end(image: ImageFile) -> bool:
+    """Whether a JPEG may be cut off: its last bytes do not say that it ends."""
+    stream = image.fp
+    if image.format != "JPEG" or stream is None:
+        return False
+    position = stream.tell()
+    stream.seek(max(0, stream.seek(0, 2) - 64))
+    last = stream.read()
+    stream.seek(position)
+    return b"\xff\xd9" not in last
+
+
+def _of_8_bits(image: Image.Image, whole: ImageFile) -> Image.Image:
+    """The image, a strip of the `whole`; one of more bits, which is grey, scaled to 8."""
     if not image.mode.startswith("I"):
         return image
-    tags = getattr(image, "tag_v2", {})  # of a TIFF
+    tags = getattr(whole, "tag_v2", {})  # of a TIFF
     top = 2 ** tags.get(ExifTags.Base.BitsPerSample, (16,))[0] - 1
     values = np.asarray(image).astype(np.int64)
     if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # 0 is white
@@ -109,28 +173,59 @@ def _of_8_bits(image: ImageFile) -> Image.Image:
 
 
 def _refuse_unbounded(file: Path, image: ImageFile) -> None:
-    """DataError for numbers of which no file says what is white: of 32 bits, signed, or floats."""
+    """BadImage for numbers of which no file says what is white: of 32 bits, signed, or floats."""
     whole = image.mode.startswith("I;16") and image.format in ("PNG", "TIFF", "JPEG2000")
     whole = whole or (image.mode == "I" and image.format in ("PNG", "PPM"))
     if image.mode.startswith(("I", "F")) and not whole:
-        raise DataError(
-            f"{file} has pixels of mode {image.mode}, without a white; convert it to 8 or 16 bits"
+        raise BadImage(
+            file, f"has pixels of mode {image.mode}, without a white", "convert it to 8 or 16 bits"
         )
+
+
+def _refuse_size(file: Path, image: ImageFile) -> None:
+    """BadImage for an image of no pixel, or of more than `PIXELS`."""
+    width, height = image.size
+    if not 0 < width * height <= PIXELS:
+        raise too_large(file, f"has {width} x {height} pixels")
+
+
+def too_large(file: Path, reason: str) -> BadImage:
+    """What is raised for such a file."""
+    return BadImage(file, f"{reason}, and 1 to {PIXELS:,} are read", "resize or delete it")
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[ImageFile]:
+    """The image in a file, its size known and no pixel decoded; Pillow's warnings are kept in."""
     try:
-        with open(file, "rb") as stream, Image.open(stream) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            open(file, "rb") as stream,
+            Image.open(stream, formats=FORMATS) as image,
+        ):
+            _refuse_size(file, image)
             if image.format == "PNG":
                 _refuse_cut_off(file, stream)
             _refuse_unbounded(file, image)
             yield image
+    except DataError:
+        raise
     except UnidentifiedImageError:
-        raise DataError(f"{file} is no image; replace or delete it") from None
+        raise BadImage(file, f"is no image of a kind that is read ({', '.join(FORMATS)})") from None
+    except Image.DecompressionBombError:
+        raise too_large(file, f"has more than {2 * PIXELS:,} pixels") from None
     except DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{file} is damaged ({reason}); replace or delete it") from None
+        raise _meant(file, error) from None
+
+
+def _meant(file: Path, error: Exception) -> DataError | MemoryError:
+    """What an error while reading is: no memory, a fault of the machine's, or a damaged file."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if out_of_memory(error) is not None:
+        return MemoryError(f"{file}: {reason}")
+    if isinstance(error, OSError) and error.errno is not None:
+        return DataError(f"{file} cannot be read ({error.strerror}); see to it")
+    return BadImage(file, f"is damaged ({reason})")
 
 
 def _refuse_cut_off(file: Path, stream: BinaryIO) -> None:
@@ -138,6 +233,6 @@ def _refuse_cut_off(file: Path, stream: BinaryIO) -> None:
     position = stream.tell()
     stream.seek(max(0, file.stat().st_size - 12))
     if b"IEND" not in stream.read():  # damaged, or bytes follow the end: let Pillow walk it
-        with Image.open(file) as image:
+        with Image.open(file, formats=FORMATS) as image:
             image.verify()
     stream.seek(position)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import attrs
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from prunekit.data.decoding import image_size, read_image
+from prunekit.data.badfiles import BadFiles
+from prunekit.data.decoding import BadImage, check_file, image_size, read_image
 from prunekit.data.splits import Data, Split
 from prunekit.errors import DataError
 
 SAMPLE = 1000  # streamed images whose mean and deviation stand for all
+MEASURED = 2**27  # values that are measured at once: a gigabyte in float64
 
 ClassFiles = Mapping[str, Sequence[Path]]
 """Class name -> its image files."""
 
 
 def class_files(folder: Path, inside: str = "") -> dict[str, list[Path]]:
-    """The files below each class folder of `folder`, classes and files in sorted order.
+    """What is below each class folder of `folder`, classes and files in sorted order.
 
     `inside` names a folder of the class folder to look in. Names that begin with a dot are left
     out. Raises DataError when the folder is missing or has no class folder, or when a class folder
@@ -28,7 +33,10 @@ def class_files(folder: Path, inside: str = "") -> dict[str, list[Path]]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; it should hold one folder of images per class")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and _shown(entry))
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and _shown(entry))
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({error.strerror}); see to it") from None
     if not names:
         raise DataError(f"{folder} is empty; it should hold one folder of images per class")
     by_class = {name: _files_below(folder / name / inside) for name in names}
@@ -41,7 +49,16 @@ def class_files(folder: Path, inside: str = "") -> dict[str, list[Path]]:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if _shown(file) and file.is_file())
+    """Everything below a folder that is no folder, sorted; links are not followed into folders."""
+
+    def refused(error: OSError) -> None:
+        raise DataError(f"{error.filename} cannot be read ({error.strerror}); see to it")
+
+    onerror = refused if folder.is_dir() else None
+    found = (
+        Path(place, name) for place, _, names in os.walk(folder, onerror=onerror) for name in names
+    )
+    return sorted(file for file in found if _shown(file))
 
 
 def _shown(path: Path) -> bool:
@@ -71,36 +88,61 @@ def image_data(
     input_shape: tuple[int, ...] | None = None,
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
+    skip_bad: int = 0,
 ) -> Data:
     """Data of image files, with 3 channels (RGB) or 1 (grey).
 
-    They are turned as their EXIF orientation says; grey values of 16 bits are scaled to 8.
+    They are turned as their EXIF orientation says; grey values of 16 bits are scaled to 8. Names
+    and contents are those that torchvision's ImageFolder takes, of 89,478,485 pixels at most.
     Sets that decode to at most `memory` GB (10^9 bytes) are decoded now, so that every damaged
     file is found before training; of larger ones the headers are read now. With an `input_shape`
     images of any size are streamed and no header is read. The mean and standard deviation are
-    those of the training images (of 1,000 when streamed) unless given. Raises DataError naming
+    those of the training images (of 1,000 when streamed) unless given.
+    skip_bad: so many files that hold no image are left out, with a warning that names the first;
+    where it is not 0 every file is decoded once now, streamed or not. Raises DataError naming
     the file or the class that is missing, empty or damaged.
     """
     optional = {"train": train, "test": test, "validation": validation}
-    sets = {name: files for name, files in optional.items() if files is not None}
-    for name, files in sets.items():
+    parts = {name: files for name, files in optional.items() if files is not None}
+    for name, files in parts.items():
         _refuse_other_classes(train, files, name)
-        _refuse_empty_files(files)
-    sizes = [] if input_shape else [image_size(f) for files in sets.values() for f in _all(files)]
-    decoded = bool(sizes) and channels * sum(h * w for h, w in sizes) <= memory * 1e9
-    size = sizes[0] if len(set(sizes)) == 1 else None
-    splits = {name: _split(files, channels, size, decoded) for name, files in sets.items()}
+    bad = BadFiles(skip_bad)
+    sizes = _looked_at([f for part in parts.values() for f in _all(part)], bad, not input_shape)
+    decoded = bool(sizes) and channels * sum(h * w for h, w in sizes.values()) <= memory * 1e9
+    same = next(iter(sizes.values())) if len({*sizes.values()}) == 1 else None
+    reading = Reading(channels, same, decoded, bad)
+    splits = {name: reading.split(part) for name, part in parts.items()}
+    bad.told(among=sum(len(_all(part)) for part in parts.values()))
+    for name, split in splits.items():
+        _refuse_lost_classes(parts[name], split, name, bad)
     measured = (mean, std) if mean else mean_and_std(splits["train"])
     return Data(
         train=splits["train"],
         test=splits["test"],
         validation=splits.get("validation"),
         classes=len(train),
-        input_shape=input_shape or (channels, *(size or ())),
+        input_shape=input_shape or (channels, *(same or ())),
         mean=measured[0],
         std=measured[1],
         class_names=tuple(train),
+        bad_files=bad.names,
+        sizes="" if same or not sizes else _extremes(sizes),
     )
+
+
+def _looked_at(files: Sequence[Path], bad: BadFiles, headers: bool) -> dict[Path, tuple[int, int]]:
+    """Note what is no image file; the (height, width) of the others, where `headers` are read."""
+    bad.good(check_file, files)
+    sizes = {file: bad.tried(image_size, file) for file in files if headers and file not in bad}
+    return {file: size for file, size in sizes.items() if size is not None}
+
+
+def _extremes(sizes: Mapping[Path, tuple[int, int]]) -> str:
+    """The smallest and the largest image, in words."""
+    ends = [
+        end(sizes, key=lambda file: (math.prod(sizes[file]), sizes[file])) for end in (min, max)
+    ]
+    return ", ".join(f"{file} has {sizes[file][1]} x {sizes[file][0]} pixels" for file in ends)
 
 
 def _all(part: ClassFiles) -> list[Path]:
@@ -117,25 +159,62 @@ def _refuse_other_classes(train: ClassFiles, part: ClassFiles, name: str) -> Non
             )
 
 
-def _refuse_empty_files(part: ClassFiles) -> None:
-    for file in _all(part):
-        if file.stat().st_size == 0:
-            raise DataError(f"{file} is empty (0 bytes); replace or delete it")
+def _refuse_lost_classes(part: ClassFiles, split: Split, name: str, bad: BadFiles) -> None:
+    left = set(split.labels.tolist())
+    for label, (class_name, files) in enumerate(part.items()):
+        if files and label not in left:
+            raise DataError(
+                f"no image of class {class_name!r} in the {name} split can be decoded: {files[0]} "
+                f"{bad.found[files[0]].reason}; replace it"
+            )
 
 
-def _split(part: ClassFiles, channels: int, size: tuple[int, int] | None, decoded: bool) -> Split:
-    """In memory when decoded and of one size, else a stream, of tensors when decoded."""
-    counts = torch.tensor([len(files) for files in part.values()])
-    labels = torch.arange(len(part)).repeat_interleave(counts)
-    stream = ImageFiles(_all(part), channels)
-    if not decoded:
-        return Split(None, labels, stream, varied=size is None)
-    if size is None:
-        return Split(None, labels, [stream[i] for i in range(len(stream))], varied=True)
-    images = torch.empty(len(stream), channels, *size, dtype=torch.uint8)
-    for i in range(len(stream)):
-        images[i] = stream[i]
-    return Split(images, labels)
+@attrs.frozen(eq=False)
+class Reading:
+    """How files become a split: in memory when decoded and of one size, else a stream.
+
+    size: (height, width) of every image; None where they differ or are not known. decoded: whether
+    a stream is one of tensors. bad: where the files that are left out are noted.
+    """
+
+    channels: int
+    size: tuple[int, int] | None
+    decoded: bool
+    bad: BadFiles
+
+    def split(self, part: ClassFiles) -> Split:
+        """The split of the files that are not bad, class after class."""
+        labelled = [(f, label) for label, files in enumerate(part.values()) for f in files]
+        labelled = [(file, label) for file, label in labelled if file not in self.bad]
+        if self.decoded and self.size is not None:
+            return self._in_memory(labelled, self.size)
+        tensors: list[Tensor] = []
+        if self.decoded or self.bad.allowed:
+            for file, _ in labelled:
+                image = self.bad.tried(self.read, file)
+                tensors += [image] if self.decoded and image is not None else []
+            labelled = [(file, label) for file, label in labelled if file not in self.bad]
+        labels = torch.tensor([label for _, label in labelled], dtype=torch.int64)
+        stream = tensors or ImageFiles([file for file, _ in labelled], self.channels)
+        return Split(None, labels, stream, varied=self.size is None)
+
+    def _in_memory(self, labelled: list[tuple[Path, int]], size: tuple[int, int]) -> Split:
+        images = torch.empty(len(labelled), self.channels, *size, dtype=torch.uint8)
+        labels: list[int] = []
+        for file, label in labelled:
+            if (image := self.bad.tried(self.read, file)) is not None:
+                images[len(labels)] = image
+                labels.append(label)
+        return Split(images[: len(labels)], torch.tensor(labels, dtype=torch.int64))
+
+    def read(self, file: Path) -> Tensor:
+        """The image; BadImage also where it has another size than its header says."""
+        image = read_image(file, self.channels)
+        if self.size is not None and image.shape[1:] != self.size:
+            raise BadImage(
+                file, f"decodes to {tuple(image.shape[1:])}, its header says {self.size}"
+            )
+        return image
 
 
 def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -144,8 +223,8 @@ def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for images in _parts(split):
         values = images.to(torch.float64) / 255  # (batch, channels, height, width)
         total = total + values.sum((0, 2, 3))
-        squares = squares + values.square().sum((0, 2, 3))
-        pixels += values[:, 0].numel()
+        squares = squares + values.square_().sum((0, 2, 3))
+        pixels += images[:, 0].numel()
     mean = total / pixels
     std = (squares / pixels - mean.square()).clamp(min=0).sqrt()
     std = torch.where(std < 1e-6, torch.ones_like(std), std)
@@ -153,8 +232,12 @@ def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _parts(split: Split) -> Iterator[Tensor]:
+    """Images (batch, channels, height, width), whole or rows of them, `MEASURED` values at most."""
     if split.images is not None:
-        yield from split.images.split(512)
-        return
-    step = max(1, len(split) // SAMPLE)
-    yield from (split.stream[i][None] for i in range(0, len(split), step))
+        batches = iter(split.images.split(512))
+    else:
+        step = max(1, len(split) // SAMPLE)
+        batches = (split.stream[i][None] for i in range(0, len(split), step))
+    for images in batches:
+        row = images.numel() // max(1, images.shape[2])
+        yield from images.split(max(1, MEASURED // max(1, row)), dim=2)

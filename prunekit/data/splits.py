@@ -59,7 +59,9 @@ class Data:
     classes: labels are 0 .. classes - 1; where they are no class numbers, how many outputs a
     network has. input_shape: of one example as the network sees it, (channels, height, width), or
     (channels,) where images differ in size and `data.size` must say.
-    mean, std: per channel, in units where white is 1; empty for tokens.
+    mean, std: per channel, in units where white is 1; empty for tokens. bad_files: what was left
+    out because it holds no image, sorted; see `data.skip_bad`. sizes: where images differ in size,
+    the smallest and the largest in words.
     """
 
     train: Split
@@ -70,6 +72,8 @@ class Data:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     class_names: tuple[str, ...] = ()
+    bad_files: tuple[str, ...] = ()
+    sizes: str = ""
 
     @property
     def tokens(self) -> bool:
@@ -104,7 +108,10 @@ def prepare(data: Data, options: DataSettings, seed: int) -> Data:
             raise DataError(f"the {name} split has no examples; give it at least one")
     data = data if options.size is None else _resized(data, options.size)
     if len(data.input_shape) == 1 and not data.tokens:
-        raise SpecError("the images differ in size; say with data.size which they shall have")
+        which = f" ({data.sizes})" if data.sizes else ""
+        raise SpecError(
+            f"the images differ in size{which}; say with data.size which they shall have"
+        )
     return data
 
 

@@ -6,17 +6,18 @@ number of workers nor a resumed run changes a bit.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from prunekit.data.augment import PAD, crop_boxes
 from prunekit.draws.chance import generator
-from prunekit.errors import DataError
+from prunekit.errors import DataError, PrunekitError, out_of_memory
 
 Size = tuple[int, int]
 
@@ -97,7 +98,11 @@ class Fitted(Dataset[Tensor]):
 
 
 class _Guarded(Dataset[Tensor | str]):
-    """Hands a DataError over as text: a loader would wrap it into a traceback of many lines."""
+    """Hands a refusal over as text: a loader would wrap it into a traceback of many lines.
+
+    Whatever else is raised leaves a worker as text too: not every exception can be sent, and
+    SystemExit would end the worker without a word.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
@@ -105,8 +110,13 @@ class _Guarded(Dataset[Tensor | str]):
     def __getitem__(self, index: int) -> Tensor | str:
         try:
             return self.stream[index]
-        except DataError as error:
+        except PrunekitError as error:
             return str(error)
+        except BaseException as error:
+            if get_worker_info() is None or isinstance(error, KeyboardInterrupt):
+                raise
+            text = "".join(traceback.format_exception(error))
+            raise (MemoryError if out_of_memory(error) else RuntimeError)(text) from None
 
 
 def _stacked(examples: list[Tensor | str]) -> Tensor | str:

@@ -15,6 +15,7 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from prunekit.errors import out_of_memory
 from prunekit.network.names import Layer
 from prunekit.network.static import NO_WEIGHT
 from prunekit.network.taint import Use, is_matrix
@@ -116,7 +117,9 @@ def _uses_in(
     training = module.training
     try:
         ledger, value = watched(module, own, make)
-    except Exception:  # anyone's module may raise anything
+    except Exception as error:  # anyone's module may raise anything
+        if short := out_of_memory(error):
+            raise short from error
         return {}
     finally:
         module.training = training

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prunekit.errors import out_of_memory
 from prunekit.network.examples import two_of
 from prunekit.network.objective import Objective
 from prunekit.network.taint import Use
@@ -31,7 +32,9 @@ def first_pass(
     for given in _tries(model, inputs, input_shape):
         try:
             uses = uses_of(model, functools.partial(how.outputs, model, given))
-        except Exception:  # anyone's forward may raise anything; a scorer will say it
+        except Exception as error:  # anyone's forward may raise anything; a scorer will say it
+            if best is None and (short := out_of_memory(error)):
+                raise short from error
             continue
         if best is None or _reached(uses) > _reached(best):
             best = uses
@@ -48,7 +51,7 @@ def _tries(model: nn.Module, inputs: Any, input_shape: Sequence[int] | None) -> 
     """Inputs to try, in turn."""
     if isinstance(inputs, Tensor) and inputs.ndim and inputs.layout == torch.strided:
         if len(inputs) > 2:
-            yield inputs[two_of(inputs)]
+            yield torch.stack([inputs[i] for i in two_of(inputs).tolist()])
         yield inputs if len(inputs) > 1 else torch.cat([inputs, inputs])
     elif inputs is not None:
         yield inputs

@@ -44,7 +44,8 @@ class Network:
     to. summed: the dimensions of a parameter that the pass sums with data, where it tells them,
     always the same.
     memo: a scorer may keep here, between rounds, what depends on the weights alone; the core
-    empties it whenever a weight changes.
+    empties it whenever a weight changes. parts: so many losses a batch has that together are its
+    own, see `batch_losses`: more than 1 where whole batches did not fit into memory.
     """
 
     model: nn.Module
@@ -60,6 +61,7 @@ class Network:
     normed: dict[str, int | None] = attrs.field(factory=dict)
     summed: dict[str, frozenset[int]] = attrs.field(factory=dict)
     written: list[nn.Parameter] = attrs.field(factory=list)
+    parts: int = 1
 
     @classmethod
     def of(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from prunekit.errors import PrunekitError, SpecError
+from prunekit.errors import PrunekitError, SpecError, out_of_memory
 from prunekit.network.copies import copied
 from prunekit.network.losses import (
     IGNORED,
@@ -232,12 +232,12 @@ def in_one_line(refusal: str, cure: str, *values: Any) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, PrunekitError):
+    except PrunekitError:
         raise
     except (
         RuntimeError, ValueError, LookupError, AssertionError, TypeError, AttributeError,
     ) as error:  # fmt: skip
-        if "CUDA" in str(error):  # the machine's fault, not that of the data
+        if "CUDA" in str(error) or out_of_memory(error):  # the machine's fault, not the data's
             raise
         text = refusal.format(*map(described, values))
         raise SpecError(f"{text} ({first_line(error)}); {cure}") from error

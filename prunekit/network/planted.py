@@ -9,6 +9,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from prunekit.errors import out_of_memory
 from prunekit.network.replay import Made, place_of, replayed, seen_as
 from prunekit.network.taint import COMPUTED, Taint, Values
 
@@ -119,7 +120,9 @@ class Chains(Values):
             for factor in (16, -16):
                 more = entries_of(become, value * factor)
                 alive = alive if more is None else alive | more
-        except Exception:  # anyone's operation may raise anything on other values
+        except Exception as error:  # anyone's operation may raise anything on other values
+            if short := out_of_memory(error):
+                raise short from error
             return None
         return alive
 

@@ -67,7 +67,7 @@ def own_state(model: nn.Module | None = None) -> Iterator[None]:
 def default_device() -> str | None:
     """The kind of device that new tensors are on; None for one that this machine has not."""
     try:
-        return torch.get_default_device().type
+        return torch.empty(0).device.type
     except (RuntimeError, AssertionError):
         return None
 

@@ -40,7 +40,12 @@ def dead_kept(
         )
         gradients = sum_gradients(losses, network.effective)
     return {
-        name: int((mask & (gradients[name] == 0)).sum())
-        for name, mask in network.masks.items()
-        if not isinstance(network.layers[name].module, nn.Embedding)
+        name: int((network.masks[name] & (gradients[name] == 0)).sum())
+        for name in measured(network)
     }
+
+
+def measured(network: Network) -> list[str]:
+    """The names of which `dead_kept` counts the dead: all maskable ones but embeddings."""
+    layers = network.layers.items()
+    return [name for name, layer in layers if not isinstance(layer.module, nn.Embedding)]

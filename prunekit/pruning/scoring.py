@@ -23,6 +23,7 @@ from prunekit.network.objective import Batch, Objective
 from prunekit.network.plainly import run_plainly
 from prunekit.network.precision import InPrecision
 from prunekit.network.torchstate import full_products, own_chance
+from prunekit.pruning.inparts import losses_in_parts, scores_that_fit
 from prunekit.pruning.scorecheck import check_bounds, check_form, zero_and_bound
 
 HALVES = (torch.float16, torch.bfloat16)
@@ -138,6 +139,8 @@ def batch_losses(
     model: a Network is called as its objective says. loss: a callable on logits (batch, classes,
     ...) and class numbers (batch, ...) int64, a mean; an Objective; None = that of the network,
     which is what prune(..., loss=) was given (a model's own loss, else cross-entropy).
+    Where `network.parts` is not 1, a batch did not fit into memory and has so many losses, whose
+    sum is its loss.
 
     Raises SpecError, in one line, for inputs that the model does not take, labels that do not fit
     its outputs, labels outside [0, classes), and for batches without labels.
@@ -145,13 +148,23 @@ def batch_losses(
     objective = model.objective if isinstance(model, Network) else Objective()
     objective = loss if isinstance(loss, Objective) else objective
     module = model.model if isinstance(model, Network) else model
-    for inputs, labels in batches:
+    parts = model.parts if isinstance(model, Network) else 1
+    own = loss is None or isinstance(loss, Objective)
+    mean = not own or not callable(objective.loss)  # what a scorer gives, it vouches for
+
+    def loss_of(batch: Batch) -> Tensor:
+        inputs, labels = batch
         outputs = outputs_of(objective, module, inputs)
-        if loss is None or isinstance(loss, Objective):
-            objective.check(outputs, labels, inputs)
-            yield objective.outcome(outputs, labels).loss
+        if own:
+            objective.check(outputs, labels, inputs if parts == 1 else None)
+            return objective.outcome(outputs, labels).loss
+        return loss(*objective.classes(outputs, labels))  # type: ignore[misc, operator]
+
+    for batch in batches:
+        if parts == 1:
+            yield loss_of(batch)
         else:
-            yield loss(*objective.classes(outputs, labels))
+            yield from losses_in_parts(batch, parts, module, loss_of, mean)
 
 
 def outputs_of(objective: Objective, model: nn.Module, inputs: Any) -> Any:
@@ -240,12 +253,19 @@ def compute_scores(
 
     What a model draws by torch's own generators starts from the seed of `rng`; they are left where
     they stood. owner: the scorer's name in messages. competing: bool tensors; None = every weight
-    competes. It may overwrite what the scorer returned. Raises what `check_form` and
+    competes. It may overwrite what the scorer returned. A batch that does not fit into memory is
+    scored in parts, see `scores_that_fit`. Raises what `check_form` and
     `check_bounds` raise.
     """
-    chance = own_chance(rng.initial_seed(), network.device)
-    with chance, full_products(), holding(network.written):
-        scores = scorer.score(network, batches, rng)
+    state = rng.get_state()
+
+    def score() -> Scores:
+        rng.set_state(state)
+        chance = own_chance(rng.initial_seed(), network.device)
+        with chance, full_products(), holding(network.written):
+            return scorer.score(network, batches, rng)
+
+    scores = scores_that_fit(score, scorer, network, batches, owner)
     check_form(scores, network, owner)
     ordered = {name: _own(scores[name], network.weights[name]) for name in network.weights}
     bounds = {

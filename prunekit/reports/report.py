@@ -31,6 +31,7 @@ LAYER_KEYS = (
 LABELS = {
     "empty": "empty layers",
     "dead": "kept but dead",
+    "bad_files": "bad image files left out",
     "redraw_events": "redraw events",
     "redraws": "redraws of single weights",
     "redrawn": "weights ever redrawn",

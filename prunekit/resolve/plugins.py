@@ -16,42 +16,10 @@ import pluggy
 
 from prunekit import hookspecs
 from prunekit.errors import PluginError, PrunekitError, did_you_mean
-from prunekit.resolve.sources import Source, builtin_sources, file_of, installed_sources
+from prunekit.resolve.kinds import ASIDES, KINDS, PLURALS, check_offered
+from prunekit.resolve.places import faults_of
+from prunekit.resolve.sources import BUILT_IN, Source, builtin_sources, file_of, installed_sources
 from prunekit.spec.options import check_options
-
-KINDS: Mapping[str, str] = {
-    "scorer": "prunekit_scorers",
-    "sampler": "prunekit_samplers",
-    "reinit": "prunekit_reinitializers",
-    "arch": "prunekit_architectures",
-    "init": "prunekit_inits",
-    "dataset": "prunekit_datasets",
-}
-"""Kind of component -> the hook that offers it."""
-
-METHODS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "scorer": (("score",), ("initial", "rank")),
-    "sampler": (("sample",),),
-    "reinit": (("reinit",),),
-    "arch": (("build",),),
-    "init": (("quantile",), ("draw",)),
-    "dataset": (("load",),),
-}
-"""Kind of component -> the contracts it may keep, each a set of methods."""
-
-PLURALS: Mapping[str, str] = {
-    "scorer": "scorers",
-    "sampler": "samplers",
-    "reinit": "reinitializers",
-    "arch": "architectures",
-    "init": "inits",
-    "dataset": "datasets",
-}
-ASIDES = {
-    "arch": " A model of theirs is named like this: --arch cifar --arch.model conv6; your own "
-    "network: --arch net.py:build."
-}
-"""What else to say where a kind has no such component."""
 
 
 class Plugins:
@@ -85,6 +53,17 @@ class Plugins:
             raise PluginError(f"no plugin is named {name!r}.{near}")
         return _only(sources)
 
+    def owner(self, module: str) -> Source | None:
+        """The source that `module` belongs to, alone or by its package; None where there is none.
+
+        The packages of prunekit and of this process are no plugin: they hold much else.
+        """
+        sources = [source for known in self._sources.values() for source in known]
+        top = module.partition(".")[0]
+        packages = [s for s in sources if s.package != "this process" and top != BUILT_IN]
+        alone = (s for s in sources if s.module == module)
+        return next(alone, next((s for s in packages if s.module.partition(".")[0] == top), None))
+
     def load(self, name: str) -> ModuleType:
         """Import plugin `name` and check its hooks; PluginError with one line when it is broken."""
         source = self.source(name)
@@ -98,15 +77,11 @@ class Plugins:
         if hook is None:
             return {}
         source = self.source(name)
-        try:
-            offered = dict(hook())
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise PluginError(f"{source}: {KINDS[kind]} raises {_brief(error)}") from None
-        for key, cls in offered.items():
-            _check_component(source, kind, key, cls)
-        return offered
+        with faults_of(source, f": {KINDS[kind]} raises"):
+            offered = hook()
+            offered = dict(offered) if isinstance(offered, Mapping) else offered
+        check_offered(source, kind, offered)
+        return dict(offered)
 
     def component(self, kind: str, name: str) -> type:
         """The class of component `name`; PluginError with the nearest name when there is none."""
@@ -171,14 +146,9 @@ class Plugins:
         return watching
 
     def _watchers(self, name: str, hook: Any, spec: Any) -> list[Any]:
-        wanted = {"spec": spec} if "spec" in inspect.signature(hook).parameters else {}
-        try:
+        with faults_of(self.source(name), ": prunekit_observers raises", PrunekitError):
+            wanted = {"spec": spec} if "spec" in inspect.signature(hook).parameters else {}
             return list(hook(**wanted))
-        except (KeyboardInterrupt, PrunekitError):
-            raise
-        except BaseException as error:
-            source = self.source(name)
-            raise PluginError(f"{source}: prunekit_observers raises {_brief(error)}") from None
 
     def clashes(self) -> list[str]:
         """One line for each name that two packages claim; imports nothing."""
@@ -203,12 +173,8 @@ def _only(sources: Sequence[Source]) -> Source:
 
 
 def _imported(source: Source) -> ModuleType:
-    try:
+    with faults_of(source, " cannot be imported:"):
         return importlib.import_module(source.module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin may raise anything, SystemExit too
-        raise PluginError(f"{source} cannot be imported: {_brief(error)}") from None
 
 
 def _checked(module: ModuleType, source: Source) -> ModuleType:
@@ -222,37 +188,6 @@ def _checked(module: ModuleType, source: Source) -> ModuleType:
     except pluggy.PluginValidationError as error:
         raise PluginError(f"{source}: {' '.join(str(error).split())}") from None
     return module
-
-
-def _check_component(source: Source, kind: str, name: str, cls: Any) -> None:
-    if name != source.name and not name.startswith(f"{source.name}/"):
-        raise PluginError(
-            f"{source} offers {name!r}; a plugin named {source.name!r} may offer "
-            f"{source.name!r} or '{source.name}/...' only"
-        )
-    if not isinstance(cls, type) or not keeps_contract(kind, cls):
-        wanted = methods_of(kind)
-        raise PluginError(f"{source}: {kind} {name!r} must be a class with a method {wanted}")
-    try:
-        check_options(cls)
-    except PrunekitError as error:
-        raise PluginError(f"{source}: {kind} {name!r}: {error}") from None
-
-
-def keeps_contract(kind: str, cls: type) -> bool:
-    """Whether a class has the methods that a component of this kind must have."""
-    return any(
-        all(callable(getattr(cls, method, None)) for method in methods) for methods in METHODS[kind]
-    )
-
-
-def methods_of(kind: str) -> str:
-    """The methods that a component of this kind must have, in words."""
-    return " or ".join(" and ".join(map(repr, methods)) for methods in METHODS[kind])
-
-
-def _brief(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def imported_class(path: str) -> type:

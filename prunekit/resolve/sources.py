@@ -15,6 +15,9 @@ import attrs
 
 from prunekit.errors import PluginError
 
+BUILT_IN = "prunekit_plugins"
+"""The package of the plugins that come with prunekit, a plugin in each file."""
+
 PathState = tuple[tuple[str, int, int], ...]
 
 
@@ -37,16 +40,15 @@ def builtin_sources() -> list[Source]:
     version = _version("prunekit")
     names = sorted(module.name for module in pkgutil.iter_modules([str(folder)]))
     return [
-        Source(name.replace("_", "-"), f"prunekit_plugins.{name}", "prunekit", version)
-        for name in names
+        Source(name.replace("_", "-"), f"{BUILT_IN}.{name}", "prunekit", version) for name in names
     ]
 
 
 def _builtin_folder() -> Path:
     """The folder of the built-in plugins; a bare checkout has it beside the core."""
-    spec = importlib.util.find_spec("prunekit_plugins")
+    spec = importlib.util.find_spec(BUILT_IN)
     if spec is None or not spec.submodule_search_locations:
-        raise PluginError("the package prunekit_plugins is missing; install prunekit again")
+        raise PluginError(f"the package {BUILT_IN} is missing; install prunekit again")
     return Path(spec.submodule_search_locations[0])
 
 

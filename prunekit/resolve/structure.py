@@ -14,7 +14,9 @@ import tomli_w
 from prunekit.contracts import suggests
 from prunekit.errors import PrunekitError, SpecError, did_you_mean
 from prunekit.resolve.archfile import FileArchitecture
-from prunekit.resolve.plugins import Plugins, imported_class, keeps_contract, methods_of
+from prunekit.resolve.kinds import keeps_contract, methods_of
+from prunekit.resolve.places import is_foreign
+from prunekit.resolve.plugins import Plugins, imported_class
 from prunekit.spec.options import SCALARS, fields_of, is_a, is_union, spell
 from prunekit.spec.sections import COMPONENTS, SECTIONS, Spec, read_toml
 
@@ -159,7 +161,10 @@ def build_options(cls: type, table: Mapping[str, Any], where: str, name: str = "
     try:
         return _CONVERTER.structure(table, cls)
     except cattrs.ClassValidationError as error:
-        raise SpecError(_placed(_first_message(error), where, fields)) from None
+        mistake = _first_mistake(error)
+        if not isinstance(mistake, PrunekitError) and is_foreign(mistake):
+            raise mistake from None
+        raise SpecError(_placed(_message(mistake), where, fields)) from None
     except PrunekitError as error:
         raise SpecError(_placed(str(error), where, fields)) from None
 
@@ -198,14 +203,18 @@ def _strict(value: Any, annotation: Any, name: str = "") -> Any:
     return float(value) if annotation is float else value
 
 
-def _first_message(error: cattrs.ClassValidationError) -> str:
-    """The first mistake that cattrs found, as "key must be ...: value"."""
-    inner = error.exceptions[0]
-    if isinstance(inner, cattrs.ClassValidationError):
-        return _first_message(inner)
-    notes = getattr(inner, "__notes__", [])
+def _first_mistake(error: BaseException) -> BaseException:
+    """The first exception of those that cattrs found in a class."""
+    if isinstance(error, cattrs.ClassValidationError):
+        return _first_mistake(error.exceptions[0])
+    return error
+
+
+def _message(mistake: BaseException) -> str:
+    """A mistake as "key must be ...: value"."""
+    notes = getattr(mistake, "__notes__", [])
     names = [note.name for note in notes if isinstance(note, cattrs.AttributeValidationNote)]
-    text = str(inner)
+    text = str(mistake)
     return f"{names[0]} {text}" if names and not text.startswith(names[0]) else text
 
 
@@ -260,8 +269,14 @@ def options_table(value: Any) -> dict[str, Any]:
 
 
 def to_toml(spec: Spec, plugins: Plugins) -> str:
-    """The spec as TOML; reading it gives an equal spec."""
-    return tomli_w.dumps(unstructure(spec, plugins))
+    """The spec as TOML; reading it gives an equal spec. SpecError for what UTF-8 cannot hold."""
+    text = tomli_w.dumps(unstructure(spec, plugins))
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text[: error.end].splitlines()[-1] + text[error.end :].partition("\n")[0]
+        raise SpecError(f"a spec is UTF-8, and this is not: {line}; rename the file") from None
+    return text
 
 
 def load_spec(path: str | Path, plugins: Plugins) -> Spec:

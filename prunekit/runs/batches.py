@@ -8,15 +8,32 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from prunekit.contracts import acts, period
+from prunekit.contracts import acts, period, skips_bad
 from prunekit.data.scored import scored_batches
-from prunekit.data.splits import Batches, Data, Split
+from prunekit.data.splits import Batches, Data, Split, prepare
+from prunekit.errors import SpecError
 from prunekit.resolve.plan import LearnedMasks, MeasuredMasks, Plan
 from prunekit.spec.sections import DataSource
 from prunekit.training.accuracy import evaluate
 
 PASS = 256
 """Examples in a batch that is only measured, at least."""
+
+
+def read_data(plan: Plan) -> Data:
+    """What the dataset of a plan loads, as the plan wants it; see `prepare`.
+
+    Raises SpecError where `data.skip_bad` cannot act, DataError for files that cannot be read.
+    """
+    dataset, skipped = plan.dataset, plan.data.skip_bad
+    if not skipped:
+        return prepare(dataset.load(), plan.data, plan.seed)
+    if not skips_bad(dataset):
+        raise SpecError(
+            f"data.skip_bad = {skipped} cannot act: {type(dataset).__name__} reads no image files "
+            "one by one; leave it out"
+        )
+    return prepare(dataset.load(skip_bad=skipped), plan.data, plan.seed)
 
 
 @attrs.frozen(eq=False)

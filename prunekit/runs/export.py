@@ -17,6 +17,7 @@ from prunekit.contracts import Architecture, takes
 from prunekit.errors import SpecError
 from prunekit.network.modes import eval_mode
 from prunekit.network.names import layers_of, parameters_of, state_names
+from prunekit.resolve.faults import naming_faults
 from prunekit.runs.running import load
 from prunekit.selection.masks import Masks
 from prunekit.spec.sections import Spec
@@ -45,12 +46,14 @@ def loaded(folder: str | Path, out: str | Path) -> tuple[nn.Module, Masks, Spec]
     return load(folder)
 
 
+@naming_faults()
 def to_state_dict(folder: str | Path, out: str | Path) -> None:
     """Write the model's state_dict, pruned weights zero, as safetensors with plain keys."""
     model, masks, _ = loaded(folder, out)
     write_tensors(out, bake(model, masks).state_dict(), {"kind": "state-dict"})
 
 
+@naming_faults()
 def to_torch_prune(folder: str | Path, out: str | Path) -> list[str]:
     """Write safetensors with the keys that torch.nn.utils.prune gives a pruned model.
 
@@ -101,6 +104,7 @@ def pruned_keys(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tens
     return tensors
 
 
+@naming_faults()
 def to_onnx(folder: str | Path, out: str | Path) -> None:
     """Write ONNX for float inputs (batch, *input_shape); pruned weights are zeros in it.
 

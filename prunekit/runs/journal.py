@@ -11,7 +11,7 @@ import attrs
 from prunekit.contracts import Observer
 from prunekit.runs.signals import Stopper
 from prunekit.runs.state import State
-from prunekit.storage.checkpoints import load_checkpoint, save_checkpoint
+from prunekit.storage.checkpoints import save_checkpoint
 from prunekit.storage.runfolder import RunFolder
 
 CHECKPOINT_SECONDS = 30.0  # between rounds that do not train
@@ -52,22 +52,13 @@ class Journal:
             state.training.look()
         self.count(state)
         self.saved = self.counted
-        position = state.position() | {"metrics_bytes": self.folder.metrics_bytes()}
-        folder = self.folder
-        save_checkpoint(folder.checkpoints, state.tensors(), position, folder.spec_hash)
+        folder, tensors = self.folder, state.tensors()
+        position = state.position() | {"metrics_bytes": folder.metrics_bytes()}
+        position["tensors"] = sorted(tensors)  # so that one that is lost is missed
+        save_checkpoint(folder.checkpoints, tensors, position, folder.spec_hash)
         self.stopper.stop_if_asked(folder.path)
 
     def count(self, state: State) -> None:
         """Add the seconds that passed to those of the run."""
         now = time.perf_counter()
         state.seconds, self.counted = state.seconds + now - self.counted, now
-
-    def restore(self, state: State) -> None:
-        """Let `state` stand where the newest checkpoint stood; metrics lines after it are cut.
-
-        Without one it stands at the start. Raises StorageError where one does not fit the run.
-        """
-        newest = load_checkpoint(self.folder.checkpoints, self.folder.spec_hash)
-        self.folder.cut_metrics(newest[1]["metrics_bytes"] if newest else 0)
-        if newest:
-            state.take(*newest)

@@ -7,17 +7,17 @@ from typing import Any
 from torch import nn
 
 from prunekit.contracts import acts, allocates
-from prunekit.data.splits import prepare
 from prunekit.errors import SpecError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.flops import count_flops
 from prunekit.network.model import Network
 from prunekit.network.names import parameters_of
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import check_some_kept, resolve
 from prunekit.resolve.plan import GivenMasks, LearnedMasks, Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import to_toml
-from prunekit.runs.batches import redraw_events
+from prunekit.runs.batches import read_data, redraw_events
 from prunekit.runs.building import build_model, check_labels
 from prunekit.selection.masks import Masks, foreign_masks
 from prunekit.selection.schedule import kept_of
@@ -25,6 +25,7 @@ from prunekit.spec.sections import Spec
 from prunekit.training.loop import check_device
 
 
+@naming_faults()
 def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
     """What `run` would do, without doing it: layers, schedule, FLOPs, estimated memory in bytes.
 
@@ -33,7 +34,7 @@ def foretell(spec: Spec, *, plugins: Plugins | None = None) -> dict[str, Any]:
     plugins = plugins or Plugins()
     plan = resolve(spec, plugins)
     check_device(pick_device(plan.device), plan.training)
-    data = prepare(plan.dataset.load(), plan.data, plan.seed)
+    data = read_data(plan)
     check_labels(plan.objective, data)
     built = build_model(plan, data)
     shape, uses = data.input_shape, built.uses

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from prunekit.contracts import same_bits_as
-from prunekit.errors import PluginError
+from prunekit.data.splits import Data
+from prunekit.errors import DataError, PluginError
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins, source_hash
 from prunekit.spec.sections import COMPONENTS, Spec
@@ -66,6 +67,27 @@ def _package(name: str, cls: type, plugins: Plugins) -> dict[str, str]:
         "version": source.version if source else "",
         "sha256": source_hash(cls),
     }
+
+
+def left_out(data: Data) -> dict[str, list[str]]:
+    """The bad files that a run leaves out, as a run folder records them; {} where there are none.
+
+    What no terminal shows in a name is escaped.
+    """
+    names = [str(DataError(name)) for name in data.bad_files]
+    return {"bad_files": names} if names else {}
+
+
+def refuse_other_files(recorded: Mapping[str, Any], data: Data) -> None:
+    """DataError when other files are left out than at the start of the run."""
+    before, now = recorded.get("bad_files", []), left_out(data).get("bad_files", [])
+    if before == now:
+        return
+    changed = sorted({*before} ^ {*now})
+    raise DataError(
+        f"the files that data.skip_bad leaves out are others than at the start of the run, by "
+        f"{len(changed)}: {changed[0]}; restore the data, or run anew"
+    )
 
 
 def refuse_changed(recorded: Mapping[str, Any], spec: Spec, plugins: Plugins) -> None:

@@ -52,6 +52,12 @@ class Rewinding:
         if self.goal and self.goal.to == "step" and self.state.pruning.round:
             training.step = self.goal.step
 
+    def first_epoch(self, training: Training) -> int:
+        """The epoch in which such a training begins, see `skip`."""
+        goal = self.goal
+        late = goal is not None and goal.to == "step" and self.state.pruning.round
+        return goal.step // training.steps_per_epoch if goal is not None and late else 0
+
     def after_step(self, training: Training) -> None:
         """Take the weights when the wanted step is done."""
         if self.waiting and training.step == self.waiting:

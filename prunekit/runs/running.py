@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +10,37 @@ import attrs
 import torch
 from torch import nn
 
-from prunekit.data.splits import Data, prepare
-from prunekit.errors import OutOfMemoryError, SpecError, StorageError
+from prunekit.data.splits import Data
+from prunekit.errors import SpecError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.model import Network
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.rounds import Pruning
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import load_spec, to_toml
-from prunekit.runs.batches import RunBatches
+from prunekit.runs.batches import RunBatches, read_data
 from prunekit.runs.building import Built, build_model, check_labels
 from prunekit.runs.journal import Journal
 from prunekit.runs.planning import refuse_idle_in
-from prunekit.runs.provenance import components, new_folder, refuse_changed
+from prunekit.runs.provenance import (
+    components,
+    left_out,
+    new_folder,
+    refuse_changed,
+    refuse_other_files,
+)
+from prunekit.runs.restoring import restore
 from prunekit.runs.signals import Stopper
 from prunekit.runs.stages import Stages
 from prunekit.runs.state import State
 from prunekit.runs.summary import finish, layer_rows
 from prunekit.selection.masks import Masks
-from prunekit.spec.sections import Spec
-from prunekit.storage.files import write_bytes
+from prunekit.spec.sections import Spec, read_toml
+from prunekit.storage.checkpoints import drop_checkpoints
+from prunekit.storage.files import status_of, write_bytes
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors
 from prunekit.training.loop import check_device, move
@@ -47,6 +54,7 @@ class Result:
     summary: dict[str, Any]
 
 
+@naming_faults()
 @in_own_state
 def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = None) -> Result:
     """Run a spec: score, mask, train, report.
@@ -60,35 +68,61 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     with folder.claimed():
         stages = staged(plan, folder, plugins)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
-        folder.write_json(folder.components, components(plan.spec, plugins))
+        record = components(plan.spec, plugins) | left_out(stages.batches.data)
+        folder.write_json(folder.components, record)
         return carried_out(stages, plugins)
 
 
+@naming_faults()
 @in_own_state
 def resume(
-    path: str | Path, *, allow_changed: bool = False, plugins: Plugins | None = None
+    path: str | Path,
+    *,
+    allow_changed: bool = False,
+    plugins: Plugins | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> Result:
     """Continue a killed run to the bits it would have had; a finished one is left as it is.
 
+    say: is given a line on where it goes on from; without, the observers are, as plan["resumed"].
     Raises PluginError when a component's file has changed since the start, unless
-    `allow_changed`; LockedError when the run is still going on.
+    `allow_changed`; LockedError when the run is still going on; StorageError, with nothing
+    changed, where what it would go on from cannot be read or is not of this run.
     """
     plugins = plugins or Plugins()
     folder = RunFolder(Path(path))
     folder.require_run()
+    folder.require_own()
     with folder.locked():
-        if folder.summary.is_file():
-            return Result(folder.path, folder.read_summary())
+        if status_of(folder.summary) is not None:
+            return _finished_before(folder)
+        _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec
         plan = resolve(load_spec(folder.spec, plugins), plugins)
-        if folder.components.is_file() and not allow_changed:
+        recorded = status_of(folder.components) is not None
+        if recorded and not allow_changed:
             refuse_changed(folder.read_components(), plan.spec, plugins)
-        if not folder.components.is_file():
-            folder.write_json(folder.components, components(plan.spec, plugins))
         stages = staged(plan, folder, plugins)
-        stages.journal.restore(stages.state)
-        return carried_out(stages, plugins)
+        if recorded:
+            refuse_other_files(folder.read_components(), stages.batches.data)
+        where = restore(stages)
+        if not recorded:
+            record = components(plan.spec, plugins) | left_out(stages.batches.data)
+            folder.write_json(folder.components, record)
+        if say is not None:
+            say(where)
+        return carried_out(stages, plugins, {} if say else {"resumed": where})
 
 
+def _finished_before(folder: RunFolder) -> Result:
+    """What a finished run left; a kill may have come before its checkpoints were removed."""
+    result = Result(folder.path, folder.read_summary())
+    train = read_toml(folder.spec).get("train")
+    if isinstance(train, dict) and train.get("keep_checkpoints") is False:
+        drop_checkpoints(folder.checkpoints)
+    return result
+
+
+@naming_faults()
 @in_own_state
 def load(path: str | Path, *, plugins: Plugins | None = None) -> tuple[nn.Module, Masks, Spec]:
     """Model (on the CPU, in eval mode), masks and resolved spec of a finished run.
@@ -120,12 +154,13 @@ def _untrained(arch: Any) -> Any:
     return attrs.evolve(arch, pretrained=False) if "pretrained" in names else arch
 
 
+@naming_faults()
 @in_own_state
 def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, float]:
     """Test (and validation) loss and, where there is one, accuracy of a finished run, anew."""
     model, _, plan = _loaded(RunFolder(Path(path)), Plugins())
     there = pick_device(device or plan.device)
-    data = prepare(plan.dataset.load(), plan.data, plan.seed)
+    data = read_data(plan)
     move(model, there, plan.training)
     return RunBatches(plan, data, there).measure(model)
 
@@ -134,7 +169,7 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     """Everything a run needs before it starts work, at its start; writes nothing."""
     device = pick_device(plan.device)
     check_device(device, plan.training)  # refused before data are read
-    data: Data = prepare(plan.dataset.load(), plan.data, plan.seed)
+    data: Data = read_data(plan)
     check_labels(plan.objective, data)
     built: Built = build_model(plan, data)
     observers = plugins.observers(plan.observers, plan.spec)
@@ -147,33 +182,19 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     return Stages(plan, State(Pruning(network)), built, batches, journal)
 
 
-def carried_out(stages: Stages, plugins: Plugins) -> Result:
-    """Do the work that is left and write what it came to."""
+def carried_out(stages: Stages, plugins: Plugins, more: Mapping[str, Any] | None = None) -> Result:
+    """Do the work that is left, write what it came to; observers are told `more` at the start."""
     journal, plan = stages.journal, stages.plan
-    with _no_room(), journal.stopper:
+    with journal.stopper:
         foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
         foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
-        foretold |= {"epochs": plan.training.epochs}
+        foretold |= {"epochs": plan.training.epochs} | dict(more or {})
         for observer in journal.observers:
             observer.start(foretold)
         stages.work()
         summary = finish(stages, layer_rows(stages.state))
+        if not plan.training.keep_checkpoints:
+            drop_checkpoints(journal.folder.checkpoints)
         for observer in journal.observers:
             observer.finish(summary)
     return Result(journal.folder.path, summary)
-
-
-@contextmanager
-def _no_room() -> Iterator[None]:
-    """A full device or disk, wherever it is met, as an error with its exit code."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        reason = str(error).splitlines()[0]
-        raise OutOfMemoryError(
-            f"{reason} Try a smaller train.batch_size or prune.batch_size, or train.amp bf16"
-        ) from None
-    except OSError as error:  # what observers and plots write
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise StorageError(f"cannot write {error.filename}: {error.strerror}; free space") from None

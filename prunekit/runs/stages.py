@@ -62,6 +62,13 @@ class Stages:
                 self.finish_masks()
             state.phase = "done"
 
+    def stand(self, tensors: Mapping[str, Tensor], position: Mapping[str, Any]) -> None:
+        """Stand where a checkpoint that fits stood; StorageError where its training does not."""
+        self.state.take(tensors, position)
+        if self.state.phase == "final":
+            self.own_weights()
+        self.trainings.stand()
+
     def own_weights(self) -> None:
         """The weights are the model's own parameters now, unless scores are learned over them."""
         if not isinstance(self.plan.masks, LearnedMasks):

@@ -9,11 +9,10 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.errors import StorageError
 from prunekit.network.model import Network
 from prunekit.pruning.rounds import Pruning
 from prunekit.selection.masks import Masks
-from prunekit.storage.checkpoints import flat, grouped
+from prunekit.storage.checkpoints import flat, grouped, misfit
 from prunekit.training.loop import Training
 
 Phase = Literal["rounds", "final", "done"]
@@ -86,14 +85,14 @@ class State:
         return {name: weight for name, weight in weights if weight.data_ptr() != own[name]}
 
     def take(self, tensors: Mapping[str, Tensor], position: Mapping[str, Any]) -> None:
-        """Stand where `tensors` and `position` were given; StorageError where they do not fit."""
+        """Stand where `tensors` and `position`, which were found to fit, were given."""
         groups, device = grouped(tensors), self.network.device
         for name in groups.keys() - {"training"}:  # the optimizer moves its own
             groups[name] = {key: value.to(device) for key, value in groups[name].items()}
         try:
             self._take(groups, position)
         except (KeyError, RuntimeError) as error:
-            raise StorageError(f"the checkpoint does not fit its spec: {error}") from None
+            raise misfit(str(error)) from None
 
     @torch.no_grad()
     def _take(self, groups: dict[str, dict[str, Tensor]], position: Mapping[str, Any]) -> None:

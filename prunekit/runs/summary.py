@@ -58,8 +58,8 @@ def finish(run: Stages, rows: list[dict[str, Any]]) -> dict[str, Any]:
     folder.write_json(folder.layers, rows)
     summary = summarize(run, rows)
     folder.plots.mkdir(exist_ok=True)
-    plot_layers(rows, folder.plots / "density.png")
-    plot_curves(folder.lines(), folder.plots / "curves.png")
+    plot_layers(rows, folder.density_plot)
+    plot_curves(folder.lines(), folder.curves_plot)
     folder.write_json(folder.summary, summary)
     return summary
 
@@ -88,6 +88,7 @@ def summarize(run: Stages, rows: list[dict[str, Any]]) -> dict[str, Any]:
         **redrawn_counts(pruning, masks),
         "redrawn_zeros": run.built.redrawn,
         **flops_of(run, rows),
+        **({"bad_files": len(data.bad_files)} if plan.data.skip_bad else {}),
         "input_shape": list(data.input_shape),
         "classes": data.classes,
         "mean": list(data.mean),

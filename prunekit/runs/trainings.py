@@ -6,7 +6,7 @@ import time
 
 import attrs
 
-from prunekit.resolve.plan import LearnedMasks, Plan
+from prunekit.resolve.plan import LearnedMasks, MeasuredMasks, Plan
 from prunekit.runs.batches import RunBatches
 from prunekit.runs.building import Built
 from prunekit.runs.journal import Journal
@@ -32,9 +32,10 @@ class Trainings:
     def train(self, phase: str, epochs: int, source: DataSource = "real") -> None:
         """Train to the end of `phase`, recording a line and saving at each epoch."""
         state = self.state
-        if state.stopped is None:
+        if state.training is None:
             state.network.write()  # rounds may have left that to us
-        state.training = training = self.prepared(phase, epochs, source)
+            state.training = self.prepared(phase, epochs, source)
+        training = state.training
         started = time.perf_counter()
         for line in train_epochs(training, self.after_step):
             self.journal.record(
@@ -47,6 +48,21 @@ class Trainings:
             started = time.perf_counter()
         training.owner.finish(state.pruning)
         state.training = None
+
+    def stand(self) -> None:
+        """Have the training that the state was stopped in, where it was.
+
+        Raises StorageError where what a checkpoint holds of it does not fit.
+        """
+        state, masks = self.state, self.plan.masks
+        if state.stopped is None:
+            return
+        if state.phase == "rounds" and isinstance(masks, MeasuredMasks):
+            done = state.pruning.round
+            name, epochs = f"round-{done + 1}", masks.rounds[done].epochs
+            state.training = self.prepared(name, epochs, masks.trained_on)
+        else:
+            state.training = self.prepared("final", self.plan.training.epochs, "real")
 
     def prepared(self, phase: str, epochs: int, source: DataSource) -> Training:
         """The training named `phase`, standing where it was stopped, or at its first step."""

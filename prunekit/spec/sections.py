@@ -111,6 +111,7 @@ class Train:
     checkpoint_every: int = option(
         0, help="steps between checkpoints; 0 = one each epoch", validator=at_least(0)
     )
+    keep_checkpoints: bool = option(False, help="keep the checkpoints of a run that has finished")
 
     def __attrs_post_init__(self) -> None:
         if self.nesterov and self.momentum == 0:
@@ -131,6 +132,11 @@ class DataOptions:
         validator=attrs.validators.optional(at_least(1)),
     )
     workers: int = option(2, help="loader processes for sets that stream", validator=at_least(0))
+    skip_bad: int = option(
+        0,
+        help="image files that cannot be decoded and may be left out; above 0, all are tried first",
+        validator=at_least(0),
+    )
 
 
 @attrs.frozen

@@ -92,19 +92,22 @@ class TrainSettings(Settings):
     label_smoothing: float
     bn_recalibrate: int
     checkpoint_every: int
+    keep_checkpoints: bool
 
 
 @attrs.frozen
 class DataSettings(Settings):
     """How batches are made from the dataset; the fields are those of `DataOptions`.
 
-    size: pixels that images are resized to; None = as they are.
+    size: pixels that images are resized to; None = as they are. skip_bad: image files that cannot
+    be decoded and may be left out.
     """
 
     augment: Augment
     validation: int
     size: int | None
     workers: int
+    skip_bad: int = 0
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from prunekit.errors import LockedError, StorageError
-from prunekit.storage.files import is_temporary, write_bytes
+from prunekit.storage.files import is_temporary, reason, status_of, write_bytes
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -42,12 +42,14 @@ class FolderLock:
             self._sweep()
             yield
         finally:
-            (self.folder / OWNER).unlink(missing_ok=True)
-            lock.release()
+            with contextlib.suppress(OSError):  # what was to be done is done
+                (self.folder / OWNER).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                lock.release()
 
     def exists(self) -> bool:
         """Whether anybody ever held it."""
-        return (self.folder / LOCK).exists()
+        return status_of(self.folder / LOCK) is not None
 
     def owner(self) -> str:
         """Who holds the lock, in words; an owner that came just now is still to sign."""
@@ -74,8 +76,10 @@ class FolderLock:
             raise LockedError(
                 f"{self.folder} is in use by {self.owner()}; wait for it, or choose another --out"
             ) from None
-        except OSError as error:
-            raise StorageError(f"cannot lock {self.folder}: {error.strerror}") from None
+        except (OSError, NotImplementedError) as error:  # the latter where there are no locks
+            raise StorageError(
+                f"cannot lock {self.folder}: {reason(error)}; choose an --out on another disk"
+            ) from None
         return lock
 
     def _read_owner(self) -> dict[str, Any]:
@@ -90,7 +94,8 @@ class FolderLock:
         """Remove files that a killed owner left half-written."""
         for entry in self.folder.iterdir():
             if is_temporary(entry.name):
-                entry.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a folder of that name is nobody's file
+                    entry.unlink()
 
 
 def _is_dead(owner: Mapping[str, Any]) -> bool:

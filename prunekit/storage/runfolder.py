@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import stat
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,17 @@ from typing import Any
 import attrs
 
 from prunekit.errors import SpecError, StorageError
-from prunekit.storage.files import append_line, is_temporary, size_of, write_bytes
+from prunekit.storage.claim import Claim
+from prunekit.storage.files import (
+    append_line,
+    cut_file,
+    is_temporary,
+    open_file,
+    reason,
+    size_of,
+    status_of,
+    write_bytes,
+)
 from prunekit.storage.lock import LOCK, OWNER, FolderLock
 
 
@@ -24,9 +33,14 @@ class _Entry:
     """A file or folder that a run keeps in its folder, by its name there; read as its path."""
 
     name: str
+    folder: bool = False
 
     def __get__(self, run: RunFolder, kind: type[RunFolder]) -> Path:
         return run.path / self.name
+
+
+def _entries() -> list[_Entry]:
+    return [entry for entry in vars(RunFolder).values() if isinstance(entry, _Entry)]
 
 
 @attrs.frozen
@@ -44,16 +58,22 @@ class RunFolder:
     draws = _Entry("draws.safetensors")
     layers = _Entry("layers.json")
     summary = _Entry("summary.json")
-    checkpoints = _Entry("checkpoints")
-    plots = _Entry("plots")
+    checkpoints = _Entry("checkpoints", folder=True)
+    plots = _Entry("plots", folder=True)
+    density_plot = _Entry("plots/density.png")
+    curves_plot = _Entry("plots/curves.png")
 
     @property
     def spec_hash(self) -> str:
-        """sha256 of spec.toml."""
-        return hashlib.sha256(self.spec.read_bytes()).hexdigest()
+        """sha256 of spec.toml; StorageError where it cannot be read."""
+        try:
+            with open_file(self.spec) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise StorageError(f"cannot read {self.spec}: {reason(error)}") from None
 
     def holds_run(self) -> bool:
-        return self.spec.is_file()
+        return status_of(self.spec) is not None
 
     def require_run(self) -> None:
         """SpecError unless the folder holds a run; it names one that is below."""
@@ -72,64 +92,44 @@ class RunFolder:
 
     def own_names(self) -> set[str]:
         """The names of the files and folders that a run keeps in its folder."""
-        entries = (entry for entry in vars(RunFolder).values() if isinstance(entry, _Entry))
-        return {LOCK, OWNER, *(entry.name for entry in entries)}
+        return {LOCK, OWNER, *(entry.name for entry in _entries())}
+
+    def own_files(self) -> list[Path]:
+        """Where a run writes its files, but for checkpoints."""
+        return [self.path / entry.name for entry in _entries() if not entry.folder]
+
+    def require_own(self) -> None:
+        """StorageError where a file or folder of the run is a link, or another kind of thing.
+
+        Asked before anything is changed: what a link leads to is not the run's.
+        """
+        for entry in (*_entries(), _Entry(LOCK), _Entry(OWNER)):
+            _require_kind(self.path / entry.name, entry.folder)
 
     def require_empty(self) -> None:
         """SpecError when the folder holds a run or anything else, StorageError for a file."""
-        if self.path.exists() and not self.path.is_dir():
-            raise StorageError(f"cannot create {self.path}: it is a file; choose another --out")
-        if self.holds_run():
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return
+        except NotADirectoryError:
+            where = f"cannot create {self.path}: it is a file, or below one"
+            raise StorageError(f"{where}; choose another --out") from None
+        except (OSError, ValueError) as error:
+            what = f"cannot use {self.path}: {reason(error)}"
+            raise StorageError(f"{what}; choose another --out") from None
+        if self.spec.name in names:
             raise SpecError(
                 f"{self.path} holds a run; continue it with `prunekit resume {self.path}` or "
                 "choose another --out"
             )
-        if self.path.is_dir():
-            names = (entry.name for entry in self.path.iterdir())
-            strange = [n for n in names if n not in (LOCK, OWNER) and not is_temporary(n)]
-            if strange:
-                raise SpecError(f"{self.path} is not empty ({strange[0]}); choose another --out")
+        strange = [n for n in names if n not in (LOCK, OWNER) and not is_temporary(n)]
+        if strange:
+            raise SpecError(f"{self.path} is not empty ({strange[0]}); choose another --out")
 
-    @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Hold the folder for a new run; unless a checkpoint is written, an error undoes all.
-
-        Raises LockedError when another process is at work in it, SpecError when it is not empty,
-        StorageError when it cannot be written.
-        """
-        if not FolderLock(self.path).exists():  # nobody works in it: refuse before touching it
-            self.require_empty()
-        new = self.create()
-        with self.locked():
-            self.require_empty()
-            try:
-                yield
-            except Exception:
-                if not any(self.checkpoints.glob("*/manifest.json")):
-                    self.clear(new)
-                raise
-
-    def create(self) -> list[Path]:
-        """Make the folder; returns the folders that are new. StorageError when it cannot be."""
-        new = [path for path in (self.path, *self.path.parents) if not path.exists()]
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"cannot create {self.path}: {error.strerror}") from None
-        if not os.access(self.path, os.W_OK | os.X_OK):
-            raise StorageError(f"cannot write in {self.path}; choose another --out")
-        return new
-
-    def clear(self, new: Iterable[Path]) -> None:
-        """Undo a start that came to nothing: remove what it wrote, and the `new` folders."""
-        for entry in self.path.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # somebody else may have come in
-            for path in new:
-                path.rmdir()
+    def claimed(self) -> AbstractContextManager[None]:
+        """Hold the folder for a new run, see `Claim.held`."""
+        return Claim(self).held()
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the folder's lock; LockedError names who holds it."""
@@ -164,19 +164,59 @@ class RunFolder:
 
         Raises StorageError when lines from before the checkpoint are missing.
         """
-        if self.metrics_bytes() < size:
-            raise StorageError(
-                f"{self.metrics} has lost lines; put it back, or remove {self.checkpoints} to "
-                "begin anew"
-            )
-        if self.metrics.exists():
-            os.truncate(self.metrics, size)
+        self._require_bytes(size)
+        if status_of(self.metrics) is not None:
+            cut_file(self.metrics, size)
 
     def lines(self) -> list[dict[str, Any]]:
         """The metrics lines, oldest first."""
         if not self.metrics.exists():
             return []
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+    def lines_before(self, size: int) -> list[dict[str, Any]]:
+        """The metrics lines in the first `size` bytes, which a checkpoint counted.
+
+        Raises StorageError where they are not what was written, or cannot be read.
+        """
+        self._require_bytes(size)
+        if not size:
+            return []
+        lines = _json_lines(self.metrics, size)
+        if not all(isinstance(line, dict) for line in lines):
+            raise StorageError(f"{self.metrics} has other lines than the run wrote; put it back")
+        return lines
+
+    def _require_bytes(self, size: int) -> None:
+        if self.metrics_bytes() < size:
+            raise StorageError(
+                f"{self.metrics} has lost lines; put it back, or remove {self.checkpoints} to "
+                "begin anew"
+            )
+
+
+def _require_kind(path: Path, folder: bool) -> None:
+    """StorageError for a link, and for a file where a folder should be or the other way round."""
+    found, right = status_of(path), stat.S_ISDIR if folder else stat.S_ISREG
+    if found is not None and not right(found.st_mode):
+        what = "a link" if stat.S_ISLNK(found.st_mode) else "of another kind"
+        kind = "folder" if folder else "file"
+        raise StorageError(
+            f"{path} is {what}; put the {kind} itself there: nothing outside of a run folder is "
+            "changed"
+        )
+
+
+def _json_lines(path: Path, size: int) -> list[Any]:
+    """The values in the first `size` bytes of a file, one in each line."""
+    try:
+        with open_file(path, links=False) as file:
+            text = file.read(size)
+        if not text.endswith(b"\n"):
+            raise ValueError("a line of it is cut off")
+        return [json.loads(line) for line in text.splitlines()]
+    except (OSError, ValueError, RecursionError) as error:
+        raise StorageError(f"cannot read {path}: {reason(error)}; put it back") from None
 
 
 def refuse_kept(out: str | Path) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from prunekit.errors import StorageError
-from prunekit.storage.files import write_parts
+from prunekit.storage.files import open_file, reason, write_parts
 
 TEXT, DIGEST = "prunekit", "sha256"
 UNREADABLE = (
@@ -112,11 +113,8 @@ def read_tensors(
     missing, damaged, or no safetensors; nothing in it is ever executed.
     """
     try:
-        if not Path(path).is_file():  # a pipe would be waited for
-            raise OSError("it is no file" if Path(path).exists() else "No such file")
-        with safe_open(str(path), framework="pt") as file:
-            meta = dict(json.loads((file.metadata() or {}).get(TEXT, "{}")))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with open_file(path) as file:
+            tensors, meta = tensors_of(file, path)
         trusted = foreign or meta.get(DIGEST) == digest(tensors, meta)
     except UNREADABLE as error:
         if is_pickle(path):
@@ -125,8 +123,7 @@ def read_tensors(
                 "none: in your own code load it by torch.load with weights_only=True, and write "
                 "its tensors by safetensors.torch.save_file, masks by prunekit.Masks.save"
             ) from None
-        reason = " ".join(str(error).split())
-        raise StorageError(f"cannot read {path} as safetensors: {reason}") from None
+        raise StorageError(f"cannot read {path} as safetensors: {reason(error)}") from None
     if not trusted:
         raise StorageError(
             f"{path} is damaged, or was not written by prunekit: its checksum does not match"
@@ -134,9 +131,24 @@ def read_tensors(
     return tensors, meta
 
 
+def tensors_of(file: BinaryIO, path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Named tensors and prunekit's text of an open file, mapped; `path` is its name.
+
+    safetensors opens names only, and only those that are UTF-8: where the system has a name for
+    what is open, it is given that. Raises one of UNREADABLE.
+    """
+    opened = f"/dev/fd/{file.fileno()}"
+    name = opened if os.path.exists(opened) else str(path)
+    with safe_open(name, framework="pt") as content:
+        meta = dict(json.loads((content.metadata() or {}).get(TEXT, "{}")))
+        return {name: content.get_tensor(name) for name in content.keys()}, meta  # noqa: SIM118
+
+
 def is_pickle(path: str | Path) -> bool:
     """Whether a file looks like what torch.save, joblib or pickle write; nothing is unpickled."""
-    if not Path(path).is_file():
+    try:
+        open_file(path).close()
+    except OSError:
         return False
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:

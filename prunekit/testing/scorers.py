@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from prunekit.contracts import Scorer, learns
+from prunekit.contracts import Scorer, adds_up, learns, reads
 from prunekit.draws.chance import generator
+from prunekit.errors import SpecError
 from prunekit.network.model import Network, Scores
 from prunekit.network.objective import Batch
 from prunekit.testing import learners, options, tiny
@@ -113,6 +114,33 @@ def check_frozen_networks_are_scored(scorer: Scorer) -> None:
     assert not changed, f"scores of {', '.join(changed)} change where requires_grad is off"
 
 
+def check_scores_add_up(scorer: Scorer) -> None:
+    """One that says `adds_up` gives the same scores, within 1e-6, of batches in uneven parts."""
+    if not adds_up(scorer):
+        return
+    given = tiny.batches(scorer, torch.float64) or [tiny.batch(torch.float64)]
+    if reads(scorer) == "batches":
+        given = [(x, y.where(torch.arange(len(y)) % 5 != 1, -100)) for x, y in given]
+    try:
+        whole, parts = (in_parts(scorer, given, count) for count in (1, 5))
+    except SpecError:
+        return  # refused: an input of its own, or examples that see each other
+    for name, score in whole.items():
+        off = float((parts[name] - score).abs().max() / score.abs().max())
+        assert off <= 1e-6, (
+            f"scores of {name} differ by {off:.2g} where batches are scored in 5 parts; sum what "
+            "prunekit.batch_losses gives, or leave adds_up out"
+        )
+
+
+def in_parts(scorer: Scorer, batches: Sequence[Batch], parts: int) -> Scores:
+    """The scores where the losses of each batch are cut into so many parts."""
+    network = tiny.network(dtype=torch.float64)
+    network.parts = parts
+    with tiny.global_chance(0):
+        return scored(scorer, network, batches)
+
+
 def check_cuda_agrees_with_cpu(scorer: Scorer) -> None:
     """On a GPU the scores are those of the CPU within rounding (nothing to do without one)."""
     if not torch.cuda.is_available():
@@ -134,6 +162,7 @@ CHECKS = (
     check_global_generators_are_untouched,
     check_float64_networks_are_scored,
     check_frozen_networks_are_scored,
+    check_scores_add_up,
     check_cuda_agrees_with_cpu,
     *learners.CHECKS,
     *options.CHECKS,

@@ -76,10 +76,14 @@ def batches(scorer: Any, dtype: torch.dtype = torch.float32, device: str = "cpu"
     if reads(scorer) != "batches":
         return []
     rng = generator(0, "tiny batches")
-    return [_batch(rng, dtype, device) for _ in range(batches_read(scorer))]
+    return [batch(dtype, device, rng) for _ in range(batches_read(scorer))]
 
 
-def _batch(rng: torch.Generator, dtype: torch.dtype, device: str) -> Batch:
+def batch(
+    dtype: torch.dtype = torch.float32, device: str = "cpu", rng: torch.Generator | None = None
+) -> Batch:
+    """12 labelled examples."""
+    rng = rng or generator(0, "tiny batches")
     images = torch.randn((12, *INPUT_SHAPE), generator=rng).to(device, dtype)
     return images, (torch.arange(12) % CLASSES).to(device)
 

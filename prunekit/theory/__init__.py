@@ -57,6 +57,10 @@ CALCULATORS: Mapping[str, tuple[str, ...]] = {
         "no_repeat_probability",
         "kept_fraction_with_replacement",
         "conv_operator_norm",
+        "uniform_norm_tail",
+        "uniform_norm_bound",
+        "pruned_error_bound",
+        "prunable_counts",
     ),
     "sketch": (
         "sketch_probabilities",

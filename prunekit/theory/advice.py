@@ -11,11 +11,20 @@ from typing import Any
 import attrs
 
 from prunekit.errors import SpecError
-from prunekit.theory import orseau, qian_klabjan, random_matrices, resampling
-from prunekit.theory.domain import VacuousBound, log10, positive, probability, refuse, whole
+from prunekit.theory import orseau, qian_klabjan, resampling, uniform_norms
+from prunekit.theory.domain import (
+    VacuousBound,
+    calculator,
+    log10,
+    positive,
+    probability,
+    refuse,
+    vacuous,
+    whole,
+)
 
-LEVEL = 0.95
-"""Quantile of Table 2 that delta_0 is taken from."""
+WIDEST = 10**7
+"""A width above which none is worth printing."""
 Layer = tuple[int, int]
 
 
@@ -40,14 +49,16 @@ class Advice:
         }
 
 
+@calculator
 def advise(
     widths: Sequence[int], eps: float = 0.01, delta: float = 0.01, R: int = 1
 ) -> list[dict[str, Any]]:
     """One row for each theorem: how many random neurons it wants for this target.
 
     Takes what the theorems assume: no biases, ReLU, weights within [-1, 1], spectral norms and
-    inputs of norm <= 1. Paper B prunes the target's own architecture instead: its rows give the
-    least width, and say whether its bound tells anything at the widths given.
+    inputs of norm <= 1. Paper B prunes the target's own architecture, with random weights, instead:
+    its rows say whether a theorem covers these widths and tells anything of them, the least width
+    with proved constants where it is below 10^7, and how much may go by uniform_norms' bounds.
     widths: n_0, ..., n_l of the target
     eps: largest error of the output
     delta: largest probability of failing
@@ -59,13 +70,17 @@ def advise(
     positive(eps=eps)
     probability(delta=delta)
     layers = list(itertools.pairwise(widths))
-    rows = [
-        _malach(layers, eps, delta),
-        Advice("Pensia et al.", "order", [], None, "order only: constant * d ln(d l/eps)"),
-        *_iterand(layers, eps, delta, R),
-        *_orseau(widths, eps, delta),
-        *_given(layers, eps, delta),
-    ]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", VacuousBound)
+        rows = [
+            _malach(layers, eps, delta),
+            Advice("Pensia et al.", "order", [], None, "order only: constant * d ln(d l/eps)"),
+            *_iterand(layers, eps, delta, R),
+            *_orseau(widths, eps, delta),
+            *_given(widths, eps, delta),
+        ]
+    said = dict.fromkeys(str(warning.message) for warning in caught)
+    vacuous(bool(said), "; ".join(said))
     return [row.row() for row in rows]
 
 
@@ -104,46 +119,98 @@ def _orseau(widths: Sequence[int], eps: float, delta: float) -> Iterator[Advice]
     yield _held("D, Theorem 30", "printed", architecture["M_thm30"], "holds")
 
 
-def _given(layers: Sequence[Layer], eps: float, delta: float) -> Iterator[Advice]:
-    inner = layers[1:-1]
-    d = min((min(layer) for layer in inner), default=0)
-    if d < 3:
+def _given(widths: Sequence[int], eps: float, delta: float) -> Iterator[Advice]:
+    """Paper B prunes the target itself, its weights drawn from U[-1, 1]/sqrt(max width)."""
+    inner = list(itertools.pairwise(widths))[1:-1]
+    d = min(widths[1:-1], default=0)
+    if not inner or d < 3:
         why = "not covered: needs a layer between the first and last, of width >= 3"
         yield Advice("B, theorems 1 and 2", "printed", [], None, why)
         return
-    alpha = min(qian_klabjan.qk_alpha_limit(d_k, d_km1) for d_km1, d_k in inner)
-    names = {"B, Theorem 1 (magnitude)": _theorem1, "B, Theorem 2 (random)": _theorem2}
-    for name, theorem in names.items():
-        yield _judged(f"{name}, alpha = {alpha:.3g}", theorem, len(layers), eps, delta, alpha, d)
+    alpha = min(qian_klabjan.alpha_limit(d_k, d_km1) for d_km1, d_k in inner)
+    outer = max(widths[0], widths[-1])
+    said = f"not covered: assumption (ii), width {d} < {outer}; " if d < outer else ""
+    methods: list[tuple[str, uniform_norms.Pruning, Theorem]] = [
+        ("B, Theorem 1", "magnitude", theorem1_at), ("B, Theorem 2", "random", theorem2_at)
+    ]  # fmt: skip
+    for name, pruning, theorem in methods:
+        asked = widths, eps, delta, alpha
+        verdict = f"{said}{verdict_of(theorem, *asked, d, outer)}; {direct(*asked[:3], pruning)}"
+        least = least_width(*asked) if theorem is theorem1_at else None
+        row = f"{name} ({pruning}), alpha = {alpha:.3g}"
+        form = "corrected" if theorem is theorem1_at else "printed"
+        yield Advice(row, form, [least] if least else [], least and log10(least), verdict)
 
 
-Theorem = Callable[[int, float, float, float, int], dict[str, Any]]
+Theorem = Callable[[Sequence[int], float, float, float, int], dict[str, Any]]
 
 
-def _judged(
-    name: str, theorem: Theorem, depth: int, eps: float, delta: float, alpha: float, d: int
-) -> Advice:
-    """The least width of a theorem, and whether it says anything at width d."""
+def verdict_of(
+    theorem: Theorem, widths: Sequence[int], eps: float, delta: float, alpha: float, d: int,
+    outer: int,
+) -> str:  # fmt: skip
+    """What a theorem says of these widths, whose least inner one is d."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", VacuousBound)
-            least = theorem(depth, eps, delta, alpha, d)
+            found = theorem(widths, eps, delta, alpha, d)
     except SpecError as error:
-        return Advice(name, "printed", [], None, f"not covered: {error}")
-    verdict = "; ".join(str(warning.message) for warning in caught)
-    log = least["log10_d_min"]
-    widths = [math.ceil(least["d_min"])] if log < 18 else []
-    return Advice(name, "printed", widths, log, f"vacuous at {d}: {verdict}" if caught else "holds")
+        return f"not covered: {error}"
+    if caught:
+        return f"vacuous at {d}: {'; '.join(str(warning.message) for warning in caught)}"
+    if theorem is theorem2_at:
+        return "not proved: Latala's constant is unknown"
+    return "holds" if d >= max(found["d_min"], outer) else f"too narrow at {d}"
 
 
-def _theorem1(l: int, eps: float, delta: float, alpha: float, d: int) -> dict[str, Any]:  # noqa: E741
-    """Weights from U[-1/sqrt d, 1/sqrt d], c0 and delta_0 as measured in Table 2."""
-    c0 = random_matrices.spectral_norm_asymptote(d, d)
-    delta_0 = random_matrices.spectral_delta0(LEVEL, d)
-    return qian_klabjan.qk_theorem1(l, 1.0, c0, delta_0, 1.0, eps, delta, alpha, d)
+def direct(widths: Sequence[int], eps: float, delta: float, pruning: uniform_norms.Pruning) -> str:
+    """How many of the inner weights may go by the bounds of `uniform_norms`, at these widths."""
+    cells = sum(map(math.prod, list(itertools.pairwise(widths))[1:-1]))
+    try:
+        counts = uniform_norms.prunable_counts(widths, eps, delta, pruning=pruning)
+    except SpecError as error:
+        return f"nothing is proved at these widths: {error}"
+    return f"proved at these widths: {sum(counts):,} of {cells:,} inner weights may go"
 
 
-def _theorem2(l: int, eps: float, delta: float, alpha: float, d: int) -> dict[str, Any]:  # noqa: E741
-    """The same weights: variance 1/(3d), fourth moment 1/(5 d^2); their norm bounds do not fail."""
-    bounds = [random_matrices.spectral_norm_asymptote(d, d)] * l
-    return qian_klabjan.qk_theorem2(l, 1.0, bounds, [0.0] * l, 1 / 3, 1 / 5, eps, delta, alpha, d)
+def theorem1_at(
+    widths: Sequence[int], eps: float, delta: float, alpha: float, d: int
+) -> dict[str, Any]:
+    """Theorem 1 with proved constants: c0 so large that norms pass it rarely enough at width d."""
+    l = len(widths) - 1  # noqa: E741
+    delta_0 = math.log((l * l - 2) / delta) / (4 * d) * (1 + 1e-9)
+    c0 = math.sqrt(math.pi / 2) + 4 * math.sqrt(delta_0 / math.pi)
+    return qian_klabjan.qk_theorem1(
+        l, 1.0, c0, delta_0, 1.0, eps, delta, alpha, d, form="corrected"
+    )
+
+
+def least_width(widths: Sequence[int], eps: float, delta: float, alpha: float) -> int | None:
+    """The least inner width for which Theorem 1 holds; None where it is above WIDEST, or none."""
+    outer = max(3, widths[0], widths[-1])
+
+    def narrow(more: int) -> bool:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VacuousBound)
+            d = outer + more - 1
+            return d < theorem1_at(widths, eps, delta, alpha, d)["d_min"]
+
+    if not 0 < alpha < 1:
+        return None
+    least = outer + uniform_norms.last_true(lambda more: more == 0 or narrow(more), WIDEST)
+    return least if least <= WIDEST else None
+
+
+def theorem2_at(
+    widths: Sequence[int], eps: float, delta: float, alpha: float, d: int
+) -> dict[str, Any]:
+    """Theorem 2 with norm bounds that fail with half of delta, and 1, the least C_latala.
+
+    The weights have variance 1/(3d) and fourth moment 1/(5 d^2). With a larger constant it
+    promises less: what is vacuous here is vacuous, but nothing is proved.
+    """
+    l = len(widths) - 1  # noqa: E741
+    share = delta / (2 + l * (l - 1))
+    bounds = [max(1.0, uniform_norms.uniform_norm_bound(*layer, share))
+              for layer in itertools.pairwise(widths)]  # fmt: skip
+    return qian_klabjan.qk_theorem2(l, 1.0, bounds, [share] * l, 1 / 3, 1 / 5, eps, delta, alpha, d)

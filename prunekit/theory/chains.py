@@ -66,11 +66,21 @@ class Flatten:
 Step = Affine | ReLU | Flatten
 
 
+def lengths(x: Tensor) -> Tensor:
+    """The 2-norm of each example, (batch,), also where squares leave what float64 holds."""
+    rows = x.flatten(1)
+    norms, largest = rows.norm(dim=1), rows.abs().amax(1).clamp(min=1e-300)
+    scaled = largest * (rows / largest[:, None]).norm(dim=1)
+    return torch.where((norms > 1e-140) & norms.isfinite(), norms, scaled)
+
+
 def chain(module: nn.Module, name: str) -> list[Step]:
     """The steps of a module; SpecError names the layer that is not known.
 
     A module of your own is traced.
     """
+    if not isinstance(module, nn.Module):
+        raise SpecError(f"{name} must be a torch module: {module!r:.60}")
     steps = list(_steps(module, name))
     if not steps:
         raise SpecError(f"{name} has no layer; give a module of Linear, Conv2d and ReLU layers")

@@ -6,16 +6,19 @@ https://arxiv.org/abs/2105.10065: stride 1, circular padding. Kernels F (d', d, 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prunekit.theory.domain import Floats, array, refuse, whole
+from prunekit.theory.domain import Floats, array, calculator, refuse, whole
+from prunekit.theory.spread import unit
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+@calculator
 def conv_operator_norm(F: Any, p: int) -> float:
     """Spectral norm of a circular convolution (B, Lemma 7; exact).
 
@@ -25,10 +28,12 @@ def conv_operator_norm(F: Any, p: int) -> float:
     p: rows and columns of the maps, >= q
     """
     kernels = checked(F, p)
+    kernels, exponent = unit(kernels)
     spectrum = np.fft.rfft2(kernels, s=(p, p), axes=(2, 3)).transpose(2, 3, 0, 1)
-    return float(np.linalg.norm(spectrum, 2, axis=(2, 3)).max())
+    return math.ldexp(float(np.linalg.norm(spectrum, 2, axis=(2, 3)).max()), exponent)
 
 
+@calculator
 def conv_operator_matrix(F: Any, p: int) -> Tensor:
     """The matrix of a circular convolution, float64 (d' p^2, d p^2); for tests (B, (8) and (9)).
 

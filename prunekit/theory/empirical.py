@@ -11,7 +11,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from prunekit.theory.domain import Floats, between, one_of, positive, probability, refuse, whole
+from prunekit.theory.domain import (
+    Floats,
+    between,
+    calculator,
+    one_of,
+    positive,
+    probability,
+    refuse,
+    whole,
+)
+from prunekit.theory.exact import floor_power, held, written
 from prunekit.theory.random_matrices import spectral_delta0, spectral_norm_asymptote
 from prunekit.theory.resampling import even
 
@@ -19,15 +29,30 @@ Law = Literal["uniform", "normal"]
 Part = Literal["kept", "removed"]
 ENTRIES = 1 << 22
 """Random numbers held at once."""
+MOST = 1 << 48
 QUANTILES = (0.95, 0.99, 0.9999)
 
 
 def chunks(trials: int, entries: int) -> list[int]:
     """How many of `trials`, of `entries` numbers each, are drawn together."""
+    fits(entries)
     size = max(1, ENTRIES // entries)
     return [min(size, trials - first) for first in range(0, trials, size)]
 
 
+def fits(entries: int) -> None:
+    """SpecError where one trial draws more numbers than any memory holds."""
+    if entries > MOST:
+        raise refuse("the sizes", entries, f"give at most {MOST} numbers for one trial")
+
+
+def yes_or_no(replacement: object) -> None:
+    """SpecError unless it is True or False."""
+    if not isinstance(replacement, bool):
+        raise refuse("replacement", replacement, "be True or False")
+
+
+@calculator
 def spectral_norm_table(
     n1: int, n2: int, K: float = 1.0, trials: int = 1000, seed: int = 0
 ) -> dict[str, float]:
@@ -46,19 +71,20 @@ def spectral_norm_table(
     whole(0, seed=seed)
     positive(K=K)
     rng = np.random.Generator(np.random.Philox(seed))
-    bound, norms = K / math.sqrt(max(n1, n2)), []
+    bound, norms = 1 / math.sqrt(max(n1, n2)), []
     for count in chunks(trials, n1 * n2):
         entries = rng.uniform(-bound, bound, (count, n1, n2))
         norms.append(np.linalg.norm(entries, 2, axis=(1, 2)))
     found = np.concatenate(norms)
-    table = {"mean": float(found.mean()), "std": float(found.std(ddof=1))}
+    table = {"mean": held("mean", K * found.mean()), "std": held("std", K * found.std(ddof=1))}
     for q in QUANTILES:
         name = f"{q:.4f}"[2:].rstrip("0")
-        table[f"q{name}"] = float(np.quantile(found, q))
+        table[f"q{name}"] = held(f"q{name}", K * np.quantile(found, q))
         table[f"delta0_{name}"] = spectral_delta0(q, max(n1, n2))
     return {**table, "asymptote": spectral_norm_asymptote(n1, n2, K)}
 
 
+@calculator
 def latala_constant(
     d: int,
     dist: Law = "uniform",
@@ -87,25 +113,35 @@ def latala_constant(
     positive(K=K)
     one_of(Law, dist=dist)
     one_of(Part, what=what)
-    if alpha is not None:
-        probability(alpha=alpha)
-    elif what == "removed":
-        raise refuse("what", what, "be kept where alpha is not given: nothing is removed")
-    drawn = 0 if alpha is None else math.floor(d ** (2 - alpha))
+    yes_or_no(replacement)
+    fits(d * d)
+    drawn = cells_drawn(d, alpha, what)
     rng = np.random.Generator(np.random.Philox(seed))
     norms, second, fourth = [], np.zeros((d, d)), np.zeros((d, d))
     for count in chunks(trials, d * d):
-        entries = draw_entries(rng, (count, d, d), dist, K / math.sqrt(d))
+        entries = draw_entries(rng, (count, d, d), dist, 1 / math.sqrt(d))
         entries *= part_mask(rng, count, d * d, drawn, replacement, what).reshape(-1, d, d)
         norms.append(np.linalg.norm(entries, 2, axis=(1, 2)))
         second += (entries**2).sum(0) / trials
         fourth += (entries**4).sum(0) / trials
     mean = float(np.concatenate(norms).mean())
     share = kept_share(drawn, d * d, replacement, what)
-    exact = 2 * K * math.sqrt(share) + K * (FOURTH[dist] * share) ** 0.25
+    exact = 2 * math.sqrt(share) + (FOURTH[dist] * share) ** 0.25
     estimated = sum(math.sqrt(second.sum(axis).max()) for axis in (0, 1)) + fourth.sum() ** 0.25
-    values = {"mean_norm": mean, "C": mean / float(estimated)}
-    return {**values, "C_exact_moments": mean / exact, "share": share}
+    constants = {"C": mean / float(estimated), "C_exact_moments": mean / exact}
+    return {"mean_norm": held("mean_norm", mean * K), **constants, "share": share}
+
+
+def cells_drawn(d: int, alpha: float | None, what: Part) -> int:
+    """floor(d^(2 - alpha)), 0 without alpha; SpecError where a part would be empty."""
+    if alpha is None:
+        if what == "removed":
+            raise refuse("what", what, "be kept where alpha is not given: nothing is removed")
+        return 0
+    probability(alpha=alpha)
+    if d == 1:
+        raise refuse("d", d, "be an int >= 2 where alpha is given; the only entry would be pruned")
+    return floor_power(d, 2 - written(alpha))
 
 
 FOURTH = {"uniform": 9 / 5, "normal": 3.0}
@@ -141,6 +177,7 @@ def kept_share(drawn: int, cells: int, replacement: bool, what: Part) -> float:
     return 1 - kept if what == "removed" else kept
 
 
+@calculator
 def iterand_monte_carlo(
     w: float, eps: float, delta: float, R: int, d: int, trials: int, seed: int = 0
 ) -> dict[str, float]:

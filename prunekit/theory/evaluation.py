@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -83,7 +84,7 @@ def spelled(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) < 10**15 else f"{value:.6e}"
+        return f"{value:,}" if abs(value) < 10**15 else f"{Decimal(value):.6e}"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):

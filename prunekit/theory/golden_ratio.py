@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +19,7 @@ from prunekit.theory.domain import (
     array,
     at_least,
     between,
-    ceil_ratio,
+    calculator,
     golden,
     one_of,
     positive,
@@ -26,12 +28,18 @@ from prunekit.theory.domain import (
     same_length,
     whole,
 )
+from prunekit.theory.exact import ceiling, digits, exact, held, real
 
 Numbers = float | Sequence[float]
 Repaired = Literal["printed", "corrected"]
 Tightened = Literal["printed", "tight"]
+ROUNDING = Decimal("1e-12")
+"""By how much of itself a sample may leave its interval: floats of gamma^i do."""
+EDGE = 1200
+"""Digits of gamma^i w_max where it equals a float, and more."""
 
 
+@calculator
 def golden_ratio_samples(
     eps: float, delta: float, gamma: float = 2 / 3, w_max: float = 1.0
 ) -> dict[str, Any]:
@@ -49,21 +57,25 @@ def golden_ratio_samples(
     golden(gamma)
     if eps > w_max:
         raise refuse("eps", eps, f"lie in (0, w_max], w_max = {w_max}")
-    steps = math.log(eps / w_max) / math.log(gamma)
+    e, d, g, w = exact(eps, delta, gamma, w_max)
+
+    def steps() -> Decimal:
+        return (e / w).ln() / g.ln()
+
     return {
-        "kprime": 1 + steps,
-        "k": math.ceil(steps),
-        "m": math.ceil((1 + steps) * math.log((1 + steps) / delta)),
-        "support": [gamma**2 * eps, gamma * w_max],
-        "c": 1 / math.log(w_max / (gamma * eps)),
+        "kprime": real("kprime", lambda: 1 + steps()),
+        "k": ceiling(steps),
+        "m": ceiling(lambda: (1 + steps()) * ((1 + steps()) / d).ln()),
+        "support": [real("support", lambda: g * g * e), real("support", lambda: g * w)],
+        "c": real("c", lambda: 1 / (w / (g * e)).ln()),
     }
 
 
+@calculator
 def golden_ratio_fill_probability(k: int, kp: float, m: int) -> float:
     """Probability that m draws hit all k intervals, each of mass 1/k' (D, Lemma 9; exact).
 
-    sum_j (-1)^j C(k, j) (1 - j/k')^m. Summed over how many are hit so far instead, a power of a
-    matrix without negative entries, since the alternating sum cancels.
+    sum_j (-1)^j C(k, j) (1 - j/k')^m, with as many digits as the alternating sum cancels.
     k: intervals
     kp: k', one over the mass of an interval; >= k
     m: draws
@@ -71,11 +83,27 @@ def golden_ratio_fill_probability(k: int, kp: float, m: int) -> float:
     whole(1, k=k)
     whole(0, m=m)
     at_least(k, kp=kp)
-    new = np.arange(k, -1, -1) / kp  # probability of a new interval after 0, 1, ..., k are hit
-    step = np.diag(1 - new) + np.diag(new[:-1], 1)
-    return min(1.0, float(np.linalg.matrix_power(step, m)[0, k]))
+    if m < k:
+        return 0.0
+    count = 40 + k // 3
+    while True:
+        with localcontext(digits(count)):
+            total = alternating(k, Decimal(kp), m)
+            if total.adjusted() > k // 3 + 30 - count:  # 30 digits are left
+                return held("golden_ratio_fill_probability", total)
+        count *= 2
 
 
+def alternating(k: int, kp: Decimal, m: int) -> Decimal:
+    """The sum, in the digits of the context; no term exceeds C(k, k/2) < 10^(k/3)."""
+    total, ways = Decimal(0), 1
+    for j in range(k + 1):
+        total += (-1) ** j * ways * (1 - j / kp) ** m
+        ways = ways * (k - j) // (j + 1)
+    return total
+
+
+@calculator
 def fill_categories_samples(c: float, n: int, k: int, delta: float) -> int:
     """Draws after which each of k categories of mass >= c has n samples (D, Lemma 29).
 
@@ -89,36 +117,59 @@ def fill_categories_samples(c: float, n: int, k: int, delta: float) -> int:
     probability(delta=delta)
     positive(c=c)
     between(0, 1, c=c)
-    return ceil_ratio([2, n + math.log(k / delta)], [c])
+    p, d = exact(c, delta)
+    return ceiling(lambda: 2 / p * (n + (k / d).ln()))
 
 
+@calculator
 def positive_sequence_bound(
     a: Sequence[float], b: Sequence[float], x0: float, tau: float, form: Repaired = "corrected"
 ) -> float:
     """Bound on x_T where x_t <= a_t x_{t-1} + b_t (D, Lemma 18).
 
-    e (x0 + c) prod of the a_t >= 1 + 1/tau. c is printed as max b_t/(a_t - 1), which may be
-    negative where some a_t < 1 (D3); corrected max b_t/max(1/tau, a_t - 1).
+    e (x0 + c) prod of the a_t >= 1 + 1/tau. c is printed as min{tau max b, max b_t/(a_t - 1)},
+    which is too small where some a_t < 1 (D3); corrected max b_t/max(1/tau, a_t - 1).
     a: factors, >= 0
     b: what is added, >= 0
     x0: where the sequence begins, >= 0
     tau: > 0; at most tau of the factors may lie below 1 + 1/tau
     """
-    factors, added = array("a", a, 1), array("b", b, 1)
-    same_length(a=factors, b=added)
-    at_least(0, x0=x0, **{"min(a)": float(factors.min()), "min(b)": float(added.min())})
+    factors, added = sequences(a, b)
+    at_least(0, x0=x0)
     positive(tau=tau)
     one_of(Repaired, form=form)
-    small = int((factors < 1 + 1 / tau).sum())
+    t = Fraction(tau)
+    large = [factor for factor in factors if t * (factor - 1) >= 1]
+    small = len(factors) - len(large)
     if small > tau:
         raise refuse("tau", tau, f"be at least the number of a_t < 1 + 1/tau, which is {small}")
-    if form == "printed" and (factors == 1).any():
-        raise refuse("a", list(a), "hold no 1 in the printed form, which divides by a_t - 1")
-    below = factors - 1 if form == "printed" else np.maximum(1 / tau, factors - 1)
-    c = float((added / below).max())
-    return float(math.e * (x0 + c) * factors[factors >= 1 + 1 / tau].prod())
+    pairs = list(zip(factors, added))
+    if form == "corrected":
+        c = max(b_t / max(1 / t, a_t - 1) for a_t, b_t in pairs)
+    elif 1 in factors:  # b_t/(a_t - 1) is infinite
+        c = t * max(added)
+    else:
+        c = min(t * max(added), max(b_t / (a_t - 1) for a_t, b_t in pairs))
+    with localcontext(digits()):
+        start = Fraction(x0) + c
+        bound = Decimal(1).exp() * start.numerator / start.denominator * product(large)
+    return held("positive_sequence_bound", bound)
 
 
+def sequences(a: Any, b: Any) -> tuple[list[Fraction], list[Fraction]]:
+    """a and b as fractions; SpecError unless both hold numbers >= 0 and are of one length."""
+    factors, added = array("a", a, 1), array("b", b, 1)
+    same_length(a=factors, b=added)
+    at_least(0, **{"min(a)": float(factors.min()), "min(b)": float(added.min())})
+    return [Fraction(x) for x in factors.tolist()], [Fraction(x) for x in added.tolist()]
+
+
+def product(factors: Sequence[Fraction]) -> Decimal:
+    """Their product, in the digits of the context."""
+    return math.prod((Decimal(x.numerator) / x.denominator for x in factors), start=Decimal(1))
+
+
+@calculator
 def layer_recursion_bound(
     a: Sequence[float], b: Sequence[float], form: Tightened = "tight"
 ) -> float:
@@ -128,14 +179,17 @@ def layer_recursion_bound(
     a: factors, >= 0
     b: what is added, >= 0
     """
-    factors, added = array("a", a, 1), array("b", b, 1)
-    same_length(a=factors, b=added)
-    at_least(0, **{"min(a)": float(factors.min()), "min(b)": float(added.min())})
+    factors, added = sequences(a, b)
     one_of(Tightened, form=form)
-    tight = len(factors) * float(added.max()) * float(np.maximum(1, factors).prod())
-    return math.e * tight if form == "printed" else tight
+    with localcontext(digits()):
+        e = Decimal(1).exp() if form == "printed" else 1
+        bound = (
+            e * len(factors) * product([max(added), *(max(a_t, Fraction(1)) for a_t in factors)])
+        )
+    return held("layer_recursion_bound", bound)
 
 
+@calculator
 def hyperbolic_icdf(u: Numbers, alpha: float, beta: float) -> Numbers:
     """Values of the density 1/(v ln(beta/alpha)) on [alpha, beta] from uniform u (D, Remark 11).
 
@@ -147,10 +201,13 @@ def hyperbolic_icdf(u: Numbers, alpha: float, beta: float) -> Numbers:
     support(alpha, beta)
     draws = array("u", u)
     between(0, 1, **{"min(u)": float(draws.min()), "max(u)": float(draws.max())})
-    values: Numbers = (alpha ** (1 - draws) * beta**draws).tolist()
+    values: Numbers = (
+        (float(alpha) ** (1 - draws) * float(beta) ** draws).clip(alpha, beta).tolist()
+    )
     return values
 
 
+@calculator
 def product_weight_density(w: Numbers, alpha: float, beta: float) -> dict[str, Numbers]:
     """Density and distribution of the product of two hyperbolic magnitudes (D, Lemma 28; exact).
 
@@ -164,10 +221,19 @@ def product_weight_density(w: Numbers, alpha: float, beta: float) -> dict[str, N
     support(alpha, beta)
     values = array("w", w)
     positive(**{"min(w)": float(values.min())})
-    c = 1 / (math.log(beta) - math.log(alpha))
-    u = np.clip(2 * c * (np.log(values) - math.log(alpha) - math.log(beta)), -2, 2)
-    cdf = np.where(u <= 0, (u + 2) ** 2 / 8, 1 - (2 - u) ** 2 / 8)
-    return {"pdf": (c / values * (1 - np.abs(u) / 2)).tolist(), "cdf": cdf.tolist()}
+    with localcontext(digits()):
+        pairs = [density(Decimal(x), *exact(alpha, beta)) for x in values.reshape(-1).tolist()]
+    pdf, cdf = (np.reshape(column, values.shape).tolist() for column in zip(*pairs))
+    return {"pdf": pdf, "cdf": cdf}
+
+
+def density(w: Decimal, alpha: Decimal, beta: Decimal) -> tuple[float, float]:
+    """(pdf, cdf) of the product at w, from the nearer end: alpha^2 or beta^2."""
+    c, low = 1 / (beta / alpha).ln(), w <= alpha * beta
+    end = w / (alpha * alpha) if low else beta * beta / w
+    near = c * max(end, Decimal(1)).ln()  # 1 - |u|/2, in [0, 1]
+    cdf = near**2 / 2 if low else 1 - near**2 / 2
+    return held("pdf", c / w * near), held("cdf", cdf)
 
 
 def support(alpha: float, beta: float) -> None:
@@ -177,6 +243,7 @@ def support(alpha: float, beta: float) -> None:
         raise refuse("alpha", alpha, f"be < beta = {beta}")
 
 
+@calculator
 def golden_ratio_decompose(
     w: float, v: Sequence[float], gamma: float = 2 / 3, w_max: float = 1.0
 ) -> dict[str, Any]:
@@ -192,17 +259,20 @@ def golden_ratio_decompose(
     golden(gamma)
     between(0, w_max, w=w)
     samples = array("v", v, 1).tolist()
-    mask, rest, approx = [], w, 0.0
-    for i, sample in enumerate(samples, start=1):
-        low, high = gamma ** (i + 1) * w_max, gamma**i * w_max
-        if not low * (1 - 1e-12) < sample <= high * (1 + 1e-12):
-            raise refuse(f"v[{i - 1}]", sample, f"lie in ({low:.6g}, {high:.6g}], interval {i}")
-        mask.append(int(rest >= high))
-        if rest >= high:
-            rest, approx = rest - sample, approx + sample
-    return {"mask": mask, "approx": approx}
+    mask = []
+    with localcontext(digits(EDGE)):
+        g, high, rest = exact(gamma, w_max, w)
+        for i, sample in enumerate(map(Decimal, samples)):
+            high, low = g * high, g * g * high
+            if not low * (1 - ROUNDING) < sample <= high * (1 + ROUNDING):
+                domain = f"lie in ({float(low):.6g}, {float(high):.6g}], interval {i + 1}"
+                raise refuse(f"v[{i}]", float(sample), domain)
+            mask.append(int(rest >= high))
+            rest -= mask[-1] * sample
+        return {"mask": mask, "approx": held("approx", Decimal(w) - rest)}
 
 
+@calculator
 def anytime_density(v: float, gamma: float = 2 / 3, form: Repaired = "corrected") -> float:
     """Density on (0, gamma] that serves every eps at once (D, Remark 12).
 
@@ -215,10 +285,11 @@ def anytime_density(v: float, gamma: float = 2 / 3, form: Repaired = "corrected"
     positive(v=v)
     between(0, gamma, v=v)
     one_of(Repaired, form=form)
-    above = math.log(1 / v) if form == "printed" else math.log(1 / gamma)
-    return above / (v * math.log(v) ** 2)
+    above = -math.log(v) if form == "printed" else -math.log(gamma)
+    return above / math.log(v) ** 2 / v
 
 
+@calculator
 def unknown_w_max_factor(w_max: float) -> int:
     """How many times the samples where w_max is not known (D, Remark 14); <= 4 w_max if >= 1/2.
 
@@ -226,4 +297,4 @@ def unknown_w_max_factor(w_max: float) -> int:
     w_max: largest weight, which the sampler does not know
     """
     positive(w_max=w_max)
-    return int(2 ** (max(0, math.ceil(math.log2(w_max))) + 1))
+    return 2 << (math.ceil(w_max) - 1).bit_length()

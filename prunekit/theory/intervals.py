@@ -1,6 +1,7 @@
 """Interval arithmetic over a chain of steps: where can each unit lie, and the gap of two units?
 
-Bounds are in float64 and widened by 1e-12 of the sum of the terms' sizes, far more than rounding.
+Bounds are in float64 and widened by 1e-12 of the sum of the terms' sizes, far more than rounding,
+and where weights and inputs are not all 0 by what products lose that are smaller than any float.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ import attrs
 import torch
 from torch import Tensor
 
-from prunekit.theory.chains import Affine, Flatten, ReLU, Step
+from prunekit.theory.chains import Affine, Flatten, ReLU, Step, lengths
 
 SLACK = 1e-12
+TINY = 1e-300
+"""More than underflow takes from a sum of ten million products."""
 
 
 @attrs.frozen(eq=False)
@@ -25,7 +28,7 @@ class Region:
     @property
     def norm(self) -> float:
         """An upper bound of ||x||_2 over the region."""
-        box = float(torch.maximum(self.low.abs(), self.high.abs()).norm())
+        box = float(lengths(torch.maximum(self.low.abs(), self.high.abs())))
         return box if self.radius is None else min(box, self.radius)
 
     def intersect(self, other: Region) -> Region:
@@ -42,10 +45,17 @@ def image(step: Affine, weight: Tensor, x: Region) -> Region:
     center, sizes = step.linear(middle, weight), step.linear(middle.abs() + half, weight.abs())
     reach = step.linear(half, weight.abs())
     if x.radius is not None and not middle.any():
-        rows = step.linear(torch.ones_like(half), weight.square()).sqrt()
-        reach = torch.minimum(reach, x.radius * rows)
-    reach = reach + SLACK * sizes
+        reach = torch.minimum(reach, x.radius * rows(step, weight, half))
+    reach = reach + SLACK * sizes + TINY * bool(weight.any() and (x.low.any() or x.high.any()))
     return Region(center - reach, center + reach)
+
+
+def rows(step: Affine, weight: Tensor, x: Tensor) -> Tensor:
+    """The 2-norm of each row of the matrix that `step` is, also of entries whose squares are 0."""
+    norms = step.linear(torch.ones_like(x), weight.square()).sqrt()
+    if 1e-140 < weight.abs().max() < 1e140:
+        return norms + 1e-150
+    return weight.abs().sum() + torch.zeros_like(norms)
 
 
 def shifted(region: Region, by: Tensor) -> Region:

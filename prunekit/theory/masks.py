@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from prunekit.errors import SpecError
-from prunekit.theory.domain import array, probability, whole
+from prunekit.theory.domain import array, plain, probability, refuse, whole
+from prunekit.theory.exact import floor_power, written
 
 
 def pruned_count(d_k: int, d_km1: int, alpha: float) -> int:
@@ -24,10 +27,22 @@ def pruned_count(d_k: int, d_km1: int, alpha: float) -> int:
 
     d_k, d_km1: widths >= 1. alpha: in (0, 1); larger prunes less. The paper calls this share the
     compression ratio and defines that as the share kept (erratum B2): what is returned is pruned.
+    Exact: alpha is the decimal that it prints as, .3 is 3/10, or a Fraction.
     """
+    d_k, d_km1 = plain([d_k, d_km1])
     whole(1, d_k=d_k, d_km1=d_km1)
-    probability(alpha=alpha)
-    return math.floor((d_k * d_km1) ** (1 - alpha))
+    probability(alpha=plain(alpha))
+    return floor_power(d_k * d_km1, 1 - decimal_of(alpha))
+
+
+def decimal_of(number: Any) -> Fraction:
+    """A number as the decimal that it prints as in its own type: .3 is 3/10, also in float32."""
+    if isinstance(number, Fraction | Decimal):
+        return Fraction(number)
+    if hasattr(number, "detach"):
+        number = number.detach().cpu()
+        number = number.float() if number.element_size() < 4 else number  # numpy has no bfloat16
+    return written(np.asarray(number).reshape(-1)[0])
 
 
 def random_mask(
@@ -38,7 +53,9 @@ def random_mask(
     replacement=True, as in the theorems: an entry may be hit twice, so the share kept is
     (1 - 1/D)^n on average, more than 1 - n/D. replacement=False: exactly n are pruned.
     """
-    whole(0, **{f"shape[{axis}]": length for axis, length in enumerate(shape)})
+    sizes, n = plain(shape), plain(n)
+    shape = sizes if isinstance(sizes, list) else [sizes]
+    whole(0, seed=seed, **{f"shape[{axis}]": length for axis, length in enumerate(shape)})
     cells = math.prod(shape)
     _check_count(n, math.inf if replacement else cells, cells)
     rng = np.random.Generator(np.random.Philox(seed))
@@ -75,12 +92,16 @@ def kernel_l1_mask(F: Any, n: int) -> dict[str, np.ndarray[Any, Any]]:
     filters = _finite(F, "F")
     if filters.ndim != 4:
         raise SpecError(f"F must have the shape (d', d, q, q): {filters.shape}")
-    scores = np.abs(filters).sum(axis=(2, 3))
+    with np.errstate(over="ignore"):
+        scores = np.abs(filters).sum(axis=(2, 3))
+    if not np.isfinite(scores).all():
+        raise refuse("F", float(np.abs(filters).max()), "have L1 norms below 1e308; it reaches")
     return {"scores": scores, "mask": smallest_pruned(scores, n)}
 
 
 def smallest_pruned(scores: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
     """A mask of the scores' shape without the `n` smallest, of equal ones the first."""
+    n = plain(n)
     _check_count(n, scores.size, scores.size)
     mask = np.ones(scores.size, dtype=bool)
     mask[np.argsort(scores.reshape(-1), kind="stable")[:n]] = False

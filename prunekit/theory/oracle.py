@@ -18,7 +18,7 @@ from prunekit.draws.chance import seed_from
 from prunekit.errors import SpecError
 from prunekit.theory import batch, recycle
 from prunekit.theory.compact import Domain, Error, compacted, error_of, radius
-from prunekit.theory.domain import one_of, positive, probability, refuse
+from prunekit.theory.domain import calculator, number, one_of, positive, probability, refuse
 from prunekit.theory.hyperbolic import Law, RandomLayer
 from prunekit.theory.orseau import orseau_architecture
 from prunekit.theory.search import Demands, LayerMask, Searched
@@ -119,6 +119,7 @@ class Design:
         return float(self.sizes["kprime"])
 
 
+@calculator
 def oracle_prune(
     weights: Any,
     w_max: float = 1.0,
@@ -158,7 +159,7 @@ def oracle_prune(
     """
     one_of(Method, method=method)
     one_of(Branches, branches=branches)
-    if not 0 < share <= 1 or (share < 1 and method != "batch"):
+    if not (number(share) and 0 < share <= 1) or (share < 1 and method != "batch"):
         raise refuse("share", share, "lie in (0, 1], and be 1 for the method recycle")
     design = Design.of(Target.of(weights), w_max, eps, delta, domain)
     sizes = _sizes(design, method, share)

@@ -8,29 +8,32 @@ network with M_i neurons inserted before layer i. `log` is natural; nothing has 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Literal
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from math import prod
+from typing import Any, Literal
 
 from prunekit.errors import SpecError
 from prunekit.theory.domain import (
     array,
     at_least,
-    ceil_ratio,
+    calculator,
     log10,
     one_of,
     positive,
     probability,
     refuse,
-    same_length,
     vacuous,
     whole,
 )
+from prunekit.theory.exact import ceiling, digits, exact, held, real
 
 Accuracy = Literal["printed", "tight"]
 Theorem = Literal["3", "3-corrected", "30", "min"]
 
 
+@calculator
 def malach_layer_width(n_max: int, depth: int, eps: float, delta: float) -> dict[str, float]:
     """Neurons for one weight and one layer by the first proof of the hypothesis (Malach et al.).
 
@@ -44,9 +47,13 @@ def malach_layer_width(n_max: int, depth: int, eps: float, delta: float) -> dict
     whole(1, n_max=n_max, depth=depth)
     positive(eps=eps)
     probability(delta=delta)
-    n_max, depth = int(n_max), int(depth)  # numpy's integers overflow
-    logarithm = math.log(2 * n_max**2 * depth) - math.log(delta)
-    per_weight = ceil_ratio([64, depth, depth, n_max, n_max, n_max, logarithm], [eps, eps])
+    vacuous(eps > 1, f"eps {eps} is above the largest output, 1: zeros are that accurate")
+
+    def neurons() -> Decimal:
+        n, l, e, d = exact(n_max, depth, eps, delta)  # noqa: E741
+        return 64 * l**2 * n**3 / e**2 * (2 * n**2 * l / d).ln()
+
+    per_weight = ceiling(neurons)
     layer = n_max**2 * per_weight
     return {
         "per_weight": per_weight,
@@ -56,6 +63,7 @@ def malach_layer_width(n_max: int, depth: int, eps: float, delta: float) -> dict
     }
 
 
+@calculator
 def pensia_order(d: int, depth: int, eps: float, constant: float) -> float:
     """Width by subset sums, constant * d * ln(d l / eps) (Pensia et al.).
 
@@ -67,11 +75,13 @@ def pensia_order(d: int, depth: int, eps: float, constant: float) -> float:
     """
     whole(1, d=d, depth=depth)
     positive(eps=eps, constant=constant)
-    width = constant * d * math.log(d * depth / eps)
-    vacuous(width <= 0, f"eps {eps} is above d * depth = {d * depth}: the logarithm is <= 0")
+    n, l, e, c = exact(d, depth, eps, constant)  # noqa: E741
+    width = real("pensia_order", lambda: c * n * (n * l / e).ln())
+    vacuous(width <= 0, f"eps {eps} is not below d * depth = {d * depth}: the logarithm is <= 0")
     return width
 
 
+@calculator
 def orseau_weight_accuracy(
     eps: float,
     depth: int,
@@ -100,19 +110,51 @@ def orseau_weight_accuracy(
     one_of(Accuracy, form=form)
     if (norms is None) == (norm_product is None):
         raise SpecError("give norms or norm_product, one of the two")
-    lams = [1.0] * depth if lipschitz is None else list(lipschitz)
-    positive(**{f"lipschitz[{i}]": lam for i, lam in enumerate(lams)})
+    lams = lipschitz_of(lipschitz, depth)
     if norms is not None:
         norms = array("norms", norms, 1).tolist()
         at_least(0, **{f"norms[{i}]": norm for i, norm in enumerate(norms)})
-        same_length(norms=norms, lipschitz=lams, layers=range(depth))
-        norm_product = math.prod(max(1.0, lam * norm) for lam, norm in zip(lams, norms))
-    assert norm_product is not None
-    at_least(1, norm_product=norm_product)
-    factor = math.e if form == "printed" else 1.0
-    return eps / (factor * depth * max(lams) * n_max**1.5 * f_max * norm_product)
+        of_layers("norms", norms, depth)
+    else:
+        at_least(1, norm_product=norm_product)
+    e, l, n, f = exact(eps, depth, n_max, f_max)  # noqa: E741
+
+    def accuracy() -> Decimal:
+        factor = Decimal(1).exp() if form == "printed" else 1
+        grown = Decimal(norm_product or 1) if norms is None else growth(norms, lams)
+        return e / (factor * l * max(exact(*lams)) * n * n.sqrt() * f * grown)
+
+    with localcontext(digits()):
+        largest = n.sqrt() * f
+    vacuous(e > largest, f"eps {eps} is above the largest output, {largest:.4g}")
+    return real("orseau_weight_accuracy", accuracy)
 
 
+def lipschitz_of(lipschitz: Any, depth: int) -> list[float]:
+    """The constants > 0 of `depth` layers; where none are given [1], which stands for all."""
+    if lipschitz is None:
+        return [1.0]
+    lams: list[float] = array("lipschitz", lipschitz, 1).tolist()
+    positive(**{f"lipschitz[{i}]": lam for i, lam in enumerate(lams)})
+    of_layers("lipschitz", lams, depth)
+    return lams
+
+
+def of_layers(name: str, values: Sequence[float], depth: int) -> None:
+    """SpecError unless there is one value for each layer."""
+    if len(values) != depth:
+        lengths = f"{name} {len(values)}, layers {depth}"
+        raise SpecError(f"{name} and layers must have one length: {lengths}")
+
+
+def growth(norms: Sequence[float], lams: Sequence[float]) -> Decimal:
+    """prod_i max(1, lam_i |W_i|)."""
+    lams = lams if len(lams) == len(norms) else [1.0] * len(norms)
+    pairs = zip(exact(*lams), exact(*norms))
+    return prod((max(Decimal(1), lam * norm) for lam, norm in pairs), start=Decimal(1))
+
+
+@calculator
 def orseau_num_bits(w_max: float, eps_w: float) -> dict[str, float]:
     """How many products build one weight: k' (real) and k = ceil(log_1.5(2 w_max/eps_w)) <= k'.
 
@@ -124,11 +166,16 @@ def orseau_num_bits(w_max: float, eps_w: float) -> dict[str, float]:
     positive(w_max=w_max, eps_w=eps_w)
     if eps_w >= 3 * w_max:
         raise refuse("eps_w", eps_w, f"be < 3 w_max = {3 * w_max}; weight 0 is that accurate")
-    base = math.log(1.5)
-    ratio = math.log(w_max) - math.log(eps_w)
-    return {"kprime": (math.log(3) + ratio) / base, "k": math.ceil((math.log(2) + ratio) / base)}
+    vacuous(eps_w > w_max, f"eps_w {eps_w} is above w_max {w_max}: weight 0 is that accurate")
+    w, e = exact(w_max, eps_w)
+
+    def products(times: int) -> Decimal:
+        return (times * w / e).ln() / Decimal("1.5").ln()
+
+    return {"kprime": real("kprime", lambda: products(3)), "k": ceiling(lambda: products(2))}
 
 
+@calculator
 def orseau_layer_width(
     n_out: int,
     n_in: int,
@@ -155,15 +202,20 @@ def orseau_layer_width(
     probability(delta=delta)
     positive(kprime=kprime)
     one_of(Theorem, theorem=theorem)
-    pairs, union = int(n_out) * int(n_in), math.log(2 * kprime * n_star / delta)
+    k, d = exact(kprime, delta)
+    pairs, longer = n_out * n_in, max(n_out, n_in)
     widths = {
-        "3": math.ceil(16 * kprime * (pairs + math.log(2 * depth * kprime / delta))),
-        "3-corrected": math.ceil(16 * kprime * (pairs + union)),
-        "30": math.ceil(2 * kprime * (pairs + 4 * max(n_out, n_in) * union)),
+        "3": lambda: 16 * k * (pairs + (2 * depth * k / d).ln()),
+        "3-corrected": lambda: 16 * k * (pairs + (2 * k * n_star / d).ln()),
+        "30": lambda: 2 * k * (pairs + 4 * longer * (2 * k * n_star / d).ln()),
     }
-    return min(widths["3"], widths["30"]) if theorem == "min" else widths[theorem]
+    asked = ("3", "30") if theorem == "min" else (theorem,)
+    width = min(ceiling(widths[one]) for one in asked)
+    vacuous(width <= 0, f"k' = {kprime} asks for {width} neurons: weights of 0 are that accurate")
+    return width
 
 
+@calculator
 def orseau_architecture(
     widths: Sequence[int],
     w_max: float = 1.0,
@@ -184,9 +236,7 @@ def orseau_architecture(
     f_max: largest entry of any layer's output
     norm_product: prod_i max(1, lam_i |W_i|)
     """
-    if len(widths) < 2:
-        raise refuse("widths", list(widths), "name at least two layers' sizes")
-    whole(1, **{f"widths[{i}]": width for i, width in enumerate(widths)})
+    whole(1, **{f"widths[{i}]": width for i, width in enumerate(layer_sizes(widths))})
     depth, pairs = len(widths) - 1, list(zip(widths[1:], widths[:-1]))
     eps_w = orseau_weight_accuracy(
         eps, depth, max(widths), f_max, norm_product=norm_product, form="printed"
@@ -210,14 +260,23 @@ def orseau_architecture(
         "M_thm30": neurons("30"),
         "M_min": neurons("min"),
         "NG_thm3": weights,
-        "ratio_thm3": weights / n_star,
-        "ratio_leading": 32 * max(widths) * bits["kprime"],
+        "ratio_thm3": held("ratio_thm3", Fraction(weights, n_star)),
+        "ratio_leading": held("ratio_leading", 32 * max(widths) * Fraction(bits["kprime"])),
         **sampling_law(w_max, eps_w),
     }
 
 
+def layer_sizes(widths: Any) -> list[Any]:
+    """`widths` if it lists two layers' sizes or more; SpecError otherwise."""
+    if not isinstance(widths, list) or len(widths) < 2:
+        raise refuse("widths", widths, "name at least two layers' sizes")
+    return widths
+
+
 def sampling_law(w_max: float, eps_w: float) -> dict[str, float]:
     """Support [alpha, beta] of the hyperbolic law whose products cover [2 eps_w/9, 2 w_max/3]."""
-    low, high = 2 * eps_w / 9, 2 * w_max / 3
-    q = (low * high) ** 0.25
-    return {"alpha_prime": low, "beta_prime": high, "q": q, "alpha": low / q, "beta": high / q}
+    with localcontext(digits()):
+        low, high = 2 * Decimal(eps_w) / 9, 2 * Decimal(w_max) / 3
+        q = (low * high).sqrt().sqrt()
+        law = {"alpha_prime": low, "beta_prime": high, "q": q, "alpha": low / q, "beta": high / q}
+    return {name: held(name, value) for name, value in law.items()}

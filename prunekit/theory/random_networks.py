@@ -1,7 +1,7 @@
 """Pruning a network that is given: all of paper B (Qian & Klabjan).
 
-The formulas are in `qian_klabjan`, `qian_klabjan_conv`, `random_matrices`, `occupancy` and
-`convolution`, the masks in `given`; this is where all are found.
+The formulas are in `qian_klabjan`, `qian_klabjan_conv`, `random_matrices`, `uniform_norms`,
+`occupancy` and `convolution`, the masks in `masks`; this is where all are found.
 """
 
 from prunekit.theory.convolution import conv_operator_matrix, conv_operator_norm
@@ -32,6 +32,12 @@ from prunekit.theory.random_matrices import (
     spectral_norm_asymptote,
     uniform_order_statistic_moment,
 )
+from prunekit.theory.uniform_norms import (
+    prunable_counts,
+    pruned_error_bound,
+    uniform_norm_bound,
+    uniform_norm_tail,
+)
 
 __all__ = [
     "balls_in_bins",
@@ -46,7 +52,9 @@ __all__ = [
     "magnitude_mask",
     "magnitude_norm_gap",
     "no_repeat_probability",
+    "prunable_counts",
     "pruned_count",
+    "pruned_error_bound",
     "qk_alpha_limit",
     "qk_alpha_limit_conv",
     "qk_theorem1",
@@ -55,5 +63,7 @@ __all__ = [
     "random_mask",
     "spectral_delta0",
     "spectral_norm_asymptote",
+    "uniform_norm_bound",
+    "uniform_norm_tail",
     "uniform_order_statistic_moment",
 ]

@@ -7,6 +7,7 @@ Chijiwa et al., "Pruning Randomly Initialized Neural Networks with Iterative Ran
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -18,7 +19,7 @@ from torch import nn
 from prunekit.draws.chance import seed_from, words_at
 from prunekit.errors import SpecError
 from prunekit.theory.compact import Domain, Error, compacted, error_of
-from prunekit.theory.domain import Floats, one_of, positive, probability, refuse, whole
+from prunekit.theory.domain import Floats, calculator, one_of, positive, probability, refuse, whole
 from prunekit.theory.resampling import Domain as Region
 from prunekit.theory.resampling import Lemma, Repaired, iterand_width, layers_scale
 from prunekit.theory.target import Matrix, Target
@@ -26,6 +27,7 @@ from prunekit.theory.target import Matrix, Target
 Ints = npt.NDArray[np.int64]
 STREAM = "redrawn"
 AT_ONCE = 2**20
+MOST = 2**32
 FORMS: tuple[Repaired, Repaired] = ("corrected", "printed")
 
 
@@ -102,6 +104,7 @@ class RedrawnLayer:
         return ((words.numpy() + 0.5) * 2.0**-31).reshape(len(neurons), self.R)
 
 
+@calculator
 def iterand_construct(
     W: Any,
     eps: float,
@@ -137,6 +140,9 @@ def iterand_construct(
     region: Region = "cube" if len(target.matrices) > 1 and domain == "unit_cube" else "ball"
     corrected, printed = (_needed(target, eps, delta, R, region, form) for form in FORMS)
     widths = corrected if width is None else [_width(width, n) for n in target.widths[:-1]]
+    if max(widths) > MOST:
+        asked = f"eps {eps} asks for {Decimal(max(widths)):.3e} neurons"
+        raise SpecError(f"{asked}; at most {MOST} have numbers. Raise eps")
     eta = _accuracies(target, eps, region)
     layers = [RedrawnLayer(seed, number, R, size) for number, size in enumerate(widths)]
     pruned = [_layer(*one) for one in zip(layers, target.matrices, eta)]
@@ -183,7 +189,7 @@ def _needed(
 def _accuracies(target: Target, eps: float, region: Region) -> list[float]:
     """eta of each layer: how near its weights must come."""
     depth, inputs = len(target.matrices), target.widths[0]
-    scale = 1.0 if depth == 1 else layers_scale(depth, eps, region, inputs)
+    scale = 1.0 if depth == 1 else float(layers_scale(depth, region, inputs))
     shapes = (matrix.shape for matrix in target.matrices)
     return [eps / (scale * d_in * math.sqrt(d_out)) for d_out, d_in in shapes]
 

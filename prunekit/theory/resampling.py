@@ -7,25 +7,28 @@ weights and redraws come from U[-1, 1]; each element is drawn R times in total, 
 
 from __future__ import annotations
 
-import math
+from decimal import Decimal, localcontext
 from typing import Literal
 
 from prunekit.errors import SpecError
 from prunekit.theory.domain import (
     between,
-    ceil_ratio,
+    calculator,
     one_of,
     positive,
     probability,
     refuse,
+    vacuous,
     whole,
 )
+from prunekit.theory.exact import ceiling, digits, exact, expm1, held, log1p, real
 
 Lemma = Literal["A1", "A3", "A4", "A5", "A6"]
 Domain = Literal["ball", "cube"]
 Repaired = Literal["printed", "corrected"]
 
 
+@calculator
 def iterand_min_samples(eps: float, delta: float) -> int:
     """Draws from U[-1, 1] of which one hits any value of [-1, 1] (A, Lemma A.2).
 
@@ -35,9 +38,17 @@ def iterand_min_samples(eps: float, delta: float) -> int:
     """
     positive(eps=eps)
     probability(delta=delta)
-    return ceil_ratio([2, -math.log(delta)], [eps])
+    trivial(eps)
+    e, d = exact(eps, delta)
+    return ceiling(lambda: -2 / e * d.ln())
 
 
+def trivial(eps: float, largest: float = 1) -> None:
+    """Warn where eps is above the largest |F(x)|, which zeros do not exceed."""
+    vacuous(eps > largest, f"eps {eps} is above {largest:.6g}: zeros are that accurate", depth=2)
+
+
+@calculator
 def iterand_width(
     lemma: Lemma,
     eps: float,
@@ -76,45 +87,52 @@ def iterand_width(
         raise refuse("R", R, "be 1 in Lemma A3, which redraws nothing; A4 does")
     if domain == "cube" and lemma != "A1":
         raise refuse("domain", domain, f"be ball for {lemma}; only A1 speaks of a cube")
-    layers = depth if lemma == "A1" else 1
-    inputs = d_in if lemma in ("A1", "A6") else 1
+    check_domain(depth, eps, domain, input_dim)
+    trivial(eps, d_in**0.5 if lemma == "A6" or domain == "cube" else 1)
+    layers, inputs = depth if lemma == "A1" else 1, d_in if lemma in ("A1", "A6") else 1
     outputs = 1 if lemma in ("A3", "A4") else d_out
-    scale = layers_scale(depth, eps, domain, input_dim) if lemma == "A1" else 1.0
-    eta, theta = eps / (scale * inputs * math.sqrt(outputs)), delta / (layers * inputs * outputs)
-    failure = math.log(2 / theta)
+
+    def half() -> Decimal:
+        scale = layers_scale(depth, domain, input_dim) if lemma == "A1" else Decimal(1)
+        eta = Decimal(eps) / (scale * inputs * Decimal(outputs).sqrt())
+        failure = (2 * layers * inputs * outputs / Decimal(delta)).ln()
+        return neurons(eta, failure, R, form)
+
+    return inputs * 2 * max(1, ceiling(half))
+
+
+def neurons(eta: Decimal, failure: Decimal, draws: int, form: Repaired) -> Decimal:
+    """Neurons of which one has both weights right, but for a probability of exp(-failure)."""
     if form == "printed":
-        half = ceil_ratio([16, failure], [eta, eta, R, R])
-    else:
-        half = neurons_needed(failure, eta, R)
-    return inputs * 2 * half
+        return 16 / (eta * eta * draws * draws) * failure
+    q = hit(eta, draws)
+    return Decimal(1) if q == 1 else failure / -log1p(-q * q)
 
 
-def layers_scale(depth: int, eps: float, domain: Domain, input_dim: int | None) -> float:
-    """What eps is divided by so that errors of l layers add up to eps: 2 l, or more on a cube."""
+def check_domain(depth: int, eps: float, domain: Domain, input_dim: int | None) -> None:
+    """SpecError unless a network on the cube has what its constant needs."""
     if domain == "ball" or depth == 1:
-        return 2.0 * depth
+        return
     if input_dim is None:
         raise SpecError("domain cube needs input_dim, the number of the network's inputs")
     whole(1, input_dim=input_dim)
     if eps > 1:
         raise refuse("eps", eps, "lie in (0, 1] for domain cube")
-    return depth * (1 + math.sqrt(input_dim))
 
 
-def hit(eta: float, draws: int) -> float:
+def layers_scale(depth: int, domain: Domain, input_dim: int | None) -> Decimal:
+    """What eps is divided by so that errors of l layers add up to eps: 2 l, or more on a cube."""
+    if domain == "ball" or depth == 1 or input_dim is None:
+        return Decimal(2 * depth)
+    return depth * (1 + Decimal(input_dim).sqrt())
+
+
+def hit(eta: Decimal, draws: int) -> Decimal:
     """Probability that one of `draws` from U[-1, 1] comes within eta/2 of 1."""
-    return 1.0 if eta >= 4 else -math.expm1(draws * math.log1p(-eta / 4))
+    return Decimal(1) if eta >= 4 else -expm1(draws * log1p(-eta / 4))
 
 
-def neurons_needed(failure: float, eta: float, draws: int) -> int:
-    """Neurons of which one has both weights right, but for a probability of exp(-failure)."""
-    q = hit(eta, draws)
-    if q == 1:
-        return 1
-    rate = -math.log1p(-q * q)
-    return max(1, ceil_ratio([failure], [rate] if rate > 1e-300 else [q, q]))
-
-
+@calculator
 def iterand_resampling_threshold(
     eps: float,
     delta: float,
@@ -138,14 +156,20 @@ def iterand_resampling_threshold(
     positive(eps=eps)
     probability(delta=delta)
     one_of(Repaired, form=form)
-    share = delta / (2 * depth * d_in * d_out)
-    if form == "printed":
-        return 8 * depth * d_in / eps * math.sqrt(d_out * -math.log(share))
-    eta = eps / (2 * depth * d_in * math.sqrt(d_out))
-    missed = -math.expm1(0.5 * math.log1p(-share))
-    return 1.0 if eta >= 4 else math.log(missed) / math.log1p(-eta / 4)
+    trivial(eps)
+
+    def draws() -> Decimal:
+        e, l, n, m = exact(eps, depth, d_in, d_out)  # noqa: E741
+        share, eta = Decimal(delta) / (2 * l * n * m), e / (2 * l * n * m.sqrt())
+        if form == "printed":
+            return 8 * l * n / e * (m * -share.ln()).sqrt()
+        missed = -expm1(log1p(-share) / 2)
+        return Decimal(1) if eta >= 4 else missed.ln() / log1p(-eta / 4)
+
+    return real("iterand_resampling_threshold", draws)
 
 
+@calculator
 def iterand_event_probability(w: float, eps: float, d: int, R: int) -> float:
     """Probability of the event in the proof of Lemma A.4 at hidden width d (exact).
 
@@ -161,12 +185,14 @@ def iterand_event_probability(w: float, eps: float, d: int, R: int) -> float:
     even(d)
     whole(1, R=R)
 
-    def half(weight: float) -> float:
-        overlap = min(1.0, weight + eps / 2) - max(-1.0, weight - eps / 2)
-        pair = hit(eps, R) * hit(2 * overlap, R)
-        return 1.0 if pair >= 1 else -math.expm1(d / 2 * math.log1p(-pair))
+    def half(weight: Decimal) -> Decimal:
+        overlap = min(e / 2, 1 - weight) + min(e / 2, 1 + weight)
+        pair = hit(e, R) * hit(2 * overlap, R)
+        return Decimal(1) if pair >= 1 else -expm1(log1p(-pair) * d / 2)
 
-    return half(w) * half(-w)
+    with localcontext(digits()):
+        e, weight = exact(eps, w)
+        return held("iterand_event_probability", half(weight) * half(-weight))
 
 
 def even(d: int) -> None:

@@ -69,12 +69,12 @@ def numeric(annotation: Any) -> bool:
 
 
 def numbers(text: str) -> Any:
-    """`1,2.5,3`, or nested lists as JSON: `[[1,2],[3,4]]`."""
+    """`1,2.5,3`, or nested lists as JSON: `[[1,2],[3,4]]`; .5 and 5. are numbers too."""
+    digits = re.sub(r"(?<!\d)\.(?=\d)", "0.", re.sub(r"(?<=\d)\.(?!\d)", ".0", text))
     try:
-        parsed = json.loads(text if text.lstrip().startswith("[") else f"[{text}]")
-    except ValueError:
-        raise SpecError(f"expected numbers: 1,2,3 or [[1,2],[3,4]]: {text!r}") from None
-    return parsed
+        return json.loads(digits if text.lstrip().startswith("[") else f"[{digits}]")
+    except (ValueError, RecursionError):
+        raise SpecError(f"expected numbers: 1,2,3 or [[1,2],[3,4]]: {text[:80]!r}") from None
 
 
 def described(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:

@@ -6,13 +6,14 @@ products for a weight, where a golden-ratio decomposition needs O(log(1/eps) log
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from prunekit.theory.domain import Floats, array, number, refuse
+from prunekit.theory.domain import Floats, array, calculator, number, refuse
 
 MOST = 36
 """Products that can be searched: 2^18 sums in each half."""
@@ -27,6 +28,7 @@ class SubsetSum:
     error: float
 
 
+@calculator
 def subset_sum_weight(w: float, products: Any) -> SubsetSum:
     """The subset of `products` whose sum is nearest to w; none nearer exists.
 
@@ -39,6 +41,8 @@ def subset_sum_weight(w: float, products: Any) -> SubsetSum:
     values = array("products", products, 1)
     if len(values) > MOST:
         raise refuse("products", len(values), f"hold at most {MOST} numbers; their number is")
+    if not number(abs(w) + np.abs(values).sum()):
+        raise refuse("products", values.tolist(), "have sizes whose sum a float holds (1e308)")
     middle = len(values) // 2
     left, right = _sums(values[:middle]), _sums(values[middle:])
     order = np.argsort(right, kind="stable")
@@ -46,8 +50,8 @@ def subset_sum_weight(w: float, products: Any) -> SubsetSum:
     best = min(_nearest(w, left, right, order[index]) for index in (after, (after - 1).clip(0)))
     bits = best[1] | best[2] << middle
     mask = (bits >> np.arange(len(values)) & 1).astype(bool)
-    value = float(values[mask].sum())
-    return SubsetSum(mask, value, abs(w - value))
+    value = math.fsum(values[mask])
+    return SubsetSum(mask, value, abs(math.fsum([w, *-values[mask]])))
 
 
 def _sums(values: Floats) -> Floats:

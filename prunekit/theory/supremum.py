@@ -16,7 +16,9 @@ is computed in float64; norms carry a factor 1 + 1e-9 for its rounding.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import torch
@@ -24,22 +26,31 @@ from torch import Tensor, nn
 
 from prunekit.draws.chance import generator
 from prunekit.errors import SpecError
-from prunekit.theory.chains import ROUNDING, Affine, ReLU, Step, chain
+from prunekit.theory.chains import ROUNDING, Affine, ReLU, Step, chain, lengths
+from prunekit.theory.domain import at_least, calculator, plain, refuse, whole
 from prunekit.theory.intervals import Region, gap_through, through
 from prunekit.theory.splitting import aligned
 
 
 def _not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise SpecError(f"{attribute.name} must be a finite number >= 0: {value!r}")
+    at_least(0, **{attribute.name: value})
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    """A shape, whatever holds its sizes; SpecError unless they are ints >= 1."""
+    sizes = plain(shape)
+    if not isinstance(sizes, list) or not sizes:
+        raise refuse("shape", shape, "list the sizes of an input without batch")
+    whole(1, **{f"shape[{i}]": size for i, size in enumerate(sizes)})
+    return tuple(sizes)
 
 
 @attrs.frozen
 class Ball:
     """{x : ||x||_2 <= radius}, x of `shape` without batch."""
 
-    shape: tuple[int, ...]
-    radius: float = attrs.field(default=1.0, validator=_not_negative)
+    shape: tuple[int, ...] = attrs.field(converter=_sizes)
+    radius: float = attrs.field(default=1.0, converter=plain, validator=_not_negative)
 
     @property
     def size(self) -> float:
@@ -67,8 +78,8 @@ class Ball:
 class Cube:
     """{x : |x_i| <= radius for every i}, x of `shape` without batch."""
 
-    shape: tuple[int, ...]
-    radius: float = attrs.field(default=1.0, validator=_not_negative)
+    shape: tuple[int, ...] = attrs.field(converter=_sizes)
+    radius: float = attrs.field(default=1.0, converter=plain, validator=_not_negative)
 
     @property
     def size(self) -> float:
@@ -104,6 +115,7 @@ class SupError:
     certificate: str
 
 
+@calculator
 def sup_error(
     F: nn.Module,
     G: nn.Module,
@@ -120,12 +132,16 @@ def sup_error(
     or "cube" of radius 1 where the first layer is Linear. starts, steps: of the gradient ascent.
     Raises SpecError for another layer, a NaN weight, or networks whose shapes do not fit.
     """
+    whole(1, starts=starts)
+    whole(0, steps=steps, seed=seed)
     first, second = chain(F, "F"), chain(G, "G")
     where = _domain(domain, first)
     _check_shapes(first, second, where)
     bounds = certificates(first, second, where)
     certificate = min(bounds, key=lambda name: bounds[name])
     lower, at = ascend(first, second, where, starts, steps, seed)
+    if not math.isfinite(bounds[certificate] + lower):
+        raise SpecError("sup_error passes what a float holds (1e308) for these networks")
     return SupError(max(bounds[certificate], lower), lower, at, certificate)
 
 
@@ -137,7 +153,8 @@ def certificates(first: list[Step], second: list[Step], domain: Domain) -> dict[
         bounds["layers"] = min(by_norms(first, second, domain), by_norms(second, first, domain))
         bounds["intervals"] = by_intervals(first, second, domain)
     bounds["apart"] = sum(_reach(steps, domain) for steps in (first, second))
-    return {name: value * ROUNDING for name, value in bounds.items()}
+    scaled = {name: value * ROUNDING for name, value in bounds.items()}
+    return {name: math.inf if math.isnan(value) else value for name, value in scaled.items()}
 
 
 def without_idle(steps: list[Step]) -> list[Step]:
@@ -157,13 +174,18 @@ def by_norms(first: list[Step], second: list[Step], domain: Domain) -> float:
         shape = tuple(x.shape[1:])
         x = one.linear(x, one.weight)
         shift, apart = (
-            float(bias.expand_as(x).norm())
+            float(lengths(bias.expand_as(x)))
             for bias in (one.shift(x), one.shift(x) - other.shift(x))
         )
         change = one.norm(one.weight - other.weight, shape)
-        error = other.norm(other.weight, shape) * error + change * size + apart
-        size = one.norm(one.weight, shape) * size + shift
+        error = times(other.norm(other.weight, shape), error) + times(change, size) + apart
+        size = times(one.norm(one.weight, shape), size) + shift
     return error
+
+
+def times(a: float, b: float) -> float:
+    """a b, rounded up where it is less than floats hold; 0 where a or b is, also of infinity."""
+    return max(a * b, sys.float_info.min) if a and b else 0.0
 
 
 def by_intervals(first: list[Step], second: list[Step], domain: Domain) -> float:
@@ -195,8 +217,10 @@ def ascend(
     best, at = -1.0, x[0]
     for number in range(steps + 1):
         x.requires_grad_(True)
-        gaps = (run(first, x) - run(second, x)).flatten(1).norm(dim=1)
-        values = gaps.detach()
+        outputs = (run(first, x) - run(second, x)).flatten(1)
+        gaps, values = outputs.norm(dim=1), lengths(outputs.detach())
+        if not values.isfinite().all():
+            return math.inf, x.detach()[0]
         if float(values.max()) > best:
             best, at = float(values.max()), x.detach()[int(values.argmax())].clone()
         (gradient,) = torch.autograd.grad(gaps.sum(), x)
@@ -213,7 +237,7 @@ def run(steps: list[Step], x: Tensor) -> Tensor:
 
 
 def _domain(domain: Domain | str, steps: list[Step]) -> Domain:
-    if not isinstance(domain, str):
+    if isinstance(domain, Ball | Cube):
         return domain
     if domain not in NAMED:
         raise SpecError(f"domain must be 'ball', 'cube', Ball(shape) or Cube(shape): {domain!r}")

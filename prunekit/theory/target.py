@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError
+from prunekit.theory.domain import entries, real
 
 Matrix = npt.NDArray[np.float64]
 
@@ -92,8 +93,11 @@ def _checked(matrices: Sequence[Any], name: str) -> tuple[Matrix, ...]:
 
 def _matrix(values: Any, name: str) -> Matrix:
     try:
-        tensor = torch.as_tensor(values).detach().to("cpu", torch.float64)
-    except (TypeError, ValueError) as error:
+        tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.asarray(values))
+        if not all(map(real, entries(values))) or tensor.dtype is torch.bool or tensor.is_complex():
+            raise TypeError(" ".join(f"{values!r:.80}".split()))
+        tensor = tensor.detach().to("cpu", torch.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise SpecError(f"{name} is no matrix of numbers: {error}") from None
     if tensor.ndim != 2 or tensor.numel() == 0:
         raise SpecError(f"{name} has shape {tuple(tensor.shape)}; a matrix (out, in) is expected")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import SpecError, StorageError
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
 from prunekit.storage.files import require_folder_of, write_bytes
 from prunekit.storage.runfolder import refuse_kept
@@ -22,6 +23,7 @@ from prunekit.tickets.loading import load
 ENDINGS = ROWS, COLUMNS, VALUES = ".crow_indices", ".col_indices", ".values"
 
 
+@naming_faults(own_code=True)
 def to_state_dict(ticket: str | Path, out: str | Path, **options: Any) -> None:
     """Write the state_dict, pruned weights 0, as safetensors with plain keys.
 
@@ -31,6 +33,7 @@ def to_state_dict(ticket: str | Path, out: str | Path, **options: Any) -> None:
     write_tensors(out, load(ticket, **options).state_dict(), {"kind": "state-dict"})
 
 
+@naming_faults(own_code=True)
 def to_onnx(ticket: str | Path, out: str | Path, **options: Any) -> None:
     """Write ONNX for float inputs (batch, *input_shape).
 
@@ -48,6 +51,7 @@ def to_onnx(ticket: str | Path, out: str | Path, **options: Any) -> None:
     write_bytes(out, onnx_bytes(model, torch.zeros(2, *facts["input_shape"])))
 
 
+@naming_faults(own_code=True)
 def to_sparse_csr(ticket: str | Path, out: str | Path, **options: Any) -> None:
     """Write the state_dict with the weights of linear layers as sparse rows, as safetensors.
 

@@ -14,12 +14,14 @@ from torch import nn
 from prunekit.errors import SpecError, StorageError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.laws import by_counter
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
 from prunekit.tickets import file
 from prunekit.tickets.architecture import build_unfilled, installed_component, plain_defaults
 from prunekit.tickets.weights import check_fit, fill, state_sha256
 
 
+@naming_faults(own_code=True)
 @plain_defaults()
 def load(
     path: str | Path,

@@ -24,6 +24,7 @@ from prunekit.network.names import (
     state_names,
     state_of,
 )
+from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
@@ -57,6 +58,7 @@ CONSTANT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, t
 """What may be stored as one number, where all elements are the same."""
 
 
+@naming_faults(own_code=True)
 @plain_defaults()
 def save(
     run: str | Path | Learned, path: str | Path, *, plugins: Plugins | None = None

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, default_collate
 
 from prunekit.data.splits import Batches, Data
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, out_of_memory
 from prunekit.network.examples import count_of, leaves_of, on_device, sizes_of
 from prunekit.network.losses import described
 from prunekit.network.modes import random_left_alone
@@ -194,5 +194,7 @@ def example_of(data: Any, device: torch.device) -> Any:
         try:
             two = collate([dataset[0], dataset[len(dataset) - 1]])
             return on_device(batch_of(two)[0], device)
-        except Exception:  # anyone's dataset may raise anything; training will say it
+        except Exception as error:  # anyone's dataset may raise anything; training will say it
+            if short := out_of_memory(error):
+                raise short from error
             return None

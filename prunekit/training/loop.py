@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.draws.chance import fold
-from prunekit.errors import NumericalError, SpecError, StorageError
+from prunekit.errors import NumericalError, SpecError
 from prunekit.gpu.recorded import Recording
 from prunekit.network.losses import described
 from prunekit.network.objective import Batch, Objective, Outcome, counted_in
 from prunekit.spec.settings import TrainSettings
-from prunekit.storage.checkpoints import flat, grouped
+from prunekit.storage.checkpoints import flat, grouped, misfit, require_fit
 from prunekit.training.accuracy import EpochBatches, Pairs, autocast, numbers_of
 from prunekit.training.optimizing import (
     learning_rate,
@@ -178,16 +178,18 @@ class Training:
         return {**flat(named), "totals": self.tally.totals, "step": torch.tensor(self.step)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take what `state` gave; StorageError when something is missing."""
+        """Take what `state` gave; StorageError for what this training cannot have given."""
         named = grouped(tensors)
-        try:
-            self.step = int(tensors["step"])
-            self.tally.totals.copy_(tensors["totals"])
-            self.owner.load_state(named.get("owner", {}))
-        except KeyError as error:
-            raise StorageError(f"the checkpoint lacks {error}; it is damaged") from None
+        others = {key: t for key, t in tensors.items() if not key.startswith("optimizer/")}
+        require_fit(others, self.state(), "training")
+        step, most = int(tensors["step"]), self.epochs * self.steps_per_epoch
+        if not 0 <= step <= most:
+            raise misfit(f"training/step is {step}, not one of 0 to {most}")
+        self.owner.load_state(named.get("owner", {}))
         load_optimizer(self.optimizer, named.get("optimizer", {}))
         load_scaler(self.scaler, named.get("scaler", {}))
+        self.tally.totals.copy_(tensors["totals"])
+        self.step = step
 
 
 def move(model: nn.Module, device: torch.device, options: TrainSettings) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError
 from prunekit.spec.settings import TrainSettings
+from prunekit.storage.checkpoints import misfit, require_fit
 
 FUSED = ("cpu", "cuda")
 """Devices where one kernel updates parameter and momentum, in one pass over memory."""
@@ -92,14 +93,36 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Remember what `optimizer_state` gave."""
+    """Remember what `optimizer_state` gave; StorageError for what this one cannot have given."""
+    require_fit(tensors, _rememberable(optimizer), "training/optimizer", some=True)
     entries: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition("/")
         entries.setdefault(int(index), {})[name] = value
+    for number, entry in entries.items():
+        if lost := sorted(_moments(optimizer).keys() - entry.keys()):
+            raise misfit(f"training/optimizer/{number}/{lost[0]} is not there")
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": entries, "param_groups": groups})
     lay_out(optimizer)
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> dict[str, bool]:
+    """What it remembers of a parameter that has had a gradient; whether of the same shape."""
+    if isinstance(optimizer, torch.optim.SGD):
+        return {"momentum_buffer": True} if optimizer.param_groups[0]["momentum"] else {}
+    return {"exp_avg": True, "exp_avg_sq": True, "step": False}
+
+
+def _rememberable(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """All that `optimizer_state` can give, as tensors without elements."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    step = torch.empty((), device="meta", dtype=torch.float32)
+    return {
+        f"{index}/{name}": torch.empty_like(parameter, device="meta") if alike else step
+        for index, parameter in enumerate(parameters)
+        for name, alike in _moments(optimizer).items()
+    }
 
 
 def scaler_state(scaler: torch.amp.GradScaler) -> dict[str, Tensor]:

@@ -52,7 +52,7 @@ def agreed(model: nn.Module, name: str, make: Callable[[], T], text: Callable[[T
         return make()
     try:
         made = make()
-    except Exception:
+    except BaseException:  # SystemExit of a plugin too: the others would wait
         with contextlib.suppress(SpecError):
             check_alike(model, {name: "none: it failed here"})
         raise

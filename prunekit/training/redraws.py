@@ -19,7 +19,7 @@ from prunekit.draws.chance import fold, generator
 from prunekit.network.laws import Law
 from prunekit.network.model import Network, put
 from prunekit.pruning.answers import check_pruned, redraws_of
-from prunekit.storage.checkpoints import flat, grouped
+from prunekit.storage.checkpoints import flat, grouped, misfit
 from prunekit.training.frozen import Frozen
 from prunekit.training.kept import Kept
 
@@ -114,9 +114,17 @@ class Redraws:
         return flat({"draw": self.draws}, ":") | counters
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Stand where `state` was taken; KeyError for what is missing."""
+        """Stand where `state` was taken; KeyError for what is missing, StorageError for counts that
+        cannot be."""
         saved = grouped(tensors, ":").get("draw", {})
+        events, redraws = int(tensors["event"]), int(tensors["redraws"])
+        total = sum(draws.numel() for draws in self.draws.values())
+        if not (0 <= events < 2**31 and 0 <= redraws <= events * total):
+            raise misfit(f"training/owner has {redraws} redraws in {events} events")
+        for name, draws in saved.items():
+            if draws.numel() and not 0 <= int(draws.min()) <= int(draws.max()) <= events:
+                raise misfit(f"training/owner/draw:{name} has an event that is not 0 to {events}")
         for name, draws in self.draws.items():
             draws.copy_(saved[name])
-        self.events = int(tensors["event"])
-        self.count.fill_(int(tensors["redraws"]))
+        self.events = events
+        self.count.fill_(redraws)

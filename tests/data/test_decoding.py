@@ -60,7 +60,6 @@ def test_an_orientation_behind_the_pixels_of_a_png_counts(tmp_path: Path) -> Non
     assert torch.equal(read_image(file, 1)[0], SEEN)
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # Pillow's
 @pytest.mark.parametrize("exif", [b"Exif\0\0nothing", b"Exif\0\0MM\0*\0\0\0\x08\0\xff", b""])
 def test_exif_that_nobody_can_read_leaves_an_image_as_it_is(tmp_path: Path, exif: bytes) -> None:
     file = tmp_path / "image.png"
@@ -154,18 +153,17 @@ def test_images_of_other_modes_keep_their_colours(
 def test_a_palette_keeps_its_colours_with_transparency_or_without(tmp_path: Path) -> None:
     image = Image.new("P", (3, 2), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])
-    for name, transparency in (("a.png", None), ("b.png", 1), ("c.png", b"\0\x80"), ("d.gif", 1)):
+    for name, transparency in (("a.png", None), ("b.png", 1), ("c.png", b"\0\x80")):
         if transparency is not None:
             image.info["transparency"] = transparency
         image.save(tmp_path / name)
         assert read_image(tmp_path / name)[:, 1, 2].tolist() == [10, 20, 30]
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow warns of some damage before it raises
 def test_random_damage_gives_an_image_or_one_line(tmp_path: Path) -> None:
     chance = random.Random(0)
     pixels = np.random.default_rng(0).integers(256, size=(20, 20, 3), dtype=np.uint8)
-    for suffix in ("png", "jpg", "bmp", "gif", "webp", "tiff"):
+    for suffix in ("png", "jpg", "bmp", "ppm", "webp", "tiff"):
         Image.fromarray(pixels).save(file := tmp_path / f"image.{suffix}")
         whole = file.read_bytes()
         for _ in range(30):

@@ -74,7 +74,18 @@ def test_cifar100_has_its_fine_labels(cifar100):
 def test_a_damaged_file_is_refused_before_it_is_read(cifar10):
     file = cifar10 / "cifar-10-batches-py" / "data_batch_2"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    with pytest.raises(DataError, match="corrupted"):
+    with pytest.raises(DataError, match=r"batches-py/data_batch_2 is corrupted: its MD5 is"):
+        CIFAR10(path=str(cifar10), download=False).load()
+
+
+def test_a_file_that_is_cut_off_is_named_where_it_cannot_be_fetched_again(cifar10, monkeypatch):
+    monkeypatch.setattr(datasets.CIFAR10, "url", "file:///nowhere/x.tar.gz")
+    file = cifar10 / "cifar-10-batches-py" / "test_batch"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"batches-py/test_batch is corrupted: its MD5 is"):
+        CIFAR10(path=str(cifar10)).load()
+    file.unlink()
+    with pytest.raises(DataError, match=r"batches-py/test_batch is missing"):
         CIFAR10(path=str(cifar10), download=False).load()
 
 

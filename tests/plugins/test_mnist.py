@@ -57,3 +57,26 @@ def test_without_files_and_network_one_line_says_where_to_put_them(
         dataset(path=str(tmp_path / "new"), download=download).load()
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("dataset", [MNIST, FashionMNIST])
+def test_a_file_of_the_published_size_has_the_published_sum(tmp_path, dataset):
+    raw = tmp_path / dataset.__name__ / "raw"
+    write(raw, "train", [3, 1, 9])
+    write(raw, "t10k", [0, 2])
+    header = struct.pack(">2i", 0x801, 10_000)
+    (raw / "t10k-labels-idx1-ubyte").write_bytes(header + bytes(10_000))
+    with pytest.raises(DataError, match=r"raw/t10k-labels-idx1-ubyte is damaged: its MD5 is"):
+        dataset(path=str(tmp_path)).load()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0\0\x08", b"\0\0\x08\x01\0\0", b"\0\0\x08\x01\0\0\0\x02\0", b"\0\0\x08\0"]
+)
+def test_a_damaged_file_is_named(tmp_path, content):
+    raw = tmp_path / "MNIST" / "raw"
+    write(raw, "train", [3, 1, 9])
+    write(raw, "t10k", [0, 2])
+    (raw / "train-labels-idx1-ubyte").write_bytes(content)
+    with pytest.raises(DataError, match=r"raw/train-labels-idx1-ubyte is damaged: \d bytes"):
+        MNIST(path=str(tmp_path)).load()

@@ -10,7 +10,8 @@ import pytest
 
 from prunekit import testing
 from prunekit.errors import SpecError
-from prunekit.resolve.plugins import METHODS, Plugins, builtin_sources
+from prunekit.resolve.kinds import METHODS
+from prunekit.resolve.plugins import Plugins, builtin_sources
 from prunekit.spec.options import fields_of, types_of
 from prunekit.spec.sections import Spec
 

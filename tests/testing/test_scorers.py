@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from prunekit import testing
 from prunekit.spec.options import option
+from tests.testing.summing import CountsItsLosses, SquaresEachLoss
 
 
 @attrs.frozen
@@ -219,6 +220,8 @@ BROKEN = [
     (DrawsFromPython(), "check_global_generators_are_untouched"),
     (Float32Only(), "check_float64_networks_are_scored"),
     (NeedsGradients(), "check_frozen_networks_are_scored"),
+    (SquaresEachLoss(), "check_scores_add_up"),
+    (CountsItsLosses(), "check_scores_add_up"),
     (StartsForSome(), "check_every_weight_has_a_score"),
     (RanksAmongOthers(), "check_rank_is_elementwise"),
     (RanksUpsideDown(), "check_rank_grows_with_positive_scores"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+import torch
 
 from prunekit.errors import SpecError
 from prunekit.theory import empirical
@@ -75,3 +77,51 @@ def test_the_event_fails_as_often_as_its_exact_probability_says(w, R, d):
     error = math.sqrt(exact * (1 - exact) / trials)
     assert abs(found["event_failure"] - exact) < 4 * error
     assert found["claimed"] == 0.05
+
+
+def test_the_one_entry_of_a_one_by_one_matrix_is_never_pruned():
+    with pytest.raises(SpecError, match="d must be an int >= 2 where alpha is given"):
+        latala_constant(1, alpha=0.5)
+
+
+@pytest.mark.parametrize("K", [1e-300, 1e-100, 1e100, 1e300])
+def test_latalas_constant_has_no_scale_however_small_the_weights(K):
+    one, scaled = latala_constant(8, trials=20), latala_constant(8, K=K, trials=20)
+    assert scaled["C"] == one["C"]
+    assert scaled["C_exact_moments"] == one["C_exact_moments"]
+    assert scaled["mean_norm"] == pytest.approx(K * one["mean_norm"], rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("d", "alpha", "drawn"), [(32, 0.6, 128), (32, 1.4e-9, 1023), (9, 0.5, 27)]
+)
+def test_as_many_entries_are_drawn_as_the_exact_power_says(d, alpha, drawn):
+    share = latala_constant(d, alpha=alpha, trials=1, replacement=False)["share"]
+    assert share == 1 - drawn / d**2
+
+
+def test_quantiles_of_weights_of_any_scale_are_refused_or_scaled():
+    one, small = (spectral_norm_table(8, 8, K, trials=20) for K in (1.0, 1e-300))
+    assert small["q99"] == pytest.approx(1e-300 * one["q99"], rel=1e-12)
+    with pytest.raises(SpecError, match=r"asymptote.* passes what a float"):
+        spectral_norm_table(8, 8, 1.7e308, trials=2)
+
+
+def test_sizes_and_seeds_of_numpy_and_torch_give_the_same_draws():
+    plain = latala_constant(8, alpha=0.25, trials=3, seed=1)
+    packed = latala_constant(
+        np.int32(8), alpha=torch.tensor(0.25), trials=np.uint8(3), seed=np.array(1)
+    )
+    assert packed == plain
+    plain = iterand_monte_carlo(1, 0.25, 0.05, 2, 4, 50)
+    assert iterand_monte_carlo(*map(np.array, (1, 0.25, 0.05, 2, 4, 50))) == plain
+
+
+def test_matrices_that_no_memory_holds_are_refused_by_their_size():
+    for call in (
+        lambda: spectral_norm_table(10**10, 10**10),
+        lambda: latala_constant(10**10),
+        lambda: iterand_monte_carlo(1, 0.25, 0.05, 10**20, 4, 10),
+    ):
+        with pytest.raises(SpecError, match="the sizes must give at most"):
+            call()

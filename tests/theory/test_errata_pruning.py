@@ -209,6 +209,7 @@ def test_c5_the_weights_of_theorem_4_4_are_squared():
     assert unsquared < once <= tight
 
 
+@pytest.mark.filterwarnings("ignore:bound:prunekit.theory.VacuousBound")
 def test_c5_the_printed_powers_of_k_are_only_loose():
     arguments = {"s": 10, "l1_theta0": 4.0, "F_J": 3.0, "F_theta0": 7.0, "d": 20, "R0": 0.2}
     arguments["lam_min"] = 0.5

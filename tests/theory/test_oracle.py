@@ -199,6 +199,11 @@ W = [[0.3, -0.2], [0.1, 0.4]]
         ({"branches": "one"}, "branches must be one of both, active: 'one'"),
         ({"eps": 1e-20}, "eps 1e-20 asks for weights accurate to 1.3e-21; float64 tells"),
         ({"share": 0.0}, r"share must lie in \(0, 1\]"),
+        ({"share": "1"}, r"share must lie in \(0, 1\]"),
+        ({"eps": True}, "eps must be a finite number > 0: True"),
+        ({"weights": [[[True]]]}, r"weights\[0\] is no matrix of numbers"),
+        ({"weights": [[[1.0], [1.0, 2.0]]]}, r"weights\[0\] is no matrix of numbers"),
+        ({"weights": [torch.ones(2, 2, dtype=torch.bool)]}, "is no matrix of numbers"),
         ({"share": 0.5, "method": "recycle"}, "and be 1 for the method recycle: 0.5"),
     ],
 )

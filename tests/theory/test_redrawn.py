@@ -116,3 +116,21 @@ def test_what_cannot_be_built_is_refused(given, message):
     with pytest.raises(SpecError, match=message) as caught:
         pruned(**given)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_and_torch_give_the_same_network():
+    plain, packed = (
+        iterand_construct(weights, *rest, generator=seeded(0))
+        for weights, *rest in (
+            (W, 0.5, 0.125, 4),
+            (torch.tensor(W, dtype=torch.float64), np.float32(0.5), np.array(0.125), np.int32(4)),
+        )
+    )
+    assert packed.error == plain.error
+    assert packed.counts == plain.counts
+
+
+@pytest.mark.parametrize("eps", [1e-5, 1e-200])
+def test_more_neurons_than_have_numbers_are_refused(eps):
+    with pytest.raises(SpecError, match=r"^eps \S+ asks for \S+ neurons; at most 4294967296"):
+        iterand_construct(W, eps)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import itertools
+import random
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from prunekit.errors import SpecError
 from prunekit.theory import subset_sum_weight
@@ -54,3 +57,34 @@ def test_14_uniform_products_make_all_of_21_weights_to_a_hundredth():
 def test_what_cannot_be_searched_is_refused(w, products, message):
     with pytest.raises(SpecError, match=message):
         subset_sum_weight(w, products)
+
+
+def test_value_and_error_are_those_of_fractions_and_no_subset_of_fractions_is_nearer():
+    rng = random.Random(1)
+    for _ in range(1000):
+        scale = 10.0 ** rng.randint(-150, 150)
+        products = [rng.uniform(-1, 1) * scale for _ in range(rng.randint(1, 6))]
+        w = rng.choice([0.0, rng.uniform(-2, 2)]) * scale
+        found = subset_sum_weight(w, products)
+        exactly = [Fraction(product) for product in products]
+        total = sum(itertools.compress(exactly, found.mask))
+        assert found.value == float(total)
+        assert found.error == float(abs(Fraction(w) - total))
+        every = itertools.product([0, 1], repeat=len(products))
+        least = min(abs(w - sum(itertools.compress(exactly, mask))) for mask in every)
+        assert found.error <= float(least) + 1e-14 * scale
+
+
+def test_products_of_numpy_and_torch_are_taken_and_bools_are_not():
+    plain = subset_sum_weight(0.75, [0.5, 0.25, 0.125])
+    for kind in (np.float32, torch.tensor, tuple):
+        found = subset_sum_weight(np.float32(0.75), kind([0.5, 0.25, 0.125]))
+        assert (found.mask == plain.mask).all()
+    for bad in ([True], ["1"], [None], 0.5, [[0.5]], []):
+        with pytest.raises(SpecError, match="products must"):
+            subset_sum_weight(0.5, bad)
+
+
+def test_products_whose_sum_passes_every_float_are_refused():
+    with pytest.raises(SpecError, match="products must have sizes whose sum a float holds"):
+        subset_sum_weight(1.0, [1e308, 1e308])

@@ -39,8 +39,10 @@ class Study:
     @property
     def run(self) -> Callable[..., Outcome]:
         """The function itself: its arguments after `progress` are the study's options."""
+        from prunekit.theory.domain import calculator
+
         found: Callable[..., Outcome] = getattr(importlib.import_module(self.module), self.function)
-        return found
+        return calculator(found)
 
     def __call__(self, progress: Progress = no_progress, **options: Any) -> Outcome:
         return self.run(progress, **options)

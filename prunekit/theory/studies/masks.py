@@ -10,6 +10,8 @@ import numpy as np
 from prunekit.errors import SpecError
 from prunekit.reports.plots import figure
 from prunekit.resolve.plugins import Plugins
+from prunekit.theory.domain import whole
+from prunekit.theory.spread import decimals, variances
 from prunekit.theory.studies.catalogue import Outcome, Progress, Row, no_progress
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -45,8 +47,7 @@ MASKS: Mapping[str, Callable[[Floats, int, int, np.random.Generator], Floats]] =
 
 def expected_error(X: Floats, w: Floats, p: Floats, s: int) -> float:
     """E ||X^T w - X^T (w * m)||^2 of Algorithm 1 with any p > 0: C, appendix B.2."""
-    r2, seen = np.square(X).sum(axis=1) * np.square(w), p > 0
-    return float(((r2[seen] / p[seen]).sum() - np.square(X.T @ w).sum()) / s)
+    return float(variances(X, w, p, lambda: decimals(p)).sum()) / s
 
 
 def sketch_error(
@@ -69,11 +70,13 @@ def sketch_error(
     standard error of the measured one.
     """
     inputs, weights = _layer(X, W)
-    weights = weights[: max(neurons, 1)]
+    whole(1, neurons=neurons)
+    whole(2, trials=trials)
+    whole(0, seed=seed)
+    weights = weights[:neurons]
     d = inputs.shape[0]
     counts = list(sizes or sorted({max(1, d // divisor) for divisor in (16, 8, 4, 2, 1)}))
-    if min(counts) < 1 or trials < 2:
-        raise SpecError(f"sizes must be integers >= 1 and trials >= 2: {counts}, {trials}")
+    whole(1, **{f"sizes[{i}]": s for i, s in enumerate(counts)})
     rng, rows = np.random.default_rng(seed), list[Row]()
     for index, s in enumerate(counts):
         for name in MASKS:
@@ -92,13 +95,15 @@ def _measured(
         p = norms * np.abs(w)
         if not p.sum() > 0:
             raise SpecError("W has a row whose every weight meets a zero input or is zero")
-        p, whole = p / p.sum(), float(w @ gram @ w)
+        p, size = p / p.sum(), float(np.square(w @ X).sum())
+        if not size > 0:
+            raise SpecError("W has a row whose output is 0: no error is relative to it")
         apart = w * (1 - MASKS[name](p, min(s, len(w)) if name == "top-k" else s, trials, rng))
-        errors = np.einsum("ti,ij,tj->t", apart, gram, apart, optimize=True) / whole
+        errors = np.einsum("ti,ij,tj->t", apart, gram, apart, optimize=True) / size
         means.append(errors.mean())
         variances.append(errors.var(ddof=1) / len(errors) if len(errors) > 1 else 0.0)
         law = {"sketch": p, "uniform": np.full(len(p), 1 / len(p))}.get(name)
-        expected.append(errors.mean() if law is None else expected_error(X, w, law, s) / whole)
+        expected.append(errors.mean() if law is None else expected_error(X, w, law, s) / size)
     return {"masks": name, "s": s, "error": float(np.mean(means)),
             "se": float(np.sqrt(np.sum(variances)) / len(W)),
             "expected": float(np.mean(expected))}  # fmt: skip

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from prunekit.errors import SpecError
 from prunekit.reports.plots import figure
+from prunekit.theory.domain import plain, refuse
 from prunekit.theory.empirical import Law, latala_constant, spectral_norm_table
 from prunekit.theory.studies.catalogue import Outcome, Progress, Row, no_progress
 
@@ -25,13 +27,14 @@ def table_2(
     A row a size (n1, n2); delta0_q = -ln((1 - q)/2)/(4 max) goes with the quantile q. The paper
     draws 1,000 matrices of up to 512 rows; with them the 99.99 % quantile is only the interpolated
     maximum. asymptote: K (sqrt n1 + sqrt n2)/sqrt(3 max).
+
+    sizes: pairs n1, n2: 32,32 or [[32,32],[64,128]]
     """
-    if not sizes:
-        raise SpecError("sizes must hold a pair (n1, n2): none given")
     rows: list[Row] = []
-    for index, (n1, n2) in enumerate(sizes):
+    asked = pairs(sizes)
+    for index, (n1, n2) in enumerate(asked):
         rows.append({"n1": n1, "n2": n2, **spectral_norm_table(n1, n2, K, trials, seed)})
-        progress(index + 1, len(sizes))
+        progress(index + 1, len(asked))
     drawn = figure(6, 3.5)
     axes = drawn.subplots()
     places = range(len(rows))
@@ -43,6 +46,18 @@ def table_2(
     axes.set_ylabel("spectral norm")
     axes.legend(fontsize=7)
     return rows, drawn
+
+
+def pairs(sizes: Any) -> list[list[int]]:
+    """Pairs given one by one, or all in one list; SpecError where there is none or half a pair."""
+    items = sizes.tolist() if hasattr(sizes, "tolist") else plain(sizes)
+    if isinstance(items, list) and not any(isinstance(item, list) for item in items):
+        items = [items[place : place + 2] for place in range(0, len(items), 2)]
+    if not (isinstance(items, list) and items) or any(
+        not isinstance(pair, list) or len(pair) != 2 for pair in items
+    ):
+        raise refuse("sizes", sizes, "hold pairs n1, n2, as in 32,32 or [[32,32],[64,128]]")
+    return items
 
 
 def table_3(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError
 from prunekit.reports.plots import figure
+from prunekit.theory.domain import positive
 from prunekit.theory.studies.catalogue import Outcome, Progress, Row, no_progress
 
 Source = nn.Module | Mapping[str, Tensor] | str | Path
@@ -34,6 +35,7 @@ def weight_moments(
     model: a module, parameter name -> tensor, or a run folder; None = a small network trained on
     digits. A pruned weight counts as 0.
     """
+    positive(**{name: K for name, K in {"K1": K1, "K2": K2}.items() if K is not None})
     layers = matrices(model)
     rows: list[Row] = [_row(name, matrix) for name, matrix in layers.items()]
     first = max(row["K1"] for row in rows) if K1 is None else K1

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from prunekit.errors import SpecError
 from prunekit.reports.plots import figure
+from prunekit.theory.domain import between, positive, refuse, whole
 from prunekit.theory.studies.catalogue import Outcome, Progress, Row, no_progress
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -59,8 +59,11 @@ def figure_2(
     smallest; their largest is not, and nothing in the paper says so (it is about 0.05, against
     0.0073 of 1000 uniform ones).
     """
-    if not (1 <= few <= 20 and many >= 1 and seeds >= 1 and 0 < eps <= w_max):
-        raise SpecError(f"few must lie in [1, 20], many and seeds be >= 1: {few}, {many}, {seeds}")
+    between(1, 20, few=few)
+    whole(1, few=few, many=many, seeds=seeds)
+    positive(eps=eps, w_max=w_max)
+    if eps > w_max:
+        raise refuse("eps", eps, f"be at most w_max = {w_max:.6g}")
     kinds = [("uniform", many, False), *[(name, few, True) for name in LAWS]]
     drawn = figure(9, 3.5)
     left, right = drawn.subplots(1, 2)

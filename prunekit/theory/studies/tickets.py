@@ -2,7 +2,7 @@
 
 Each study takes `run`, the folder of a finished run, or `weights` and `masks` (parameter name ->
 tensor). With neither, a small network is pruned by iterative magnitude pruning on the digits that
-come along, in a few seconds; the paper's own runs are recipes in `examples/`.
+come along, in a few seconds. No recipe of the paper's own runs comes along.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import SpecError
 from prunekit.reports.plots import figure
+from prunekit.theory.domain import whole
 from prunekit.theory.studies.catalogue import Outcome, Progress, Row, no_progress
 
 Tensors = Mapping[str, Tensor]
@@ -87,6 +88,8 @@ def given_ticket(run: str | Path | None, weights: Tensors | None, masks: Tensors
         raise SpecError("give run, or weights and masks, or none of them")
     if weights is None or masks is None:
         return small_ticket() if run is None else ticket_of(run)
+    if not masks:
+        raise SpecError("masks must name a parameter: none given")
     for name, mask in masks.items():
         if name not in weights or weights[name].shape != mask.shape:
             raise SpecError(f"masks name {name}, of which weights hold none of that shape")
@@ -184,8 +187,8 @@ def ticket_norms(
     z: how many standard deviations above the mean of random masks, of which mean and standard
     deviation of the squared norm are exact; rank: the share of sampled masks with smaller norm.
     """
-    if random_masks < 1:
-        raise SpecError(f"random_masks must be an int >= 1: {random_masks!r}")
+    whole(1, random_masks=random_masks)
+    whole(0, seed=seed)
     ticket, rng = given_ticket(run, weights, masks), np.random.default_rng(seed)
     names = list(ticket.masks)
     drawn = figure(3.2 * len(names), 3)

@@ -9,6 +9,7 @@ import numpy as np
 from prunekit.errors import SpecError
 from prunekit.reports.plots import figure
 from prunekit.theory.bounds import iterand_event_probability, iterand_width
+from prunekit.theory.domain import whole
 from prunekit.theory.studies.catalogue import Outcome, Progress, Row, no_progress
 
 
@@ -28,8 +29,10 @@ def width(
     of a neuron share draws, so the printed width fails more often than delta once R >= 2). "rate"
     is measured in `trials` networks, "exact" computed, "enough" says whether exact >= 1 - delta.
     """
-    if not draws or trials < 1:
-        raise SpecError(f"draws must hold a number and trials be >= 1: {draws}, {trials}")
+    if not draws:
+        raise SpecError("draws must hold a number: none given")
+    whole(1, trials=trials, **{f"draws[{i}]": R for i, R in enumerate(draws)})
+    whole(0, seed=seed)
     rng, rows = np.random.default_rng(seed), list[Row]()
     for index, R in enumerate(draws):
         printed, corrected = (

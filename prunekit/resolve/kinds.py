@@ -1,0 +1,88 @@
+"""The kinds of components: their hooks, and what a class must be able to do to be one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from prunekit.errors import PluginError, PrunekitError
+from prunekit.resolve.places import faults_of
+from prunekit.resolve.sources import Source
+from prunekit.spec.options import check_options
+
+KINDS: Mapping[str, str] = {
+    "scorer": "prunekit_scorers",
+    "sampler": "prunekit_samplers",
+    "reinit": "prunekit_reinitializers",
+    "arch": "prunekit_architectures",
+    "init": "prunekit_inits",
+    "dataset": "prunekit_datasets",
+}
+"""Kind of component -> the hook that offers it."""
+
+METHODS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "scorer": (("score",), ("initial", "rank")),
+    "sampler": (("sample",),),
+    "reinit": (("reinit",),),
+    "arch": (("build",),),
+    "init": (("quantile",), ("draw",)),
+    "dataset": (("load",),),
+}
+"""Kind of component -> the contracts it may keep, each a set of methods."""
+
+PLURALS: Mapping[str, str] = {
+    "scorer": "scorers",
+    "sampler": "samplers",
+    "reinit": "reinitializers",
+    "arch": "architectures",
+    "init": "inits",
+    "dataset": "datasets",
+}
+ASIDES = {
+    "arch": " A model of theirs is named like this: --arch cifar --arch.model conv6; your own "
+    "network: --arch net.py:build."
+}
+"""What else to say where a kind has no such component."""
+VARIANT = re.compile(r"[!-~]+/[!-~]+")
+"""What the name of one component of several may be."""
+
+
+def check_offered(source: Source, kind: str, offered: Any) -> None:
+    """PluginError unless it maps names that `source` may offer to classes that are components."""
+    if not isinstance(offered, Mapping):
+        raise PluginError(
+            f"{source}: {KINDS[kind]} gives a {type(offered).__name__}, expected a mapping of "
+            "names to classes"
+        )
+    with faults_of(source, f": what {KINDS[kind]} gives raises", PluginError):
+        for name, cls in offered.items():
+            _check_component(source, kind, name, cls)
+
+
+def _check_component(source: Source, kind: str, name: Any, cls: Any) -> None:
+    variant = isinstance(name, str) and name.startswith(f"{source.name}/")
+    if name != source.name and not (variant and VARIANT.fullmatch(name)):
+        raise PluginError(
+            f"{source} offers {name!r}; a plugin named {source.name!r} may offer "
+            f"{source.name!r} or '{source.name}/...' only, in printable characters without spaces"
+        )
+    if not isinstance(cls, type) or not keeps_contract(kind, cls):
+        wanted = methods_of(kind)
+        raise PluginError(f"{source}: {kind} {name!r} must be a class with a method {wanted}")
+    try:
+        check_options(cls)
+    except PrunekitError as error:
+        raise PluginError(f"{source}: {kind} {name!r}: {error}") from error
+
+
+def keeps_contract(kind: str, cls: type) -> bool:
+    """Whether a class has the methods that a component of this kind must have."""
+    return any(
+        all(callable(getattr(cls, method, None)) for method in methods) for methods in METHODS[kind]
+    )
+
+
+def methods_of(kind: str) -> str:
+    """The methods that a component of this kind must have, in words."""
+    return " or ".join(" and ".join(map(repr, methods)) for methods in METHODS[kind])
