@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 NO_MEMORY = re.compile(
     r"can(?:'t|not) allocate memory(?! in static)|(?:not enough memory|cannot map memory):|"
     r"out of (?:shared )?memory|bad[_ ]alloc|ALLOC_FAILED|size calculation overflowed|"
-    r"unable to mmap|paging file is too small|os error 12\b|killed by signal: Killed",
+    r"unable to mmap|failed to map segment from shared object$|can't start new thread|"
+    r"paging file is too small|os error 12\b|killed by signal: Killed",
     re.IGNORECASE,
 )
 """What allocators say that have nothing left: of C++, torch (CPU, CUDA, MPS), Rust, the system."""
@@ -33,6 +34,16 @@ def warn(message: str) -> None:
     warnings.warn(message, stacklevel=level)
 
 
+def printable(text: str) -> str:
+    """One line of text as a terminal may have it: what it would obey, or reorder, is spelled out.
+
+    Names come from files of anybody: they may hold escape sequences and bidirectional marks.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class PrunekitError(Exception):
     """A mistake the user can mend: what was given, what was expected, what to do.
 
@@ -42,8 +53,7 @@ class PrunekitError(Exception):
     exit_code = 2
 
     def __init__(self, message: object) -> None:
-        line = " ".join(str(message).split())
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
+        super().__init__(printable(" ".join(str(message).split())))
 
 
 class SpecError(PrunekitError, ValueError):

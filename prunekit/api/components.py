@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from prunekit.contracts import learns, suggests
+from prunekit.contracts import learns
 from prunekit.errors import SpecError
 from prunekit.pruning.answers import describe
 from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_from, default_name
-from prunekit.resolve.suggestions import filled
+from prunekit.resolve.suggestions import filled, suggested_by
 from prunekit.spec.sections import COMPONENTS
 
 
@@ -30,7 +30,7 @@ def components_of(**given: Any) -> tuple[list[Any], dict[str, Any]]:
     plugins, suggested = Plugins(), dict[str, Any]()
     parts = {kind: component_from(kind, value, plugins) for kind, value in given.items()}
     for part in reversed(parts.values()):  # the first counts first
-        suggested |= suggests(part)
+        suggested |= suggested_by(part)
     return [filled(part, kind, suggested) for kind, part in parts.items()], suggested
 
 

@@ -9,15 +9,13 @@ from typing import Any
 import attrs
 
 from prunekit.cli.flags import placeholder
-from prunekit.contracts import suggests
-from prunekit.errors import PluginError, SpecError
+from prunekit.errors import PrunekitError, SpecError, printable
 from prunekit.reports.columns import columns
-from prunekit.resolve.plugins import KINDS, Plugins
-from prunekit.resolve.suggestions import SUGGESTERS
+from prunekit.resolve.kinds import KINDS, OBSERVERS
+from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.suggestions import SUGGESTERS, suggested_by
 from prunekit.spec.options import fields_of, types_of
 from prunekit.spec.sections import COMPONENTS, SECTIONS
-
-OBSERVERS = "prunekit_observers"
 
 
 def plugin_list(plugins: Plugins) -> str:
@@ -46,23 +44,23 @@ def observers(plugins: Plugins) -> list[str]:
     observing = []
     for name in plugins.names():
         try:
-            if hasattr(plugins.load(name), OBSERVERS):
+            if plugins.hook(name, OBSERVERS):
                 observing.append(name)
-        except PluginError:
+        except PrunekitError:
             continue
     return observing
 
 
 def summary(thing: Any) -> str:
     """The first line of a docstring."""
-    return (inspect.getdoc(thing) or "").partition("\n")[0]
+    return printable((inspect.getdoc(thing) or "").partition("\n")[0])
 
 
 def plugin_page(plugins: Plugins, name: str) -> str:
     """All about one plugin: paper, file, package, components and their options; imports it."""
     module, source = plugins.load(name), plugins.source(name)
     parts = [
-        inspect.getdoc(module) or f"{name}: no docstring",
+        "\n".join(map(printable, (inspect.getdoc(module) or f"{name}: none").splitlines())),
         columns(
             [
                 ("plugin", name),
@@ -74,7 +72,7 @@ def plugin_page(plugins: Plugins, name: str) -> str:
     for kind in KINDS:
         for key, cls in sorted(plugins.offers(name, kind).items()):
             parts.append(component_page(kind, key, cls))
-    if hasattr(module, OBSERVERS):
+    if plugins.hook(name, OBSERVERS):
         parts.append(f"observer {name}: --observers {name}")
     return "\n\n".join(parts)
 
@@ -93,7 +91,7 @@ def component_page(kind: str, name: str, cls: type) -> str:
 def suggestions_of(cls: type) -> Mapping[str, Any]:
     """What a component suggests whose options have their defaults: they may decide it."""
     try:
-        return dict(suggests(cls()))
+        return suggested_by(cls())
     except SpecError:  # it cannot be made without options
         return {}
 

@@ -101,6 +101,8 @@ def prepare(data: Data, options: DataSettings, seed: int) -> Data:
     The validation set is drawn from `seed` (the published split of CIFAR-10 has 45,000 / 5,000).
     Raises DataError for an empty split, SpecError for an option that cannot act.
     """
+    if not isinstance(data, Data):
+        raise DataError(f"a data set must load a prunekit.Data: {type(data).__name__}")
     data = _split_off(data, options.validation, seed)
     for name in ("train", "test", "validation"):
         split = getattr(data, name)

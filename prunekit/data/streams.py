@@ -35,6 +35,17 @@ def resize(image: Tensor, size: Size) -> Tensor:
     return resized if image.dim() == 4 else resized[0]
 
 
+def example_of(stream: Stream, index: int) -> Tensor:
+    """The image at `index`; DataError where it is no uint8 (channels, height, width)."""
+    image = stream[index]
+    if not isinstance(image, Tensor) or image.dtype != torch.uint8 or image.ndim != 3:
+        shown = (image.dtype, *image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise DataError(
+            f"example {index} of a stream must be uint8 (channels, height, width): {shown}"
+        )
+    return image
+
+
 def centre(image: Tensor, size: Size, rng: torch.Generator) -> Tensor:
     """Resize the short side to 8/7 of the size (256 for 224), cut out the centre."""
     height, width = image.shape[-2:]
@@ -79,7 +90,7 @@ class Resized(Dataset[Tensor]):
         self.stream, self.size = stream, size
 
     def __getitem__(self, index: int) -> Tensor:
-        return resize(self.stream[index], self.size)
+        return resize(example_of(self.stream, index), self.size)
 
 
 class Fitted(Dataset[Tensor]):
@@ -94,7 +105,7 @@ class Fitted(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         rng = generator(self.seed, index)
-        return self.to_one_size(self.stream[index], self.size, rng).contiguous()
+        return self.to_one_size(example_of(self.stream, index), self.size, rng).contiguous()
 
 
 class _Guarded(Dataset[Tensor | str]):
@@ -109,7 +120,7 @@ class _Guarded(Dataset[Tensor | str]):
 
     def __getitem__(self, index: int) -> Tensor | str:
         try:
-            return self.stream[index]
+            return example_of(self.stream, index)
         except PrunekitError as error:
             return str(error)
         except BaseException as error:
@@ -120,9 +131,14 @@ class _Guarded(Dataset[Tensor | str]):
 
 
 def _stacked(examples: list[Tensor | str]) -> Tensor | str:
-    images = [example for example in examples if isinstance(example, Tensor)]
     problems = [example for example in examples if isinstance(example, str)]
-    return problems[0] if problems else torch.stack(images)
+    if problems:
+        return problems[0]
+    images = [example for example in examples if isinstance(example, Tensor)]
+    shapes = sorted({tuple(image.shape) for image in images})
+    if len(shapes) > 1:
+        return f"the images of a stream differ in shape: {shapes}; a Split of such has varied=True"
+    return torch.stack(images)
 
 
 def read_batches(
@@ -140,7 +156,12 @@ def read_batches(
         pin_memory=pin,
         generator=generator(0, "loader"),  # else each epoch would draw from the global generator
     )
-    for batch in loader:
-        if isinstance(batch, str):
-            raise DataError(batch)
-        yield batch
+    try:
+        for batch in loader:
+            if isinstance(batch, str):
+                raise DataError(batch)
+            yield batch
+    except RuntimeError as error:
+        if "exited unexpectedly" not in str(error) or out_of_memory(error):
+            raise
+        raise DataError(f"{error}: it read the data; data.workers = 0 may show why") from error

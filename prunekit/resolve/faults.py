@@ -9,10 +9,11 @@ from typing import ParamSpec, TypeVar
 
 import attrs
 
-from prunekit.errors import PluginError, PrunekitError, StorageError, out_of_memory
+from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError, out_of_memory
 from prunekit.resolve.kinds import KINDS, keeps_contract
 from prunekit.resolve.places import Place, places_of, pressed, said
 from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.sources import BUILT_IN
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,23 +54,44 @@ def fault_of(
     if short := out_of_memory(error):
         return short
     if isinstance(error, PrunekitError):
-        return error
-    if isinstance(error, KeyboardInterrupt):
-        own_code = True  # of one who calls the command line, such as a test
-    if pressed(error):
-        return None
+        return error if own_code else _placed(error, plugins or Plugins())
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StorageError(f"cannot write {error.filename}: {error.strerror}; free space")
-    places, plugins = list(places_of(error)), plugins or Plugins()
+    if pressed(error):
+        return None
+    place, owner = blamed(error, plugins or Plugins())
+    if place is None or (owner is None and (own_code or isinstance(error, KeyboardInterrupt))):
+        return None
+    return PluginError(f"{owner or place.file}: {_raising(place, error)}; {HINT}")
+
+
+def _placed(error: PrunekitError, plugins: Plugins) -> PrunekitError:
+    """The refusal, with its place where it tells what a third party's code or a file raised."""
+    cause: BaseException | None = error.__cause__ or error.__context__
+    while isinstance(cause, PrunekitError):
+        cause = cause.__cause__ or cause.__context__
+    if type(error) is not SpecError or cause is None:
+        return error
+    place, owner = blamed(cause, plugins)
+    if place is None or owner is None or place.module.partition(".")[0] == BUILT_IN:
+        return error
+    if str(place) in str(error):
+        return error
+    return SpecError(f"{error} [{owner}: {_raising(place, cause)}]")
+
+
+def _raising(place: Place, error: BaseException) -> str:
+    return f"{place.function} raises {said(error):.500} at {place}"
+
+
+def blamed(error: BaseException, plugins: Plugins) -> tuple[Place | None, str | None]:
+    """The deepest place of other people's code, and the plugin or the like that it belongs to."""
+    places = list(places_of(error))
     owners = {place.file: owner for place in places if (owner := owner_of(place, plugins))}
     for place in reversed(places):
-        owner = owners.get(place.file) or (place.file if place.foreign else None)
-        if owner is not None and (place.file in owners or not own_code):
-            where = f"{place.function} raises {said(error):.500} at {place}"
-            return PluginError(f"{owner}: {where}; {HINT}")
-        if owner is not None:
-            return None
-    return None
+        if place.file in owners or place.foreign:
+            return place, owners.get(place.file)
+    return None, None
 
 
 def owner_of(place: Place, plugins: Plugins) -> str | None:
@@ -82,5 +104,5 @@ def owner_of(place: Place, plugins: Plugins) -> str | None:
         return f"architecture {place.file}"
     cls = place.cls
     if cls is not None and attrs.has(cls) and any(keeps_contract(kind, cls) for kind in KINDS):
-        return f"component {cls.__module__}:{cls.__qualname__}"
+        return f"component {cls.__qualname__} ({cls.__module__})"
     return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prunekit.errors import PluginError, PrunekitError
@@ -30,6 +31,18 @@ METHODS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "dataset": (("load",),),
 }
 """Kind of component -> the contracts it may keep, each a set of methods."""
+
+TAKES: Mapping[str, int] = {
+    "score": 3, "initial": 2, "rank": 1, "sample": 3, "reinit": 3, "build": 2, "quantile": 1,
+    "draw": 2, "load": 0,
+}  # fmt: skip
+"""Method -> how many arguments it is called with."""
+
+OBSERVERS = "prunekit_observers"
+"""The hook that offers observers."""
+
+WATCHING = ("start", "record", "finish")
+"""What an observer does."""
 
 PLURALS: Mapping[str, str] = {
     "scorer": "scorers",
@@ -81,6 +94,29 @@ def keeps_contract(kind: str, cls: type) -> bool:
     return any(
         all(callable(getattr(cls, method, None)) for method in methods) for methods in METHODS[kind]
     )
+
+
+def check_observers(observers: Sequence[Any], names: Sequence[str]) -> None:
+    """PluginError where what the plugins of these names gave cannot watch a run."""
+    for observer in observers:
+        if not all(callable(getattr(observer, name, None)) for name in WATCHING):
+            raise PluginError(
+                f"an observer of {', '.join(names)} must have {', '.join(WATCHING)}: "
+                f"{type(observer).__name__}"
+            )
+
+
+def check_arguments(kind: str, component: Any) -> None:
+    """PluginError where a method of its contract cannot be called as it will be."""
+    for name in (name for methods in METHODS[kind] for name in methods if hasattr(component, name)):
+        try:
+            inspect.signature(getattr(component, name)).bind(*range(TAKES[name]))
+        except (TypeError, ValueError) as error:
+            cls = type(component)
+            raise PluginError(
+                f"{kind} {cls.__qualname__} ({cls.__module__}): {name} is called with "
+                f"{TAKES[name]} arguments: {error}; see prunekit.contracts"
+            ) from None
 
 
 def methods_of(kind: str) -> str:

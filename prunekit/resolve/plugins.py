@@ -16,7 +16,7 @@ import pluggy
 
 from prunekit import hookspecs
 from prunekit.errors import PluginError, PrunekitError, did_you_mean
-from prunekit.resolve.kinds import ASIDES, KINDS, PLURALS, check_offered
+from prunekit.resolve.kinds import ASIDES, KINDS, OBSERVERS, PLURALS, check_offered
 from prunekit.resolve.places import faults_of
 from prunekit.resolve.sources import BUILT_IN, Source, builtin_sources, file_of, installed_sources
 from prunekit.spec.options import check_options
@@ -71,12 +71,17 @@ class Plugins:
             self._modules[name] = _checked(_imported(source), source)
         return self._modules[name]
 
+    def hook(self, name: str, hook: str) -> Any:
+        """The function by which plugin `name` answers a hook; None where it does not."""
+        module = self.load(name)
+        with faults_of(self.source(name), f": asking for {hook} raises"):
+            return getattr(module, hook, None)
+
     def offers(self, name: str, kind: str) -> Mapping[str, type]:
         """What plugin `name` answers to the hook of `kind`, checked; empty when it answers none."""
-        hook = getattr(self.load(name), KINDS[kind], None)
+        hook, source = self.hook(name, KINDS[kind]), self.source(name)
         if hook is None:
             return {}
-        source = self.source(name)
         with faults_of(source, f": {KINDS[kind]} raises"):
             offered = hook()
             offered = dict(offered) if isinstance(offered, Mapping) else offered
@@ -111,7 +116,7 @@ class Plugins:
         for name in self.names():
             try:
                 classes.update(self.offers(name, kind))
-            except PluginError:
+            except PrunekitError:
                 continue
         return classes
 
@@ -122,7 +127,7 @@ class Plugins:
             try:
                 for kind in KINDS:
                     self.offers(name, kind)
-            except PluginError as error:
+            except PrunekitError as error:
                 lines.append(str(error))
         return lines
 
@@ -139,7 +144,7 @@ class Plugins:
         """Fresh observers of the named plugins for one run."""
         watching: list[Any] = []
         for name in names:
-            hook = getattr(self.load(name), "prunekit_observers", None)
+            hook = self.hook(name, OBSERVERS)
             if hook is None:
                 raise PluginError(f"{self.source(name)} offers no observers")
             watching.extend(self._watchers(name, hook, spec))
@@ -181,10 +186,12 @@ def _checked(module: ModuleType, source: Source) -> ModuleType:
     """Let pluggy check the module's hooks: unknown names and foreign arguments are refused."""
     manager = pluggy.PluginManager("prunekit")
     manager.add_hookspecs(hookspecs)
+    refused = (PluginError, pluggy.PluginValidationError)
     try:
-        if manager.register(module, source.name) and not manager.get_hookcallers(module):
-            raise PluginError(f"{source} implements no prunekit hook")
-        manager.check_pending()
+        with faults_of(source, ": looking for its hooks raises", *refused):
+            if manager.register(module, source.name) and not manager.get_hookcallers(module):
+                raise PluginError(f"{source} implements no prunekit hook")
+            manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(f"{source}: {' '.join(str(error).split())}") from None
     return module

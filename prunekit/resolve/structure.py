@@ -11,12 +11,12 @@ import attrs
 import cattrs
 import tomli_w
 
-from prunekit.contracts import suggests
 from prunekit.errors import PrunekitError, SpecError, did_you_mean
 from prunekit.resolve.archfile import FileArchitecture
-from prunekit.resolve.kinds import keeps_contract, methods_of
+from prunekit.resolve.kinds import check_arguments, keeps_contract, methods_of
 from prunekit.resolve.places import is_foreign
 from prunekit.resolve.plugins import Plugins, imported_class
+from prunekit.resolve.suggestions import suggested_by
 from prunekit.spec.options import SCALARS, fields_of, is_a, is_union, spell
 from prunekit.spec.sections import COMPONENTS, SECTIONS, Spec, read_toml
 
@@ -74,7 +74,7 @@ def default_name(kind: str, scorer: Any, plugins: Plugins) -> str:
         return str(field.default or field.metadata["fallback"])
     if _unnamed(scorer):
         return "sketch"
-    suggested = suggests(component_from("scorer", scorer, plugins))
+    suggested = suggested_by(component_from("scorer", scorer, plugins))
     return str(suggested.get("sampler", field.metadata["fallback"]))
 
 
@@ -123,6 +123,7 @@ def checked_component(kind: str, value: Any) -> Any:
         )
     if not attrs.has(cls):
         raise SpecError(f"{kind} {cls.__name__} must be an attrs class: its fields are its options")
+    check_arguments(kind, value)
     return value
 
 

@@ -27,12 +27,24 @@ SUGGESTERS = ("scorer", "sampler", "reinit", "arch", "dataset", "init")
 """Whose suggestions count first."""
 
 
+def suggested_by(component: Any) -> dict[str, Any]:
+    """What one component suggests; PluginError unless it is a mapping from text."""
+    stated: Any = suggests(component)
+    if not isinstance(stated, Mapping) or not all(isinstance(key, str) for key in stated):
+        cls = type(component)
+        raise PluginError(
+            f"{cls.__name__} ({cls.__module__}).suggests must map dotted keys to values: "
+            f"{type(stated).__name__}"
+        )
+    return dict(stated)
+
+
 def suggestions(spec: Spec) -> dict[str, Any]:
     """Dotted key -> value that a component of `spec` suggests; PluginError for a key not open."""
     suggested: dict[str, Any] = {}
     for kind in SUGGESTERS:
         component = getattr(spec, kind)
-        for key, value in suggests(component).items():
+        for key, value in suggested_by(component).items():
             if key not in OPEN and key.partition(".")[0] not in COMPONENTS:
                 raise PluginError(
                     f"{kind} {type(component).__name__} suggests {key!r}, which is not left open; "

@@ -18,6 +18,7 @@ from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.rounds import Pruning
 from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import resolve
+from prunekit.resolve.kinds import check_observers
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import load_spec, to_toml
@@ -173,6 +174,7 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     check_labels(plan.objective, data)
     built: Built = build_model(plan, data)
     observers = plugins.observers(plan.observers, plan.spec)
+    check_observers(observers, plan.observers)
     move(built.model, device, plan.training)
     shape, uses = data.input_shape, built.uses
     network = Network.of(built.model, plan.include, plan.exclude, shape, uses=uses)

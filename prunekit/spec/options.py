@@ -114,6 +114,18 @@ def check_options(cls: type) -> None:
                 f"{cls.__name__}.{field.name}: {annotations[field.name]} is no option type; "
                 "use bool, int, float, str, Literal, a tuple of these, or one of them | None"
             )
+        if not _has_fitting_default(field, annotations[field.name]):
+            raise PluginError(
+                f"{cls.__name__}.{field.name}: its default must be "
+                f"{spell(annotations[field.name])}: {type(field.default).__name__}"
+            )
+
+
+def _has_fitting_default(field: attrs.Attribute[Any], annotation: Any) -> bool:
+    """Whether the default is of the option's type, as far as it can be told before it is made."""
+    made_later = field.converter not in (None, _listed) or hasattr(field.default, "takes_self")
+    left_open = field.default is None and "fallback" in field.metadata
+    return made_later or left_open or is_a(_listed(field.default), annotation)
 
 
 def allowed(annotation: Any) -> bool:

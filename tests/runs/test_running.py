@@ -58,7 +58,7 @@ class Broken:
         ("nan", NumericalError, 6),
         ("shape", PluginError, 2),
         ("zero", NumericalError, 6),
-        ("raise", ValueError, None),
+        ("raise", PluginError, 2),
     ],
 )
 def test_a_broken_scorer_leaves_nothing(
