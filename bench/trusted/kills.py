@@ -79,6 +79,7 @@ def random_spec(chance: random.Random) -> dict[str, Any]:
     optimizer = chance.choice([{"optimizer": "sgd"}, {"optimizer": "adamw"}])
     spec["train"] = {"epochs": chance.choice([1, 2]), "batch_size": 256, "lr": 0.01}
     spec["train"] |= {**optimizer, "checkpoint_every": chance.choice([0, 2, 5])}
+    spec["train"]["keep_checkpoints"] = True
     if learned:
         spec["init"] = "signed-constant"
         spec["reinit"] = chance.choice(["none", {"name": "iterand", "period": 3, "rate": 0.3}])

@@ -31,7 +31,7 @@ sampler = "sketch"
 reinit = {{ name = "iterand", rate = 0.3 }}
 prune = {{ density = 0.2, batch_size = 16 }}
 rounds = {{ count = 2 }}
-train = {{ epochs = 2, batch_size = 8, lr = 0.05 }}
+train = {{ epochs = 2, batch_size = 8, lr = 0.05, keep_checkpoints = true }}
 data = {{ augment = "flip-crop", workers = {workers} }}
 """
 STEPS = 100

@@ -30,7 +30,9 @@ SPEC: dict[str, Any] = {
     "observers": [], "device": "cpu", "arch": {"name": "mlp", "hidden": [16]}, "dataset": "digits",
     "scorer": "snip", "sampler": "topk", "prune": {"density": 0.2},
     "rounds": {"count": 2, "epochs": 2},
-    "train": {"epochs": 10, "batch_size": 64, "lr": 0.05, "checkpoint_every": 5},
+    "train": {
+        "epochs": 10, "batch_size": 64, "lr": 0.05, "checkpoint_every": 5, "keep_checkpoints": True
+    },
 }  # fmt: skip
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 143}
 LEAVES = 30.0
