@@ -30,7 +30,8 @@ from prunekit_plugins.folder import Folder
 import prunekit
 from prunekit.reports.report import read_run
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.structure import load_spec
+from prunekit.resolve.structure import structure
+from prunekit.storage.texts import read_toml
 
 RECIPES = Path(__file__).parents[1] / "examples" / "iterand" / "table3"
 SHARED = cache(Folder.load)
@@ -56,7 +57,7 @@ def train(folder: str, recipe: Path, seed: int, out: Path) -> None:
 
 def start(folder: str, recipe: Path, seed: int, out: Path) -> None:
     plugins = Plugins()
-    spec = load_spec(recipe, plugins)
+    spec = structure(read_toml(recipe), plugins)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     options = FAST if device == "cuda" else {}
     spec = attrs.evolve(

@@ -161,7 +161,7 @@ def exit_codes() -> str:
     stopped = (
         "130, 143",
         "`Interrupted`",
-        "SIGINT (130), SIGTERM or SIGUSR1 (143): it saved first.",
+        "SIGINT (130), another signal that asks for a stop (143): it saved first.",
     )
     return table(("code", "error", "meaning"), [("0", "", "Done."), *rows, stopped])
 

@@ -1,5 +1,6 @@
 """What can go wrong at the edge: one line for the user, one documented exit code each."""
 
+import contextlib
 import difflib
 import errno
 import re
@@ -19,6 +20,9 @@ NO_MEMORY = re.compile(
 ASKED = re.compile(r"(?:allocate|mmap) (\d[\d.,]*) ?([KMGTPE]i?B|bytes)", re.IGNORECASE)
 """The size in such a text: a number and its unit."""
 
+LONGEST = 4000
+"""Characters of an error's line, about: a name that somebody made up may have more."""
+
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """A space and a question that names the nearest of `names`; "" where none is near."""
@@ -31,7 +35,8 @@ def warn(message: str) -> None:
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(("prunekit.", "context")):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)
+    with contextlib.suppress(OSError, ValueError):  # standard error is closed: nobody reads it
+        warnings.warn(message, stacklevel=level)
 
 
 def printable(text: str) -> str:
@@ -53,7 +58,9 @@ class PrunekitError(Exception):
     exit_code = 2
 
     def __init__(self, message: object) -> None:
-        super().__init__(printable(" ".join(str(message).split())))
+        line = printable(" ".join(str(message).split()))
+        half = LONGEST // 2
+        super().__init__(line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}")
 
 
 class SpecError(PrunekitError, ValueError):
@@ -142,8 +149,11 @@ class NumericalError(PrunekitError):
 
 
 class Interrupted(PrunekitError):
-    """A signal stopped the run after it saved; `exit_code` is 128 + the signal's number."""
+    """A signal stopped the run after it saved: exit code 130 for SIGINT, 143 for any other."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
-        self.exit_code = 130 if signum == 2 else 143
+        self.signum, self.exit_code = signum, 130 if signum == 2 else 143
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return type(self), (str(self), self.signum)

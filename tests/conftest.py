@@ -50,6 +50,14 @@ def clean_checkout() -> Iterator[None]:
     assert sorted(map(str, outputs() - before)) == [], "a test left these in the checkout"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory) -> Iterator[None]:
+    """What runs remember of code that they name is remembered for these tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def redrawn(tmp_path_factory):
     """The folder of a finished run of IteRand; nobody changes it."""

@@ -73,9 +73,13 @@ class Event:
             put(draws[name], redraw.where, EVENT)
         return count, weights, draws
 
-    def by_kernel(self, scored: bool, device: str) -> Outcome:
-        """By the kernel on `device`; scored: from scores and thresholds, not from masks."""
-        weights, draws = copied(self.weights, device), copied(self.draws, device)
+    def by_kernel(self, scored: bool, device: str, dtype: torch.dtype = torch.int32) -> Outcome:
+        """By the kernel on `device`; scored: from scores and thresholds, not from masks.
+
+        dtype: that of the draws.
+        """
+        narrow = {name: draws.to(dtype) for name, draws in self.draws.items()}
+        weights, draws = copied(self.weights, device), copied(narrow, device)
         kept, least = self.kept(scored, device)
         kept = Kept(kept, least) if scored else Kept({}, drawn=kept)
         count = torch.zeros(1, dtype=torch.int64, device=device)
@@ -113,25 +117,26 @@ def small() -> nn.Module:
     )
 
 
-CASES = [  # init, rate, weights as signs, channels_last, by scores
-    ("kaiming-uniform", 0.1, False, False, False),
-    ("uniform", 0.3, False, True, True),
-    ("signed-constant", 0.1, True, True, False),
-    ("signed-constant", 0.123456789, False, False, True),
-    ("signed-constant", 0.0, True, False, True),
-    ("kaiming-uniform", 1.0, False, True, False),
+CASES = [  # init, rate, weights as signs, channels_last, by scores, type of the draws
+    ("kaiming-uniform", 0.1, False, False, False, torch.int32),
+    ("uniform", 0.3, False, True, True, torch.uint8),
+    ("signed-constant", 0.1, True, True, False, torch.int16),
+    ("signed-constant", 0.123456789, False, False, True, torch.uint8),
+    ("signed-constant", 0.0, True, False, True, torch.int16),
+    ("kaiming-uniform", 1.0, False, True, False, torch.uint8),
 ]
 
 
 def check(model: nn.Module, device: str) -> None:
     """Both paths end in the same bits, in each of the cases."""
-    for init, rate, signs, last, scored in CASES:
+    for init, rate, signs, last, scored, dtype in CASES:
         event = Event.of(model, init, rate, signs, last)
         count, weights, draws = event.general()
-        there = event.by_kernel(scored, device)
+        there = event.by_kernel(scored, device, dtype)
         assert there[0] == count == sum(int((d == EVENT).sum()) for d in draws.values())
         for name in weights:
-            assert torch.equal(there[2][name], draws[name]), (init, name)
+            assert there[2][name].dtype == dtype
+            assert torch.equal(there[2][name].int(), draws[name]), (init, name)
             assert torch.equal(there[1][name], weights[name]), (init, name)
         pruned = sum(int((~mask).sum()) for mask in event.masks.values())
         assert count in {0: [0], 1: [pruned]}.get(rate, range(1, pruned))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
+import sys
+import warnings
 
 import pytest
 
@@ -110,3 +113,15 @@ def test_torch_s_own_kind_is_known_whatever_its_words():
     import torch
 
     assert errors.out_of_memory(torch.OutOfMemoryError("hm")) is not None
+
+
+def test_a_warning_that_nobody_can_read_ends_nothing(monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_, **__: sys.stderr.write(str(message))
+        errors.warn("said to nobody")
+    with pytest.warns(UserWarning, match="heard"):
+        errors.warn("heard")

@@ -8,6 +8,7 @@ codes in them; NO_COLOR is respected.
 from __future__ import annotations
 
 import math
+import sys
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import prunekit
+
+NARROW = 20  # columns; a narrower terminal wraps
 
 
 def in_words(line: Mapping[str, Any]) -> str:
@@ -98,6 +101,7 @@ class Bars:
 
 @prunekit.hookimpl
 def prunekit_observers() -> list[Any]:
-    console = Console(stderr=True, markup=False, highlight=False)
+    console = Console(file=sys.stderr, stderr=True, markup=False, highlight=False)
+    console.width = max(console.width, NARROW)  # rich prints nothing where COLUMNS is 0
     animated = console.is_terminal and not console.is_dumb_terminal
     return [Bars(console) if animated else PlainLines(console)]

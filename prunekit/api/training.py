@@ -198,7 +198,7 @@ def _learned(
     warn_of_counts(masks, owner.sampler.sampler, owner.sampler.budget.densities)
     scale = (data.mean, data.std) if isinstance(data, Data) else ((), ())
     return Learned(
-        masks, history, owner.scores.tensors, owner.network.model, owner.redraws.draws, init,
+        masks, history, owner.scores.tensors, owner.network.model, owner.redraws.numbers(), init,
         owner.redraws.reinit, owner.redraws.seed, batches.input_shape, batches.classes, *scale,
     )  # fmt: skip
 

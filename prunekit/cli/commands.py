@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from prunekit.reports import papers
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure, unstructure
 from prunekit.spec.options import parse
-from prunekit.spec.sections import COMPONENTS, Spec, read_toml
+from prunekit.spec.sections import COMPONENTS, Spec
 from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.texts import read_toml
 
 EXPORTS: Mapping[str, str] = {
     "state-dict": "to_state_dict",
@@ -64,6 +67,20 @@ def run_help(args: argparse.Namespace, keys: Mapping[str, str | None], available
     return f"{text}\n\n{listing.further_options(chosen, deciding)}"
 
 
+def refuse_ranks() -> None:
+    """SpecError where a launcher started this command several times, as torchrun does.
+
+    All of them would work in one run folder, which has one process at a time.
+    """
+    rank, size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE", "")
+    if rank is not None and size.isdigit() and int(size) > 1:
+        raise SpecError(
+            f"this is rank {rank} of {size}, and a run is one process: start it without torchrun "
+            "(--device names the GPU); several GPUs train one model from Python, by "
+            "prunekit.train or learn of a model in DistributedDataParallel"
+        )
+
+
 def seed_count(text: str | None) -> int:
     """How many seeds `--seeds` asks for; 1 where it is not given."""
     try:
@@ -92,13 +109,15 @@ def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> in
 
     Of several, those that are begun go on, and those that are done are left as they are.
     """
+    refuse_ranks()
     from prunekit.reports import report
     from prunekit.runs import running
 
     results = []
     for seed, folder in seed_folders(spec, seeds, out, available).items():
         if seeds > 1 and folder is not None and RunFolder(Path(folder)).holds_run():
-            results.append(running.resume(folder, plugins=available, say=say))
+            again = partial(running.resume, trust=True)  # `spec` names its code
+            results.append(again(folder, plugins=available, say=say))
         else:
             results.append(running.run(attrs.evolve(spec, seed=seed), folder, plugins=available))
         report.show(results[-1].folder)
@@ -134,20 +153,22 @@ def require_own(folder: RunFolder, spec: Spec, available: Plugins) -> None:
     if not folder.holds_run():
         folder.require_empty()
         return
-    if read_toml(folder.spec) != unstructure(spec, available):
+    if read_toml(folder.held(folder.spec)) != unstructure(spec, available):
         raise SpecError(f"{folder.path} holds a run of another spec; choose another --out")
-    if folder.components.is_file():
+    if os.path.lexists(folder.components):
         refuse_changed(folder.read_components(), spec, available)
 
 
 def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Mean ± sample standard deviation over the seeds, a line for each number that matters."""
+    from prunekit.reports import comparison
+
     lines = [f"{len(summaries)} seeds, mean ± standard deviation:"]
     for key in ("test.accuracy", "test.loss", "density", "seconds"):
         values = [summary[key] for summary in summaries if summary.get(key) is not None]
         if len(values) == len(summaries):
-            mean, spread = statistics.fmean(values), statistics.stdev(values)
-            lines.append(f"  {key} {mean:.4f} ± {spread:.4f}")
+            mean, deviation = statistics.fmean(values), comparison.spread(values)
+            lines.append(f"  {key} {mean:.4f} ± {deviation:.4f}")
     published = summaries[0].get("published", {})
     if figure := papers.short(published):
         lines.append(f"published ({published['source']}): {figure}")
@@ -155,10 +176,12 @@ def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def resume(args: argparse.Namespace) -> int:
+    refuse_ranks()
     from prunekit.reports import report
     from prunekit.runs import running
 
-    report.show(running.resume(args.run, allow_changed=args.allow_changed, say=say).folder)
+    options = {"allow_changed": args.allow_changed, "trust": args.trust, "arch": args.arch}
+    report.show(running.resume(args.run, **options, say=say).folder)
     return 0
 
 
@@ -189,7 +212,7 @@ def evaluate(args: argparse.Namespace) -> int:
     RunFolder(Path(args.run)).require_run()
     from prunekit.runs import running
 
-    measured = running.evaluate_run(args.run, device=args.device)
+    measured = running.evaluate_run(args.run, device=args.device, trust=args.trust, arch=args.arch)
     report.print_lines([f"{key} {value:.4f}" for key, value in measured.items()])
     return 0
 
@@ -200,7 +223,8 @@ def export(args: argparse.Namespace) -> int:
     RunFolder(Path(args.run)).require_run()
     from prunekit.runs import export as formats
 
-    plain = getattr(formats, EXPORTS[args.to])(args.run, args.out)
+    write = getattr(formats, EXPORTS[args.to])
+    plain = write(args.run, args.out, trust=args.trust, arch=args.arch)
     lines = [f"{name} has no mask there: torch's hook for it never runs" for name in plain or ()]
     report.print_lines([f"wrote {args.out}", *lines])
     return 0
@@ -214,7 +238,7 @@ def save_ticket(args: argparse.Namespace) -> int:
 
     out = args.out or str(Path(args.run) / "ticket.safetensors")
     with report.waiting("writing the ticket"):
-        said = tickets.save(args.run, out)
+        said = tickets.save(args.run, out, trust=args.trust, arch=args.arch)
     report.print_lines([f"wrote {out}: {said['bytes']:,} bytes for {said['weights']:,} weights"])
     return 0
 
@@ -246,8 +270,7 @@ def _said(value: Any) -> str:
     if isinstance(value, Mapping):
         options = {key: item for key, item in value.items() if key != "name"}
         return " ".join([_said(value["name"]), *(f"{k}={_said(v)}" for k, v in options.items())])
-    text = f"{value:.5g}" if isinstance(value, float) else f"{value}"
-    return text if text.isprintable() else repr(text)
+    return f"{value:.5g}" if isinstance(value, float) else f"{value}"
 
 
 def plugins(args: argparse.Namespace) -> int:

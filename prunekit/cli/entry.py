@@ -15,7 +15,8 @@ from prunekit import __version__
 from prunekit.cli import commands
 from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
 from prunekit.cli.theory import add_theory
-from prunekit.errors import PrunekitError, SpecError
+from prunekit.errors import PrunekitError, SpecError, printable
+from prunekit.reports.displays import display, displays, occupy_standard_files
 from prunekit.resolve.faults import HINT, fault_of
 from prunekit.resolve.places import places_of, said
 
@@ -50,7 +51,7 @@ def make_parser() -> Parser:
         "run", help="run a spec, or the flags' spec", add_help=False, epilog=MORE
     )
     add_run_flags(run)
-    run.set_defaults(call=commands.run, parser=run)
+    run.set_defaults(call=commands.run, parser=run, leaves_files=True)
     _add_folder_commands(commands_)
     _add_export(commands_)
     _add_tickets(commands_)
@@ -65,7 +66,8 @@ def _add_folder_commands(commands_: Any) -> None:
     resume.add_argument(
         "--allow-changed", action="store_true", help="though a plugin's file has changed"
     )
-    resume.set_defaults(call=commands.resume)
+    _add_trust(resume)
+    resume.set_defaults(call=commands.resume, leaves_files=True)
     show = commands_.add_parser("show", help="print a run's results")
     show.add_argument("run", metavar="RUN", help="a run folder")
     show.set_defaults(call=commands.show)
@@ -76,7 +78,18 @@ def _add_folder_commands(commands_: Any) -> None:
     evaluate = commands_.add_parser("eval", help="measure a finished run's model anew")
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
     evaluate.add_argument("--device", metavar="TEXT", help="cpu, cuda, mps [the run's]")
+    _add_trust(evaluate)
     evaluate.set_defaults(call=commands.evaluate)
+
+
+def _add_trust(parser: Any) -> None:
+    """The flags that let code of a run folder run: naming its architecture, or all of it."""
+    parser.add_argument(
+        "--arch", metavar="NAME", help="the architecture, named again; file.py:build is executed"
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="run the code that the folder names: any file, module"
+    )
 
 
 def _add_export(commands_: Any) -> None:
@@ -84,7 +97,8 @@ def _add_export(commands_: Any) -> None:
     export.add_argument("run", metavar="RUN", help="a run folder")
     export.add_argument("--to", required=True, choices=list(commands.EXPORTS), help="the format")
     export.add_argument("--out", required=True, metavar="FILE", help="the file to write")
-    export.set_defaults(call=commands.export)
+    _add_trust(export)
+    export.set_defaults(call=commands.export, leaves_files=True)
 
 
 def _add_tickets(commands_: Any) -> None:
@@ -93,7 +107,8 @@ def _add_tickets(commands_: Any) -> None:
     save = actions.add_parser("save", help="write the ticket of a finished run")
     save.add_argument("run", metavar="RUN", help="a run folder")
     save.add_argument("--out", metavar="FILE", help="the file to write [RUN/ticket.safetensors]")
-    save.set_defaults(call=commands.save_ticket)
+    _add_trust(save)
+    save.set_defaults(call=commands.save_ticket, leaves_files=True)
     load = actions.add_parser("load", help="draw the weights again and write the network")
     load.add_argument("ticket", metavar="FILE", help="a ticket")
     load.add_argument("--out", required=True, metavar="FILE", help="the file to write")
@@ -107,7 +122,7 @@ def _add_tickets(commands_: Any) -> None:
     load.add_argument(
         "--most-weights", type=int, metavar="INT", help="refuse more [2^26, and 4096 a byte]"
     )
-    load.set_defaults(call=commands.load_ticket)
+    load.set_defaults(call=commands.load_ticket, leaves_files=True)
     info = actions.add_parser("info", help="what a ticket says, and how its bytes are spent")
     info.add_argument("ticket", metavar="FILE", help="a ticket")
     info.set_defaults(call=commands.ticket_info)
@@ -126,22 +141,25 @@ def _add_plugins(commands_: Any) -> None:
     new = actions.add_parser("new", help="write a package with a plugin of your own")
     new.add_argument("name", metavar="NAME", help="the plugin's name")
     new.add_argument("--out", metavar="DIR", help="the folder to make [prunekit-NAME]")
-    new.set_defaults(call=commands.new_plugin)
+    new.set_defaults(call=commands.new_plugin, leaves_files=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a "±" must not end a run on an ASCII terminal
+    occupy_standard_files()
+    with displays() as shown_on:
+        try:
+            return answered(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            for stream in shown_on:
+                stream.silence()
+
+
+def answered(argv: list[str]) -> int:
+    """The exit code of a command line; a mistake is a line on stderr."""
     shown, warnings.showwarning = warnings.showwarning, show
     try:
-        code = dispatch(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # `prunekit plugins | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return dispatch(argv)
     except BaseException as error:
         return told(error)
     finally:
@@ -170,7 +188,7 @@ def told(error: BaseException) -> int:
 
 def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
     """A warning in one line, with lists of patterns as the command line takes them."""
-    text = " ".join(str(message).split())
+    text = printable(" ".join(str(message).split()))
 
     def flag(found: re.Match[str]) -> str:
         patterns = re.findall(r"""["']([^"']+)["']""", found[2])
@@ -181,11 +199,30 @@ def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
 
 
 def dispatch(argv: list[str]) -> int:
-    """Parse `argv` and call its command."""
+    """Parse `argv` and call its command; StorageError where its text is all it makes, and lost."""
+    args: Any = argparse.Namespace()
+    try:
+        code = obey(argv, args)
+    except SystemExit:  # --help and --version have printed
+        display(sys.stdout).require()
+        raise
+    if is_text(args):
+        display(sys.stdout).require()
+    return code
+
+
+def is_text(args: argparse.Namespace) -> bool:
+    """Whether what a command prints is all that it makes."""
+    asked = getattr(args, "help", False) or getattr(args, "dry_run", False)
+    return bool(asked or not getattr(args, "leaves_files", False))
+
+
+def obey(argv: list[str], args: argparse.Namespace) -> int:
+    """Call the command that `argv` names; `args` gets what was parsed."""
     parser = make_parser()
     if argv[:1] == ["run"]:
         argv = ["run", *joined(argv[1:])]
-    args, others = parser.parse_known_args(argv)
+    _, others = parser.parse_known_args(argv, args)
     if args.command is None and not others:
         parser.print_help()
         return 0
@@ -196,6 +233,6 @@ def dispatch(argv: list[str]) -> int:
     if others and not others[0].startswith("-"):
         raise SpecError(f"unexpected argument {others[0]!r}; see `prunekit {args.command} --help`")
     if others:
-        known = [name for name in vars(args) if name not in ("command", "call", "action", "name")]
-        raise unknown_flag(others[0], known)
+        own = ("command", "call", "action", "name", "leaves_files")
+        raise unknown_flag(others[0], [name for name in vars(args) if name not in own])
     return int(args.call(args))

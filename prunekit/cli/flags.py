@@ -26,7 +26,8 @@ from prunekit.resolve.structure import (
     underscored,
 )
 from prunekit.spec.options import fields_of, is_union, parse, spell, types_of
-from prunekit.spec.sections import COMPONENTS, SECTIONS, Spec, override, read_toml
+from prunekit.spec.sections import COMPONENTS, SECTIONS, Spec, override
+from prunekit.storage.texts import read_toml
 
 SHOWN: Mapping[str, str] = {
     "arch": "arch",

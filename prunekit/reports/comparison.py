@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -85,7 +86,12 @@ def over_seeds(runs: Sequence[Run], key: str) -> Any:
     values = [run.summary[key] for run in runs if run.summary.get(key) is not None]
     if len({*values}) <= 1:
         return values[0] if values else None
-    return f"{spelled(statistics.fmean(values))} ± {statistics.stdev(values):.2g}"
+    return f"{spelled(statistics.fmean(values))} ± {spread(values):.2g}"
+
+
+def spread(values: Sequence[float]) -> float:
+    """Sample standard deviation; NaN where a value is infinite or NaN."""
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
 
 
 def finished(runs: Sequence[Run]) -> str:

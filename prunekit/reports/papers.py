@@ -22,7 +22,7 @@ def beside(published: Mapping[str, Any], summary: Mapping[str, Any]) -> list[tup
     source, paper = ("source", published.get("source")), figure(published)
     if paper is None:
         return [source, ("published", "no figure")]
-    metric = published["metric"]
+    metric = published.get("metric", "")
     return [source, ("metric", metric), ("published", paper), ("measured", summary.get(metric))]
 
 

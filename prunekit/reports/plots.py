@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunekit.errors import printable
 from prunekit.storage.files import write_bytes
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def plot_layers(layers: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     axes = made.subplots()
     places = range(len(layers))
     axes.barh(places, [row["density"] for row in layers], color="tab:blue")
-    axes.set_yticks(places, [row["name"] for row in layers], fontsize=7, parse_math=False)
+    axes.set_yticks(
+        places, [printable(row["name"]) for row in layers], fontsize=7, parse_math=False
+    )
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel="density (share of weights kept)")
     save(made, path)
@@ -71,7 +74,9 @@ def plot_compare(runs: Mapping[str, Run], path: str | Path) -> None:
     for label, run in runs.items():
         _curve(curves, run.lines, f"test.{what}", label)
         if run.layers:
-            densities.plot([row["density"] for row in run.layers], marker=".", label=label)
+            densities.plot(
+                [row["density"] for row in run.layers], marker=".", label=printable(label)
+            )
     _finish_axes(curves, f"test {what}")
     _finish_axes(densities, "density", "layer")
     save(made, path)
@@ -82,7 +87,7 @@ def _curve(axes: Any, lines: Sequence[Mapping[str, Any]], key: str, label: str) 
     epochs = [line for line in lines if line.get("kind") == "epoch"]
     points = [(number, line[key]) for number, line in enumerate(epochs, 1) if key in line]
     if points:
-        axes.plot(*zip(*points), marker="." if len(points) < 30 else None, label=label)
+        axes.plot(*zip(*points), marker="." if len(points) < 30 else None, label=printable(label))
 
 
 def _finish_axes(axes: Any, what: str, along: str = "epoch") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from prunekit.errors import StorageError
+from prunekit.errors import SpecError, printable
 from prunekit.reports import papers
-from prunekit.spec.sections import read_toml
 from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.shapes import SPEC, check
+from prunekit.storage.texts import read_toml
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +44,7 @@ NOT_LISTED = ("masks_sha256", "published", "survey", "left_out")  # long, or tol
 SHOWN_LAYERS = 40
 SHOWN_ROUNDS = 8
 WIDE = 250  # columns of a pipe or file: no cell is cut
+NARROW = 20  # columns below which cells would be lost: a narrower terminal wraps the lines
 DEAD = "{} kept weights are dead: nothing flows through them from input to output"
 FEW = 3  # redraw events in a training, below which the reader is told
 FEW_REDRAWS = (
@@ -70,30 +72,26 @@ class Run:
 
 
 def read_run(folder: str | Path) -> Run:
-    """Read a run folder; StorageError when a file in it is damaged."""
+    """Read a run folder; StorageError when a file in it is damaged. Runs no code that it names."""
     run = RunFolder(Path(folder))
     run.require_run()
     return Run(
         run.path,
-        read_toml(run.spec),
-        _json(_text(run.summary) or "{}", run.summary),
-        _json(_text(run.layers) or "[]", run.layers),
-        [_json(line, run.metrics) for line in _text(run.metrics).splitlines()],
+        _shown_spec(run),
+        run.read_summary() if os.path.lexists(run.summary) else {},
+        run.read_layers() if os.path.lexists(run.layers) else [],
+        run.lines(),
     )
 
 
-def _text(path: Path) -> str:
+def _shown_spec(run: RunFolder) -> dict[str, Any]:
+    """The spec as far as it is shown: nobody looks up what its names stand for."""
+    spec = read_toml(run.held(run.spec))
     try:
-        return path.read_text(encoding="utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"cannot read {path}: {error}") from None
-
-
-def _json(text: str, path: Path) -> Any:
-    try:
-        return json.loads(text)
+        check(spec, SPEC)
     except ValueError as error:
-        raise StorageError(f"{path} is damaged: {error}; restore it or run again") from None
+        raise SpecError(f"{run.spec} is no spec: {error}") from None
+    return spec
 
 
 def waiting(text: str) -> AbstractContextManager[Any]:
@@ -108,13 +106,15 @@ def console() -> Console:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else WIDE
-    return Console(width=width, highlight=False, markup=False, soft_wrap=False)
+    made = Console(width=width, highlight=False, markup=False, soft_wrap=False)
+    made.width = max(made.width, NARROW)
+    return made
 
 
 def print_lines(lines: Sequence[str]) -> None:
     """Lines of plain text, never cut or wrapped."""
     for line in lines:
-        console().print(line, soft_wrap=True)
+        console().print(printable(line), soft_wrap=True)
 
 
 def widths_of(keys: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[int]:
@@ -145,7 +145,7 @@ def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=head)
     for number, name in enumerate(columns):
         numeric = any(isinstance(row[number], int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(printable(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(spelled(cell)) for cell in row))
     return table
@@ -153,6 +153,10 @@ def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
 
 def spelled(value: Any) -> str:
     """A cell: 12,345; 0.1234; conv1.weight; "-" for what is not known."""
+    return printable(_spelled(value))
+
+
+def _spelled(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -279,4 +283,5 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     print_lines(survey_lines(plan))
     print_lines([f"kept after each round: {schedule or 'everything; nothing is masked'}"])
     spec = str(plan.get("spec", "")).rstrip()
-    print_lines([*few_redraws(plan.get("redraw_events"), tomllib.loads(spec)), "", spec])
+    print_lines([*few_redraws(plan.get("redraw_events"), tomllib.loads(spec)), ""])
+    print_lines(spec.splitlines())

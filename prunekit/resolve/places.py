@@ -87,7 +87,9 @@ def _text(error: BaseException) -> str:
 
 
 def pressed(error: BaseException) -> bool:
-    """Whether it is Ctrl-C: no `raise` in code of others, where a signal needs none."""
+    """Whether a signal raised it: the program's own handler, or Ctrl-C, which needs no `raise`."""
+    if any(place.module == "prunekit.runs.signals" for place in places_of(error)):
+        return True
     if not isinstance(error, KeyboardInterrupt):
         return False
     steps, places = error.__traceback__, list(places_of(error))

@@ -45,6 +45,13 @@ class Plugins:
     def names(self) -> list[str]:
         return sorted(self._sources)
 
+    def owns(self, module: str) -> bool:
+        """Whether a module is a plugin's on offer, or lies in the same package; imports none."""
+        modules = {source.module for sources in self._sources.values() for source in sources}
+        packages = {*modules, *(name.rpartition(".")[0] for name in modules)} - {""}
+        inside = module.startswith(tuple(f"{package}." for package in packages))
+        return module in modules or (inside and "__main__" not in module.split("."))
+
     def source(self, name: str) -> Source:
         """The source of plugin `name`; PluginError when there is none or more than one."""
         sources = self._sources.get(name)
@@ -202,7 +209,7 @@ def imported_class(path: str) -> type:
     module, _, name = path.partition(":")
     try:
         cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise PluginError(
             f"no class at {path!r}: {error}; give a plugin's name, or let PYTHONPATH name the "
             "folder of that module"

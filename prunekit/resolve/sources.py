@@ -13,12 +13,14 @@ from pathlib import Path
 
 import attrs
 
-from prunekit.errors import PluginError
+from prunekit.errors import PluginError, warn
 
 BUILT_IN = "prunekit_plugins"
 """The package of the plugins that come with prunekit, a plugin in each file."""
 
 PathState = tuple[tuple[str, int, int], ...]
+MALFORMED = (ValueError, TypeError, AttributeError, KeyError, OSError, ImportError, RecursionError)
+"""What importlib.metadata raises for metadata that nobody can read."""
 
 
 @attrs.frozen
@@ -74,11 +76,34 @@ def installed_sources() -> list[Source]:
 
 @lru_cache(maxsize=1)
 def _installed_on(path: PathState) -> tuple[Source, ...]:
-    return tuple(
-        Source(entry.name, entry.module, entry.dist.name, entry.dist.version)
-        for entry in importlib.metadata.entry_points(group="prunekit")
-        if entry.dist is not None
-    )
+    first: dict[str, list[Source]] = {}
+    for package in importlib.metadata.distributions():
+        for name, sources in _offered(package).items():
+            first.setdefault(name, sources)
+    return tuple(source for sources in first.values() for source in sources)
+
+
+def _offered(package: importlib.metadata.Distribution) -> dict[str, list[Source]]:
+    """What one package offers, by its name; nothing, and a warning, where it is damaged."""
+    try:
+        entries = [entry for entry in package.entry_points if entry.group == "prunekit"]
+        if not entries or not _is_first(package):
+            return {}
+        name, version = str(package.metadata["Name"]), str(package.metadata["Version"] or "")
+        return {name: [Source(entry.name, entry.module, name, version) for entry in entries]}
+    except MALFORMED as error:
+        place = Path(str(getattr(package, "_path", "a package")))  # its name may be damaged too
+        warn(
+            f"the metadata of {place.name} cannot be read ({type(error).__name__}: {error}); its "
+            "plugins are left out: install it again, or remove it"
+        )
+        return {}
+
+
+def _is_first(package: importlib.metadata.Distribution) -> bool:
+    """Whether its entry points are those of the package of its name that Python finds first."""
+    first = importlib.metadata.distribution(package.metadata["Name"])
+    return first.read_text("entry_points.txt") == package.read_text("entry_points.txt")
 
 
 def _path_now() -> PathState:
@@ -96,16 +121,25 @@ def _state(place: str) -> tuple[int, int]:
 
 def file_of(module: str) -> Path | None:
     """The file of a module, found without importing it or its parents; None when there is none."""
+    return files_of(module).get(module)
+
+
+def files_of(module: str) -> dict[str, Path]:
+    """Dotted name -> file of what an import of a module executes: its parents first, itself last.
+
+    They are found without importing any; {} where the module itself has no file.
+    """
     top, *below = module.split(".")
     try:
-        spec = importlib.util.find_spec(top)  # by every finder: editable installs bring their own
-    except ValueError:  # __main__ and other modules without a spec
-        return None
-    name = top
-    for part in below:
-        if spec is None:
-            return None
-        name = f"{name}.{part}"
-        spec = PathFinder.find_spec(name, spec.submodule_search_locations)
-    origin = spec.origin if spec else None
-    return Path(origin) if origin and Path(origin).is_file() else None
+        specs = [importlib.util.find_spec(top)]  # by any finder: editable installs have theirs
+        for part in below:
+            parent = specs[-1]
+            if parent is None:
+                return {}
+            name = f"{parent.name}.{part}"
+            specs.append(PathFinder.find_spec(name, parent.submodule_search_locations))
+    except (ValueError, ImportError, KeyError):  # no spec (__main__), no name, a bare namespace
+        return {}
+    found = {spec.name: Path(spec.origin) for spec in specs if spec and spec.origin}
+    files = {name: path for name, path in found.items() if path.is_file()}
+    return files if module in files else {}

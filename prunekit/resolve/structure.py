@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -18,7 +17,7 @@ from prunekit.resolve.places import is_foreign
 from prunekit.resolve.plugins import Plugins, imported_class
 from prunekit.resolve.suggestions import suggested_by
 from prunekit.spec.options import SCALARS, fields_of, is_a, is_union, spell
-from prunekit.spec.sections import COMPONENTS, SECTIONS, Spec, read_toml
+from prunekit.spec.sections import COMPONENTS, SECTIONS, Spec
 
 
 def structure(given: Mapping[str, Any], plugins: Plugins) -> Spec:
@@ -129,9 +128,14 @@ def checked_component(kind: str, value: Any) -> Any:
 
 def component_class(kind: str, name: str, plugins: Plugins) -> type:
     """The class of a plugin's component, of "module:Class", or of an architecture "file.py:f"."""
-    if kind == "arch" and ".py:" in name:
+    if is_file_name(kind, name):
         return FileArchitecture
     return imported_class(name) if ":" in name else plugins.component(kind, name)
+
+
+def is_file_name(kind: str, name: str) -> bool:
+    """Whether a component's name is that of a function in a file."""
+    return kind == "arch" and ".py:" in name
 
 
 def section_from(name: str, value: Any) -> Any:
@@ -278,8 +282,3 @@ def to_toml(spec: Spec, plugins: Plugins) -> str:
         line = text[: error.end].splitlines()[-1] + text[error.end :].partition("\n")[0]
         raise SpecError(f"a spec is UTF-8, and this is not: {line}; rename the file") from None
     return text
-
-
-def load_spec(path: str | Path, plugins: Plugins) -> Spec:
-    """The Spec in a TOML file."""
-    return structure(read_toml(path), plugins)

@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,21 +41,30 @@ def masked(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, nn.Parame
     return {name: parameters[name] for name in masks}
 
 
-def loaded(folder: str | Path, out: str | Path) -> tuple[nn.Module, Masks, Spec]:
+def loaded(
+    folder: str | Path, out: str | Path, trust: bool, arch: Any
+) -> tuple[nn.Module, Masks, Spec]:
     """What `prunekit.load` gives; SpecError before that where `out` is a file of a run."""
     refuse_kept(out)
-    return load(folder)
+    return load(folder, trust=trust, arch=arch)
 
 
 @naming_faults()
-def to_state_dict(folder: str | Path, out: str | Path) -> None:
-    """Write the model's state_dict, pruned weights zero, as safetensors with plain keys."""
-    model, masks, _ = loaded(folder, out)
+def to_state_dict(
+    folder: str | Path, out: str | Path, *, trust: bool = False, arch: Any = None
+) -> None:
+    """Write the model's state_dict, pruned weights zero, as safetensors with plain keys.
+
+    trust, arch: as `prunekit.load` has them, here and below.
+    """
+    model, masks, _ = loaded(folder, out, trust, arch)
     write_tensors(out, bake(model, masks).state_dict(), {"kind": "state-dict"})
 
 
 @naming_faults()
-def to_torch_prune(folder: str | Path, out: str | Path) -> list[str]:
+def to_torch_prune(
+    folder: str | Path, out: str | Path, *, trust: bool = False, arch: Any = None
+) -> list[str]:
     """Write safetensors with the keys that torch.nn.utils.prune gives a pruned model.
 
     `conv.weight` becomes `conv.weight_orig`, and `conv.weight_mask` of 0.0 and 1.0 beside it. A
@@ -64,7 +74,7 @@ def to_torch_prune(folder: str | Path, out: str | Path) -> list[str]:
     are written as they are, zeros included, and have no mask in the file: their names are
     returned. Tied weights: the name under which the mask is stored is the pruned one.
     """
-    model, masks, spec = loaded(folder, out)
+    model, masks, spec = loaded(folder, out, trust, arch)
     shape = RunFolder(Path(folder)).read_summary()["input_shape"]
     tokens = takes(spec.arch) == "tokens"
     example = torch.zeros(2, *shape, dtype=torch.int64 if tokens else torch.float32)
@@ -105,13 +115,13 @@ def pruned_keys(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tens
 
 
 @naming_faults()
-def to_onnx(folder: str | Path, out: str | Path) -> None:
+def to_onnx(folder: str | Path, out: str | Path, *, trust: bool = False, arch: Any = None) -> None:
     """Write ONNX for float inputs (batch, *input_shape); pruned weights are zeros in it.
 
     Raises SpecError when onnx or onnxscript is not installed, and for a network of tokens.
     """
     require_onnx()
-    model, masks, spec = loaded(folder, out)
+    model, masks, spec = loaded(folder, out, trust, arch)
     refuse_tokens(spec.arch)
     shape = RunFolder(Path(folder)).read_summary()["input_shape"]
     write_bytes(out, onnx_bytes(bake(model, masks).eval(), torch.zeros(2, *shape)))

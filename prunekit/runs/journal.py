@@ -56,7 +56,7 @@ class Journal:
         position = state.position() | {"metrics_bytes": folder.metrics_bytes()}
         position["tensors"] = sorted(tensors)  # so that one that is lost is missed
         save_checkpoint(folder.checkpoints, tensors, position, folder.spec_hash)
-        self.stopper.stop_if_asked(folder.path)
+        self.stopper.stop_if_asked()
 
     def count(self, state: State) -> None:
         """Add the seconds that passed to those of the run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,15 @@ def refuse_other_files(recorded: Mapping[str, Any], data: Data) -> None:
     )
 
 
-def refuse_changed(recorded: Mapping[str, Any], spec: Spec, plugins: Plugins) -> None:
-    """PluginError when a component is not the one the run was started with."""
+def refuse_changed(
+    recorded: Mapping[str, Any], spec: Spec, plugins: Plugins, but_for: Collection[str] = ()
+) -> None:
+    """PluginError when a component is not the one the run was started with.
+
+    but_for: the kinds that may have changed.
+    """
     now = components(spec, plugins)
-    for kind in COMPONENTS:
+    for kind in (kind for kind in COMPONENTS if kind not in but_for):
         before = recorded.get(kind, {})
         if before.get("sha256") not in (now[kind]["sha256"], *same_bits_as(getattr(spec, kind))):
             raise PluginError(

@@ -11,17 +11,20 @@ import torch
 from torch import nn
 
 from prunekit.data.splits import Data
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, StorageError
 from prunekit.gpu.devices import pick_device
 from prunekit.network.model import Network
+from prunekit.network.names import parameters_of
 from prunekit.network.torchstate import in_own_state
 from prunekit.pruning.rounds import Pruning
+from prunekit.reports.displays import displays
+from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.kinds import check_observers
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.structure import load_spec, to_toml
+from prunekit.resolve.structure import to_toml
 from prunekit.runs.batches import RunBatches, read_data
 from prunekit.runs.building import Built, build_model, check_labels
 from prunekit.runs.journal import Journal
@@ -38,12 +41,15 @@ from prunekit.runs.signals import Stopper
 from prunekit.runs.stages import Stages
 from prunekit.runs.state import State
 from prunekit.runs.summary import finish, layer_rows
+from prunekit.runs.trust import is_outside, remember_named, trusted_spec
 from prunekit.selection.masks import Masks
-from prunekit.spec.sections import Spec, read_toml
+from prunekit.spec.sections import COMPONENTS, Spec
 from prunekit.storage.checkpoints import drop_checkpoints
 from prunekit.storage.files import status_of, write_bytes
 from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.shapes import LOADED
 from prunekit.storage.tensorfile import read_tensors
+from prunekit.storage.texts import read_toml
 from prunekit.training.loop import check_device, move
 
 
@@ -64,14 +70,23 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     Raises a PrunekitError; a start that is refused leaves nothing behind.
     """
     plugins = plugins or Plugins()
-    plan = resolve(spec, plugins)
+    plan = pinned(resolve(spec, plugins))
     folder = RunFolder(Path(out) if out is not None else new_folder(plan.spec, plugins))
-    with folder.claimed():
-        stages = staged(plan, folder, plugins)
+    with displays(), Stopper(folder.path) as stopper, folder.claimed():
+        stages = staged(plan, folder, plugins, stopper)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
         record = components(plan.spec, plugins) | left_out(stages.batches.data)
         folder.write_json(folder.components, record)
+        remember_named(plan.spec)
         return carried_out(stages, plugins)
+
+
+def pinned(plan: Plan) -> Plan:
+    """The plan with the content that its architecture's file has now, if it is one."""
+    if not isinstance(plan.arch, FileArchitecture):
+        return plan
+    arch = plan.arch.read()
+    return attrs.evolve(plan, arch=arch, spec=attrs.evolve(plan.spec, arch=arch))
 
 
 @naming_faults()
@@ -80,6 +95,8 @@ def resume(
     path: str | Path,
     *,
     allow_changed: bool = False,
+    trust: bool = False,
+    arch: Any = None,
     plugins: Plugins | None = None,
     say: Callable[[str], object] | None = None,
 ) -> Result:
@@ -87,22 +104,28 @@ def resume(
 
     say: is given a line on where it goes on from; without, the observers are, as plan["resumed"].
     Raises PluginError when a component's file has changed since the start, unless
-    `allow_changed`; LockedError when the run is still going on; StorageError, with nothing
-    changed, where what it would go on from cannot be read or is not of this run.
+    `allow_changed`; and for code outside installed plugins (a file, a class of a module) that was
+    not named in a run on this account, unless `trust`, or `arch` names the architecture again:
+    both let it go on with such code as it is now. LockedError when the run is still going on;
+    StorageError, with nothing changed, where what it would go on from cannot be read or is not of
+    this run.
     """
     plugins = plugins or Plugins()
     folder = RunFolder(Path(path))
     folder.require_run()
     folder.require_own()
-    with folder.locked():
+    with displays(), Stopper(folder.path) as stopper, folder.locked():
         if status_of(folder.summary) is not None:
             return _finished_before(folder)
         _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec
-        plan = resolve(load_spec(folder.spec, plugins), plugins)
+        spec = trusted_spec(folder, plugins, trust=trust, arch=arch, allow_changed=allow_changed)
+        plan = resolve(spec, plugins)
         recorded = status_of(folder.components) is not None
         if recorded and not allow_changed:
-            refuse_changed(folder.read_components(), plan.spec, plugins)
-        stages = staged(plan, folder, plugins)
+            named = COMPONENTS if trust else () if arch is None else ("arch",)
+            allowed = [kind for kind in named if is_outside(getattr(plan.spec, kind), plugins)]
+            refuse_changed(folder.read_components(), plan.spec, plugins, but_for=allowed)
+        stages = staged(plan, folder, plugins, stopper)
         if recorded:
             refuse_other_files(folder.read_components(), stages.batches.data)
         where = restore(stages)
@@ -125,20 +148,32 @@ def _finished_before(folder: RunFolder) -> Result:
 
 @naming_faults()
 @in_own_state
-def load(path: str | Path, *, plugins: Plugins | None = None) -> tuple[nn.Module, Masks, Spec]:
+def load(
+    path: str | Path,
+    *,
+    trust: bool = False,
+    arch: Any = None,
+    plugins: Plugins | None = None,
+) -> tuple[nn.Module, Masks, Spec]:
     """Model (on the CPU, in eval mode), masks and resolved spec of a finished run.
 
-    Raises SpecError when there is no finished run, StorageError when a file is damaged.
+    A folder that names code outside installed plugins (a file, a class of a module) is loaded if
+    you named that code in a run of your own, and it has not changed since; else say `trust=True`,
+    or name its architecture again as `arch`. Raises PluginError for such code, SpecError when there
+    is no finished run, StorageError when a file is damaged.
     """
-    model, masks, plan = _loaded(RunFolder(Path(path)), plugins or Plugins())
+    model, masks, plan = _loaded(RunFolder(Path(path)), plugins or Plugins(), trust, arch)
     return model, masks, plan.spec
 
 
-def _loaded(folder: RunFolder, plugins: Plugins) -> tuple[nn.Module, Masks, Plan]:
+def _loaded(
+    folder: RunFolder, plugins: Plugins, trust: bool, arch: Any
+) -> tuple[nn.Module, Masks, Plan]:
     folder.require_finished()
-    plan = resolve(load_spec(folder.spec, plugins), plugins)
-    summary = folder.read_summary()
-    tensors, _ = read_tensors(folder.model)
+    summary = folder.read_summary(LOADED)
+    plan = resolve(trusted_spec(folder, plugins, trust=trust, arch=arch), plugins)
+    tensors, _ = read_tensors(folder.held(folder.model))
+    masks = Masks.load(folder.held(folder.masks))
     with torch.random.fork_rng(devices=[]):
         model = _untrained(plan.arch).build(tuple(summary["input_shape"]), summary["classes"])
     try:
@@ -146,7 +181,12 @@ def _loaded(folder: RunFolder, plugins: Plugins) -> tuple[nn.Module, Masks, Plan
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise SpecError(f"{folder.model} does not fit the spec's architecture: {reason}") from None
-    return model.eval(), Masks.load(folder.masks), plan
+    shapes = {name: parameter.shape for name, parameter in parameters_of(model).items()}
+    if strange := [name for name, mask in masks.items() if shapes.get(name) != mask.shape]:
+        raise StorageError(
+            f"{folder.masks} has a mask for {strange[0]!r} that does not fit {folder.model}"
+        )
+    return model.eval(), masks, plan
 
 
 def _untrained(arch: Any) -> Any:
@@ -157,17 +197,27 @@ def _untrained(arch: Any) -> Any:
 
 @naming_faults()
 @in_own_state
-def evaluate_run(path: str | Path, *, device: str | None = None) -> dict[str, float]:
-    """Test (and validation) loss and, where there is one, accuracy of a finished run, anew."""
-    model, _, plan = _loaded(RunFolder(Path(path)), Plugins())
+def evaluate_run(
+    path: str | Path, *, device: str | None = None, trust: bool = False, arch: Any = None
+) -> dict[str, float]:
+    """Test (and validation) loss and, where there is one, accuracy of a finished run, anew.
+
+    trust, arch: as `load` has them.
+    """
+    model, _, plan = _loaded(RunFolder(Path(path)), Plugins(), trust, arch)
     there = pick_device(device or plan.device)
     data = read_data(plan)
     move(model, there, plan.training)
     return RunBatches(plan, data, there).measure(model)
 
 
-def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
+def staged(plan: Plan, folder: RunFolder, plugins: Plugins, stopper: Stopper) -> Stages:
     """Everything a run needs before it starts work, at its start; writes nothing."""
+    with stopper.anywhere():
+        return _staged(plan, folder, plugins, stopper)
+
+
+def _staged(plan: Plan, folder: RunFolder, plugins: Plugins, stopper: Stopper) -> Stages:
     device = pick_device(plan.device)
     check_device(device, plan.training)  # refused before data are read
     data: Data = read_data(plan)
@@ -180,23 +230,22 @@ def staged(plan: Plan, folder: RunFolder, plugins: Plugins) -> Stages:
     network = Network.of(built.model, plan.include, plan.exclude, shape, uses=uses)
     network.objective = plan.objective
     refuse_idle_in(network, plan)
-    batches, journal = RunBatches(plan, data, device), Journal(folder, observers, Stopper())
+    batches, journal = RunBatches(plan, data, device), Journal(folder, observers, stopper)
     return Stages(plan, State(Pruning(network)), built, batches, journal)
 
 
 def carried_out(stages: Stages, plugins: Plugins, more: Mapping[str, Any] | None = None) -> Result:
     """Do the work that is left, write what it came to; observers are told `more` at the start."""
     journal, plan = stages.journal, stages.plan
-    with journal.stopper:
-        foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
-        foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
-        foretold |= {"epochs": plan.training.epochs} | dict(more or {})
-        for observer in journal.observers:
-            observer.start(foretold)
-        stages.work()
-        summary = finish(stages, layer_rows(stages.state))
-        if not plan.training.keep_checkpoints:
-            drop_checkpoints(journal.folder.checkpoints)
-        for observer in journal.observers:
-            observer.finish(summary)
+    foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
+    foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
+    foretold |= {"epochs": plan.training.epochs} | dict(more or {})
+    for observer in journal.observers:
+        observer.start(foretold)
+    stages.work()
+    summary = finish(stages, layer_rows(stages.state))
+    if not plan.training.keep_checkpoints:
+        drop_checkpoints(journal.folder.checkpoints)
+    for observer in journal.observers:
+        observer.finish(summary)
     return Result(journal.folder.path, summary)

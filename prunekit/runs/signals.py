@@ -1,43 +1,172 @@
-"""SIGTERM, SIGUSR1 and SIGINT ask a run to save and stop; a second SIGINT stops at once."""
+"""Signals ask a run to save and stop; a second one of any kind stops it at once.
+
+A run looks for them between steps and rounds, where it can save. While it is set up, or scores,
+it stops in the middle: a resume does that again, to the same bits.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
+import attrs
+
 from prunekit.errors import Interrupted
+from prunekit.storage.runfolder import RunFolder
+
+ASKING = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGXCPU")
+POINTER = ctypes.sizeof(ctypes.c_void_p)
+ACTION_BYTES = 512  # room for a `struct sigaction` of any system
+
+
+class Stop(BaseException):
+    """What ends work in its middle; no plugin's `except Exception` holds it up."""
+
+
+@attrs.frozen
+class Host:
+    """What a signal did before the run took it.
+
+    handler: as `signal.getsignal` says, None for one that is not Python's. action: what the
+    operating system holds, where it can be asked: Python does not know of handlers that a library
+    has installed.
+    """
+
+    signum: int
+    handler: Any
+    action: Any
+
+    @classmethod
+    def of(cls, signum: int) -> Host:
+        return cls(signum, signal.getsignal(signum), _action(signum))
+
+    @property
+    def handles(self) -> bool:
+        """Whether the program had a handler of its own, Python's or not."""
+        raw = b"" if self.action is None else self.action.raw[:POINTER]
+        foreign = int.from_bytes(raw, sys.byteorder) > 1  # 0 is SIG_DFL, 1 SIG_IGN
+        ours = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
+        return foreign if self.handler is signal.SIG_DFL else self.handler not in ours
+
+    def restore(self) -> None:
+        """Let the signal do again what it did."""
+        signal.signal(self.signum, signal.SIG_DFL if self.handler is None else self.handler)
+        if self.action is not None:
+            _sigaction(self.signum, self.action, None)
 
 
 class Stopper:
-    """While entered, remembers the first signal; `stop_if_asked` raises Interrupted for it."""
+    """While entered, remembers the first signal; `stop_if_asked` raises Interrupted for it.
 
-    def __init__(self) -> None:
-        self.signum = 0
-        self._before: dict[int, Any] = {}
+    On leaving, each signal does again what it did before, and a signal that came is handed to the
+    program's own handler, if it has one; Interrupted is raised if that returns. Outside the main
+    thread signals are left alone, ignored ones too (SIGINT, which shells ignore for jobs in the
+    background, is not), and SIGTERM in a submitit job, whose other signal asks for the same.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.signum, self.in_middle = RunFolder(folder), 0, False
+        self._process, self._hosts = os.getpid(), dict[int, Host]()
 
     def __enter__(self) -> Stopper:
         if threading.current_thread() is threading.main_thread():
-            names = ("SIGTERM", "SIGUSR1", "SIGINT")  # Windows has no SIGUSR1
-            for signum in (getattr(signal, name) for name in names if hasattr(signal, name)):
-                self._before[signum] = signal.signal(signum, self._note)
+            for signum in asking():
+                self._hosts[signum] = Host.of(signum)
+                signal.signal(signum, self._note)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler)
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        for host in self._hosts.values():
+            host.restore()
+        if not self.signum:
+            return
+        if self._hosts[self.signum].handles:
+            signal.raise_signal(self.signum)
+        if error is None or isinstance(error, Stop) or _comes_of_stop(error):
+            raise self.interrupted() from None
 
-    def _note(self, signum: int, _: FrameType | None) -> None:
-        if self.signum and signum == signal.SIGINT:
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a child that was forked inside
+            self._hosts[signum].restore()
+            if signum != signal.SIGINT:  # the parent has it too, and ends its children
+                signal.raise_signal(signum)
+        elif not self.signum:
+            self.signum = signum
+            self.look()
+        elif signum == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signum = self.signum or signum
+        elif signum != getattr(signal, "SIGXCPU", 0) or self.signum != signum:  # sent each second
+            raise Stop
 
-    def stop_if_asked(self, folder: Path) -> None:
-        """Raise Interrupted (exit code 130 or 143) when a signal has come."""
+    def look(self) -> None:
+        """Raise Stop when a signal has come, where work may end in its middle."""
+        if self.signum and self.in_middle:
+            raise Stop
+
+    def may_stop(self, anywhere: bool) -> None:
+        """Whether, from now on, work may end in its middle."""
+        self.in_middle = anywhere
+        self.look()
+
+    @contextlib.contextmanager
+    def anywhere(self) -> Iterator[None]:
+        """Inside, work may end in its middle."""
+        self.may_stop(True)
+        try:
+            yield
+        finally:
+            self.in_middle = False
+
+    def stop_if_asked(self) -> None:
+        """Raise Interrupted (exit code 130 or 143) when a signal has come and all is saved."""
         if self.signum:
-            name = signal.Signals(self.signum).name
-            raise Interrupted(
-                f"{name}: saved; continue with `prunekit resume {folder}`", self.signum
-            )
+            raise self.interrupted()
+
+    def interrupted(self) -> Interrupted:
+        """What a signal came to: the folder as it stands."""
+        name, folder = signal.Signals(self.signum).name, self.folder
+        if folder.summary.is_file():
+            text = f"{name}: the run is finished; `prunekit show {folder.path}` shows it"
+        elif folder.holds_run():
+            text = f"{name}: saved; continue with `prunekit resume {folder.path}`"
+        else:
+            text = f"{name}: nothing was begun in {folder.path}; run it again"
+        return Interrupted(text, self.signum)
+
+
+def asking() -> list[int]:
+    """The signals that ask a run to stop, of this system, but those that the program ignores."""
+    found = [int(getattr(signal, name)) for name in ASKING if hasattr(signal, name)]
+    if "SUBMITIT_EXECUTOR" in os.environ:
+        found.remove(signal.SIGTERM)
+    return [n for n in found if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
+
+
+def _comes_of_stop(error: BaseException | None) -> bool:
+    """Whether an error was raised in place of Stop, by what it went through."""
+    while error is not None and not isinstance(error, Stop):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _action(signum: int) -> Any:
+    """What the operating system does on a signal; None where it cannot be asked."""
+    action = ctypes.create_string_buffer(ACTION_BYTES)
+    return action if _sigaction(signum, None, action) else None
+
+
+def _sigaction(signum: int, new: Any, old: Any) -> bool:
+    """`sigaction` of the C library; False where there is none."""
+    if os.name != "posix":
+        return False
+    return int(ctypes.CDLL(None).sigaction(signum, new, old)) == 0

@@ -95,8 +95,12 @@ class Stages:
             self.rewinding.before_first()
             self.trainings.train(f"round-{number}", round_.epochs, masks.trained_on)
             self.take_trained_weights()
+            if self.journal.due():
+                self.journal.save(self.state)
+        self.journal.stopper.may_stop(anywhere=True)  # a resume does the round again
 
     def masked(self, round_: Round) -> None:
+        self.journal.stopper.may_stop(anywhere=False)
         if round_.epochs:
             self.rewinding.rewind()
 

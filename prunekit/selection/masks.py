@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from prunekit.selection.holding import Held, fitting, hold, warn_of_adapters, wr
 from prunekit.selection.schedule import kept_of
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.tensorfile import read_tensors, write_tensors
+from prunekit.storage.texts import parse_json
+
+DAMAGED = (KeyError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError)
+"""What shapes raise that are none, or not those of the bytes beside them."""
 
 
 @attrs.frozen
@@ -154,9 +159,9 @@ class Masks(Mapping[str, Tensor]):
         if meta.get("kind") != "prunekit masks":
             raise StorageError(f"{path} holds no prunekit masks; write them with Masks.save")
         try:
-            shapes: dict[str, Any] = json.loads(meta["shapes"])
+            shapes: dict[str, Any] = parse_json(meta["shapes"])
             return cls({name: unpack(packed[name], shape) for name, shape in shapes.items()})
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except DAMAGED as error:
             raise StorageError(f"{path} holds damaged masks: {error}; make them again") from None
 
 
@@ -165,8 +170,8 @@ def foreign_masks(path: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]
 
     Raises SpecError when a name or shape does not fit, StorageError for a damaged file.
     """
-    source = Path(path)
-    loaded = Masks.load(RunFolder(source).masks if source.is_dir() else source)
+    run = RunFolder(Path(path))
+    loaded = Masks.load(run.held(run.masks) if os.path.isdir(path) else path)
     masks = renamed(loaded, weights)
     for name, weight in weights.items():
         if name not in masks or masks[name].shape != weight.shape:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import attrs
@@ -199,17 +197,6 @@ SECTIONS: Mapping[str, type] = {
     "data": DataOptions,
     "published": Published,
 }
-
-
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """The nested mapping of a TOML file; SpecError names the file and the line."""
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise SpecError(f"cannot read the spec {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is no TOML: {error}") from None
 
 
 def override(given: dict[str, Any], key: str, value: Any) -> None:

@@ -32,6 +32,7 @@ class Claim:
     def held(self) -> Iterator[None]:
         """Hold the folder for a new run; unless a checkpoint is written, an error undoes all.
 
+        What is no error but a stop leaves a run that has begun, which can be resumed.
         Raises LockedError when another process is at work in it, SpecError when it is not empty,
         StorageError when it cannot be made, written or locked.
         """
@@ -52,10 +53,9 @@ class Claim:
             self.run.require_empty()
             try:
                 yield
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # SystemExit of a plugin too
-                if not self.saved():
+            except BaseException as error:  # SystemExit of a plugin too
+                stopped = not isinstance(error, Exception | SystemExit) and self.run.holds_run()
+                if not stopped and not self.saved():
                     self.clear(new)
                 raise
 

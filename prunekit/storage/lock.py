@@ -15,6 +15,8 @@ import attrs
 
 from prunekit.errors import LockedError, StorageError
 from prunekit.storage.files import is_temporary, reason, status_of, write_bytes
+from prunekit.storage.shapes import SIGNED, check
+from prunekit.storage.texts import parse_json, read_regular
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -85,9 +87,10 @@ class FolderLock:
     def _read_owner(self) -> dict[str, Any]:
         """Process and host of the owner; empty where nobody has signed."""
         try:
-            owner = json.loads((self.folder / OWNER).read_bytes())
-            return {"pid": int(owner["pid"]), "host": str(owner["host"])}
-        except (OSError, ValueError, KeyError, TypeError):
+            owner = parse_json(read_regular(self.folder / OWNER))
+            check(owner, SIGNED)
+            return dict(owner)
+        except (OSError, ValueError):
             return {}
 
     def _sweep(self) -> None:
@@ -104,7 +107,7 @@ def _is_dead(owner: Mapping[str, Any]) -> bool:
         return False
     try:
         os.kill(owner["pid"], 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no process has such a number
         return True
     except OSError:
         return False

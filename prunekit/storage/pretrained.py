@@ -7,7 +7,7 @@ folder is named by it.
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from torch import Tensor
 
 from prunekit.errors import StorageError
 from prunekit.storage.tensorfile import read_tensors
+from prunekit.storage.texts import parse_json, read_regular
 
 STEMS = ("model", "diffusion_pytorch_model")
 """What transformers, timm and diffusers call the file of a whole model."""
 ENDING, INDEX = ".safetensors", ".safetensors.index.json"
+MOST_INDEX = 2**27
 AS_PICKLE = ("*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 
 
@@ -29,7 +31,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     for an index that does not say what its files hold.
     """
     folder = Path(path)
-    if not folder.is_dir():
+    if not os.path.isdir(path):  # whatever the path is; Path.is_dir raises for a long one
         return read_tensors(path, foreign=True)[0]
     for stem in STEMS:
         if (whole := folder / f"{stem}{ENDING}").is_file():
@@ -80,7 +82,7 @@ def _parts_of(index: Path) -> dict[str, Tensor]:
 def _weight_map(index: Path) -> dict[str, str]:
     """Tensor name -> file name, as an index has them."""
     try:
-        places = json.loads(index.read_text("utf-8"))["weight_map"]
+        places = parse_json(read_regular(index, MOST_INDEX))["weight_map"]
         pairs = [(name, file) for name, file in places.items()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"

@@ -26,6 +26,16 @@ from prunekit.storage.files import (
     write_bytes,
 )
 from prunekit.storage.lock import LOCK, OWNER, FolderLock
+from prunekit.storage.shapes import (
+    COMPONENTS,
+    LAYERS,
+    METRICS,
+    SUMMARY,
+    Table,
+    checked,
+    checked_lines,
+)
+from prunekit.storage.texts import regular_inside
 
 
 @attrs.frozen
@@ -67,10 +77,14 @@ class RunFolder:
     def spec_hash(self) -> str:
         """sha256 of spec.toml; StorageError where it cannot be read."""
         try:
-            with open_file(self.spec) as file:
+            with open_file(self.held(self.spec)) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise StorageError(f"cannot read {self.spec}: {reason(error)}") from None
+
+    def held(self, path: Path) -> Path:
+        """`path`, a regular file of this run: who reads one asks here. StorageError for others."""
+        return regular_inside(path, self.path)
 
     def holds_run(self) -> bool:
         return status_of(self.spec) is not None
@@ -86,7 +100,7 @@ class RunFolder:
     def require_finished(self) -> None:
         """SpecError unless the folder holds a run that has come to its end."""
         self.require_run()
-        if not self.summary.is_file():
+        if not os.path.lexists(self.summary):
             resume = f"continue it with `prunekit resume {self.path}`"
             raise SpecError(f"{self.path} is not finished; {resume}")
 
@@ -138,19 +152,17 @@ class RunFolder:
     def write_json(self, path: Path, content: Any) -> None:
         write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
-    def read_summary(self) -> dict[str, Any]:
+    def read_summary(self, shape: Table = SUMMARY) -> dict[str, Any]:
         """The contents of summary.json; StorageError when it is damaged."""
-        return self._json(self.summary)
+        return checked(self.held(self.summary), shape)
+
+    def read_layers(self) -> list[dict[str, Any]]:
+        """The contents of layers.json; StorageError when it is damaged."""
+        return checked(self.held(self.layers), LAYERS)
 
     def read_components(self) -> dict[str, Any]:
         """The contents of components.json; StorageError when it is damaged."""
-        return self._json(self.components)
-
-    def _json(self, path: Path) -> dict[str, Any]:
-        try:
-            return dict(json.loads(path.read_bytes()))
-        except (OSError, ValueError, TypeError) as error:
-            raise StorageError(f"cannot read {path}: {error}") from None
+        return checked(self.held(self.components), COMPONENTS)
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one JSON line; on a full disk the file keeps whole lines only."""
@@ -169,10 +181,9 @@ class RunFolder:
             cut_file(self.metrics, size)
 
     def lines(self) -> list[dict[str, Any]]:
-        """The metrics lines, oldest first."""
-        if not self.metrics.exists():
-            return []
-        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+        """The metrics lines, oldest first; StorageError when one is damaged."""
+        there = os.path.lexists(self.metrics)
+        return checked_lines(self.held(self.metrics), METRICS) if there else []
 
     def lines_before(self, size: int) -> list[dict[str, Any]]:
         """The metrics lines in the first `size` bytes, which a checkpoint counted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from prunekit.errors import StorageError
 from prunekit.storage.files import open_file, reason, write_parts
+from prunekit.storage.texts import parse_json
 
 TEXT, DIGEST = "prunekit", "sha256"
 UNREADABLE = (
@@ -32,6 +34,7 @@ UNREADABLE = (
 """What safetensors, json and torch raise for a file that is damaged or of another kind."""
 
 
+BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error)
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
 
 KINDS: Mapping[torch.dtype, str] = {
@@ -140,7 +143,7 @@ def tensors_of(file: BinaryIO, path: str | Path) -> tuple[dict[str, Tensor], dic
     opened = f"/dev/fd/{file.fileno()}"
     name = opened if os.path.exists(opened) else str(path)
     with safe_open(name, framework="pt") as content:
-        meta = dict(json.loads((content.metadata() or {}).get(TEXT, "{}")))
+        meta = dict(parse_json((content.metadata() or {}).get(TEXT, "{}")))
         return {name: content.get_tensor(name) for name in content.keys()}, meta  # noqa: SIM118
 
 
@@ -151,7 +154,7 @@ def is_pickle(path: str | Path) -> bool:
     except OSError:
         return False
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+        with contextlib.suppress(*BROKEN_ZIP), zipfile.ZipFile(path) as archive:
             return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist())
     with open(path, "rb") as file:
         start = file.read(2)

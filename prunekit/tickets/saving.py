@@ -28,10 +28,12 @@ from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.structure import component_table, load_spec
+from prunekit.resolve.structure import component_table
+from prunekit.runs.trust import trusted_spec
 from prunekit.selection.masks import Masks
 from prunekit.storage.files import require_folder_of
 from prunekit.storage.runfolder import RunFolder, refuse_kept
+from prunekit.storage.shapes import TICKETED
 from prunekit.storage.tensorfile import read_tensors
 from prunekit.tickets import file
 from prunekit.tickets.architecture import build_unfilled, plain_defaults
@@ -46,6 +48,7 @@ from prunekit.tickets.weights import (
     but_for,
     drawn,
     fill,
+    is_constant,
     off_their_draw,
     own_state,
     stands_as_drawn,
@@ -54,22 +57,24 @@ from prunekit.tickets.weights import (
 
 Tensors = Mapping[str, Tensor]
 
-CONSTANT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
-"""What may be stored as one number, where all elements are the same."""
-
 
 @naming_faults(own_code=True)
 @plain_defaults()
 def save(
-    run: str | Path | Learned, path: str | Path, *, plugins: Plugins | None = None
+    run: str | Path | Learned,
+    path: str | Path,
+    *,
+    trust: bool = False,
+    arch: Any = None,
+    plugins: Plugins | None = None,
 ) -> dict[str, Any]:
     """Write the ticket of a finished run; returns what `info` says of it.
 
-    run: its folder; or what `prunekit.learn` returned, for a model whose weights
-    `prunekit.initialize` drew: its ticket names no architecture, `load` is given the module.
-    Every kept weight is compared with its draw first: SpecError where one differs, as after
-    training of weights, for weights that no seed gives (`init default`, pretrained), for a path
-    that is another file of the run, and for a `run` that is neither.
+    run: its folder (trust, arch: as `prunekit.load` has them); or what `prunekit.learn` returned,
+    for a model whose weights `prunekit.initialize` drew: its ticket names no architecture, `load`
+    is given the module. Every kept weight is compared with its draw first: SpecError where one
+    differs, as after training of weights, for weights that no seed gives (`init default`,
+    pretrained), for a path that is another file of the run, and for a `run` that is neither.
     """
     plugins = plugins or Plugins()
     refuse_kept(path)
@@ -77,7 +82,7 @@ def save(
     if isinstance(run, Learned):
         ticket, coins = ticket_of_learned(run, plugins)
     elif isinstance(run, str | Path):
-        ticket, coins = ticket_of_run(RunFolder(Path(run)), plugins)
+        ticket, coins = ticket_of_run(RunFolder(Path(run)), plugins, trust, arch)
     else:
         raise SpecError(
             "a ticket is saved from the folder of a run, or from what prunekit.learn returned: "
@@ -114,19 +119,21 @@ def ticket_of_learned(run: Learned, plugins: Plugins) -> tuple[Ticket, Coins | N
     return ticket, coins_of(run.reinit, masks, draws)
 
 
-def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | None]:
+def ticket_of_run(
+    folder: RunFolder, plugins: Plugins, trust: bool = False, arch: Any = None
+) -> tuple[Ticket, Coins | None]:
     """The ticket of a finished run, and how it was redrawn where that is known.
 
     Raises SpecError where its weights are not what the seed gives.
     """
     folder.require_finished()
-    plan = resolve(load_spec(folder.spec, plugins), plugins)
+    plan = resolve(trusted_spec(folder, plugins, trust=trust, arch=arch), plugins)
     spec = plan.spec
     refuse_unseedable_run(plan, folder, plugins)
-    summary = folder.read_summary()
-    arch = component_table("arch", spec.arch, plugins)
+    summary = folder.read_summary(TICKETED)
+    named = component_table("arch", spec.arch, plugins)
     origin = Origin(
-        arch=None if ":" in arch["name"] else arch,
+        arch=None if ":" in named["name"] else named,
         input_shape=tuple(summary["input_shape"]),
         classes=int(summary["classes"]),
         mean=tuple(summary.get("mean", ())),  # runs of prunekit 0.1.0 did not write it
@@ -134,16 +141,19 @@ def ticket_of_run(folder: RunFolder, plugins: Plugins) -> tuple[Ticket, Coins | 
         init=component_table("init", spec.init, plugins),
         seed=spec.seed,
     )
-    state, _ = read_tensors(folder.model)
-    draws = read_tensors(folder.draws)[0] if folder.draws.is_file() else {}
-    masks = Masks.load(folder.masks)
+    state, _ = read_tensors(folder.held(folder.model))
+    draws = read_tensors(folder.held(folder.draws))[0] if folder.draws.exists() else {}
+    masks = Masks.load(folder.held(folder.masks))
     model = build_unfilled(
         origin, spec.arch, plugins, int(summary["parameters"]), lambda model: None
     ).eval()
     names = state_names(model)
     state = {names.get(path, path): value for path, value in state.items()}
-    if missing := sorted(masks.keys() - state.keys()):
-        raise StorageError(f"{folder.model} has no {missing[0]}, which {folder.masks} masks")
+    for name, tensor in (*masks.items(), *draws.items()):
+        if name not in state or state[name].shape != tensor.shape:
+            raise StorageError(
+                f"{folder.model} has no {name}, which {folder.masks} masks, so large"
+            )
     return ticket_of(model, origin, spec.init, state, masks, draws), coins_of(
         spec.reinit, masks, draws
     )
@@ -199,7 +209,7 @@ def ticket_of(
     )
     rest = {name: state[name] for name in own_state(model) if name not in kept}
     constants = {
-        name: tensor.flatten()[0].item() for name, tensor in rest.items() if _is_constant(tensor)
+        name: tensor.flatten()[0].item() for name, tensor in rest.items() if is_constant(tensor)
     }
     filled = {name: tensor for name, tensor in rest.items() if name not in constants}
     header = Header(origin, values, parts, constants)
@@ -283,11 +293,3 @@ def _kept_draws(mask: Integers, draw: Tensor | None) -> Integers:
     if draw is None:
         return np.zeros(int(np.count_nonzero(mask)), np.int64)
     return draw.reshape(-1).numpy()[mask].astype(np.int64)
-
-
-def _is_constant(tensor: Tensor) -> bool:
-    """Whether all elements have the bits of one finite number."""
-    flat = tensor.reshape(-1)
-    if tensor.dtype not in CONSTANT_TYPES or not flat.numel() or not bool(torch.isfinite(flat[0])):
-        return False
-    return bool((flat == flat[0]).all()) and bool((flat.signbit() == flat[0].signbit()).all())

@@ -18,6 +18,8 @@ from prunekit.tickets.coding.rans import Integers
 from prunekit.tickets.header import Header, Part
 from prunekit.tickets.ticket import Ticket
 
+CONSTANT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
+"""What may be stored as one number, where all elements are the same."""
 CHUNK = 1 << 22  # weights drawn at once: words take 8 bytes each
 
 
@@ -139,3 +141,11 @@ def own_state(model: nn.Module) -> dict[str, Tensor]:
 def state_sha256(model: nn.Module) -> str:
     """sha256 of the state_dict: names, dtypes, shapes and bytes, in order of the names."""
     return digest({name: value.cpu() for name, value in state_of(model).items()}, {})
+
+
+def is_constant(tensor: Tensor) -> bool:
+    """Whether all elements have the bits of one finite number."""
+    flat = tensor.reshape(-1)
+    if tensor.dtype not in CONSTANT_TYPES or not flat.numel() or not bool(torch.isfinite(flat[0])):
+        return False
+    return bool((flat == flat[0]).all()) and bool((flat.signbit() == flat[0].signbit()).all())

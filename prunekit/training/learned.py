@@ -120,7 +120,7 @@ class LearnedScores:
         """Hand over the ranked scores, and which weights were redrawn when; weights are floats."""
         self.release()
         pruning.scores = self.scores.ranked()
-        pruning.draws, pruning.redraws = dict(self.redraws.draws), self.redraws.total
+        pruning.draws, pruning.redraws = self.redraws.numbers(), self.redraws.total
 
     def release(self) -> None:
         """Let the network hold its weights as a dictionary of floats, as it did before."""

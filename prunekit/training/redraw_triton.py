@@ -118,7 +118,8 @@ class RedrawKernel:
         """Redraw in place: `weights`, and `draws` becomes `event` there.
 
         kept: bool masks; or float32 scores with `least`, for each layer a tensor of one number:
-        pruned is what does not reach it. weights: float32, or int8 signs. draws: int32. count:
+        pruned is what does not reach it. weights: float32, or int8 signs. draws: uint8, int16 or
+        int32. count:
         int64 (1,), to which the number of redraws is added; nothing waits for it. seed: that of
         the coins. Runs the kernel whatever the device.
         """
@@ -131,9 +132,14 @@ class RedrawKernel:
         keys = map(_signed, (*coin, *init, event))
         grid = (max(-(-max(rows[0]) // (16 * PROGRAM)), 1), len(held))
         signs, scored = held[0].dtype == torch.int8, least is not None
-        table = self.table.on(count.device, rows)
+        table, width = self.table.on(count.device, rows), draws_bytes(draws)
         with torch.cuda.device_of(count):
-            _redraw[grid](table, count, len(held), *keys, scored, signs, PROGRAM)
+            _redraw[grid](table, count, len(held), *keys, scored, signs, width, PROGRAM)
+
+
+def draws_bytes(draws: Tensors) -> int:
+    """Bytes of an entry of `draws`, the same in each layer."""
+    return next(iter(draws.values())).element_size()
 
 
 def forms_of(kept: Kept) -> Iterator[tuple[Tensors, Tensors | None]]:
@@ -203,7 +209,7 @@ def _chosen_of(table, layers, element, block, k0, k1, draw):  # type: ignore[no-
 
 def _redraw_layers(  # type: ignore[no-untyped-def]
     table, total, layers, k0, k1, v0, v1, event,
-    scored: tl.constexpr, signs: tl.constexpr, program: tl.constexpr,
+    scored: tl.constexpr, signs: tl.constexpr, width: tl.constexpr, program: tl.constexpr,
 ):  # fmt: skip
     count = _number(table, layers, 0)
     if tl.program_id(0) * program * 16 >= count:
@@ -231,8 +237,13 @@ def _redraw_layers(  # type: ignore[no-untyped-def]
         whole = tl.where(_number(table, layers, 15) != 0, sign, word >> 8).to(tl.float32)
         value = whole * _number(table, layers, 16).to(tl.float32, bitcast=True)
         tl.store(weights.to(tl.pointer_type(tl.float32)) + place, value, mask=chosen)
-    draws = _entry(table, layers, 3).to(tl.pointer_type(tl.int32))
-    tl.store(draws + place, tl.zeros_like(element) + event, mask=chosen)
+    draws, number = _entry(table, layers, 3), tl.zeros_like(element) + event
+    if width == 1:
+        tl.store(draws.to(tl.pointer_type(tl.uint8)) + place, number.to(tl.uint8), mask=chosen)
+    elif width == 2:
+        tl.store(draws.to(tl.pointer_type(tl.int16)) + place, number.to(tl.int16), mask=chosen)
+    else:
+        tl.store(draws.to(tl.pointer_type(tl.int32)) + place, number, mask=chosen)
     tl.atomic_add(total, tl.sum(chosen.to(tl.int32)).to(tl.int64))
 
 

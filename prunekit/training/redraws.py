@@ -26,15 +26,18 @@ from prunekit.training.kept import Kept
 if TYPE_CHECKING:
     from prunekit.training.redraw_triton import RedrawKernel
 
+NARROW = (torch.uint8, torch.int16, torch.int32)
+"""The types that hold the numbers of events, one byte a weight up to the 255th."""
+
 
 @attrs.define(eq=False)
 class Redraws:
     """The timetable of a reinitializer while scores are learned, and at which draw a weight is.
 
     law: that of the weights; event e >= 1 redraws from its draw e. period: steps between two
-    events; 0 = never. draws: int32, of each weight the event that redrew it last, 0 = never; empty
-    where the period is 0. count: redraws of single weights so far, int64 (1,), on the device of
-    the weights. events: how many so far.
+    events; 0 = never. draws: of each weight the event that redrew it last, 0 = never, in as few
+    bytes as the events so far need (see NARROW); empty where the period is 0. count: redraws of
+    single weights so far, int64 (1,), on the device of the weights. events: how many so far.
     """
 
     reinit: Reinitializer
@@ -52,7 +55,8 @@ class Redraws:
         """Before the first event over `weights`."""
         steps, device = period(reinit), next(iter(weights.values())).device
         redrawn = weights.items() if steps else ()
-        draws = {name: torch.zeros_like(weight, dtype=torch.int32) for name, weight in redrawn}
+        narrowest = NARROW[0]
+        draws = {name: torch.zeros_like(weight, dtype=narrowest) for name, weight in redrawn}
         count = torch.zeros(1, dtype=torch.int64, device=device)
         return cls(reinit, law, seed, steps, draws, count)
 
@@ -72,6 +76,7 @@ class Redraws:
         reinitializer that breaks its contract.
         """
         self.events += 1
+        self._widen()
         seed = fold(self.seed, "reinit", self.events)
         if self.kernel is None or not self.kernel.redraw(
             kept, frozen, self.draws, self.count, seed, self.events
@@ -109,9 +114,20 @@ class Redraws:
         share = int(sum(ever)) / max(int(sum(kept)), 1)  # two waits, not two for each layer
         return {"redraws": self.total, "redrawn_share": share}
 
+    def _widen(self) -> None:
+        """Let `draws` hold the number of the event that comes."""
+        wide = next(dtype for dtype in NARROW if self.events <= torch.iinfo(dtype).max)
+        for name, draws in self.draws.items():
+            self.draws[name] = draws.to(wide)
+
+    def numbers(self) -> dict[str, Tensor]:
+        """The draws as int32."""
+        return {name: draws.int() for name, draws in self.draws.items()}
+
     def state(self) -> dict[str, Tensor]:
         counters = {"event": torch.tensor(self.events), "redraws": self.count[0]}
-        return flat({"draw": self.draws}, ":") | counters
+        draws = {name: draws.cpu().int() for name, draws in self.draws.items()}
+        return flat({"draw": draws}, ":") | counters
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Stand where `state` was taken; KeyError for what is missing, StorageError for counts that
@@ -124,7 +140,8 @@ class Redraws:
         for name, draws in saved.items():
             if draws.numel() and not 0 <= int(draws.min()) <= int(draws.max()) <= events:
                 raise misfit(f"training/owner/draw:{name} has an event that is not 0 to {events}")
+        self.events = events
+        self._widen()
         for name, draws in self.draws.items():
             draws.copy_(saved[name])
-        self.events = events
         self.count.fill_(redraws)

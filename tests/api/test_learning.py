@@ -169,6 +169,23 @@ def test_in_the_end_every_weight_is_at_its_numbered_draw(init: str) -> None:
         assert torch.equal(weight, expected), name
 
 
+def test_the_number_of_an_event_takes_a_byte_a_weight_until_the_255th() -> None:
+    owner = owner_of(Own(), reinit=often(1))
+    for reached, size in [(0, 1), (254, 1), (255, 2), (32767, 4)]:
+        owner.redraws.events = reached
+        saved = owner.redraws.state()
+        owner.before_step(0)
+        kinds = {draws.element_size() for draws in owner.redraws.draws.values()}
+        newest = max(int(draws.max()) for draws in owner.redraws.numbers().values())
+        assert (kinds, newest, owner.redraws.events) == ({size}, reached + 1, reached + 1)
+        assert {d.dtype for n, d in saved.items() if n.startswith("draw:")} == {torch.int32}
+        again = owner_of(Own(), reinit=often(1)).redraws
+        again.load_state(owner.redraws.state())
+        for name, draws in owner.redraws.draws.items():
+            assert torch.equal(again.draws[name], draws)
+            assert again.draws[name].dtype == draws.dtype
+
+
 def test_redraws_work_with_a_sketch() -> None:
     sampler = prunekit.component("sampler", "sketch", signed="abs")
     owner = owner_of(Own(), sampler=sampler, reinit=often(2), init="signed-constant")

@@ -94,3 +94,23 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(runs, tmp_path, capsys
     folders = [str(runs / "seed-5"), str(tmp_path / "other" / "seed-5")]
     assert main(["compare", *folders, "--out", str(tmp_path / "plot.png")]) == 0
     assert "other/seed-5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["run", *TINY, "--out=run"], ["resume", "run"]])
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_each_of_several_ranks_is_refused_in_a_line(words, rank, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(f"prunekit: this is rank {rank} of 2, and a run is one process")
+    assert (out, err.count("\n"), list(tmp_path.iterdir())) == ("", 1, [])
+
+
+def test_a_launcher_of_one_process_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert main(["resume", "nowhere"]) == 2
+    assert "nowhere holds no run" in capsys.readouterr().err

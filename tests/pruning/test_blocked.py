@@ -73,7 +73,7 @@ def test_an_error_leaves_the_zeros() -> None:
 
 def test_a_residual_network_as_timm_starts_it_is_pruned_exactly() -> None:
     torch.manual_seed(0)
-    model = timm.create_model("test_resnet", num_classes=4)
+    model = timm.create_model("resnet10t", num_classes=4)
     x = torch.randn(2, 3, 32, 32)
     with pytest.warns(UserWarning, match="layer1.0.bn2.weight"):
         masks = prunekit.prune(

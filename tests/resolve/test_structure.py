@@ -10,8 +10,9 @@ from prunekit.errors import PluginError, SpecError
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.structure import load_spec, section_from, structure, to_toml, unstructure
+from prunekit.resolve.structure import section_from, structure, to_toml, unstructure
 from prunekit.spec.sections import Prune, Rounds, Spec, Train
+from prunekit.storage.texts import read_toml
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def test_every_component_with_options_survives_toml(plugins, tmp_path):
     options = {"name": "snip", "batches": 3, "batch_norm": "train"}
     spec = structure({"scorer": options, "sampler": "sketch", "reinit": "iterand"}, plugins)
     (tmp_path / "spec.toml").write_text(to_toml(spec, plugins))
-    read = load_spec(tmp_path / "spec.toml", plugins)
+    read = structure(read_toml(tmp_path / "spec.toml"), plugins)
     assert read.scorer == plugins.component("scorer", "snip")(batches=3, batch_norm="train")
     assert (read.sampler, read.reinit) == (spec.sampler, spec.reinit)
 

@@ -15,10 +15,11 @@ from prunekit import Data, Spec, SpecError, Split
 from prunekit.cli.entry import main
 from prunekit.network.losses import LOSSES
 from prunekit.resolve.filling import resolve
-from prunekit.resolve.structure import load_spec, to_toml
+from prunekit.resolve.structure import structure, to_toml
 from prunekit.runs.running import evaluate_run
 from prunekit.spec.sections import LossName
 from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.texts import read_toml
 from tests.tinyruns import (
     FUSE,
     TinyData,
@@ -159,7 +160,7 @@ def test_a_spec_without_a_loss_is_written_as_before(tmp_path: Path) -> None:
     text = to_toml(plan.spec, plugins())
     assert "loss" not in text
     (tmp_path / "spec.toml").write_text('loss = "mse"\n' + text)
-    assert resolve(load_spec(tmp_path / "spec.toml", plugins()), plugins()).loss == "mse"
+    assert resolve(structure(read_toml(tmp_path / "spec.toml"), plugins()), plugins()).loss == "mse"
 
 
 def test_a_dataset_may_suggest_its_loss() -> None:

@@ -22,6 +22,7 @@ from prunekit.network.objective import Batch
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins
 from prunekit.runs import running
+from prunekit.runs.signals import Stopper
 from prunekit.storage.checkpoints import load_checkpoint
 from prunekit.storage.runfolder import RunFolder
 from tests import tinyruns
@@ -150,7 +151,9 @@ def test_the_components_are_recorded(tmp_path: Path) -> None:
 def test_a_run_holds_no_scores_and_no_second_weights_while_it_trains() -> None:
     spec = tiny_spec(observers=(), rounds={"count": 2, "epochs": 1})
     plan = resolve(attrs.evolve(spec, train=attrs.evolve(spec.train, epochs=0)), Plugins())
-    stages = running.staged(plan, RunFolder(Path("never-written")), Plugins())
+    stages = running.staged(
+        plan, RunFolder(Path("never-written")), Plugins(), Stopper(Path("never-written"))
+    )
     state, network = stages.state, stages.state.network
     stages.rewinding.before_first()
     network.memo["something"] = weights = network.weights["8.weight"]

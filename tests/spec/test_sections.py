@@ -5,7 +5,8 @@ import pytest
 
 from prunekit.errors import SpecError
 from prunekit.spec.options import allowed, types_of
-from prunekit.spec.sections import SECTIONS, DataOptions, Prune, Spec, Train, override, read_toml
+from prunekit.spec.sections import SECTIONS, DataOptions, Prune, Spec, Train, override
+from prunekit.storage.texts import read_toml
 
 
 def test_a_spec_without_arguments_is_complete():

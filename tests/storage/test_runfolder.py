@@ -108,3 +108,30 @@ def test_a_damaged_summary_is_one_line(tmp_path: Path) -> None:
     folder.summary.write_text('{"density": 0.')
     with pytest.raises(StorageError, match="cannot read"):
         folder.read_summary()
+
+
+def test_a_link_out_of_a_run_folder_is_not_followed(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    (folder.path / "weights").mkdir(parents=True)
+    (folder.path / "weights" / "model").write_text("mine")
+    folder.model.symlink_to("weights/model")
+    assert folder.held(folder.model).read_text() == "mine"
+    (tmp_path / "secret").write_text("not of this run")
+    folder.masks.symlink_to("../secret")
+    with pytest.raises(StorageError, match=r"leads out of its run folder, to .*secret, and is not"):
+        folder.held(folder.masks)
+    folder.checkpoints.symlink_to(tmp_path)
+    with pytest.raises(StorageError, match="leads out of its run folder"):
+        folder.held(folder.checkpoints / "secret")
+    folder.draws.symlink_to("draws.safetensors")
+    with pytest.raises(StorageError, match=r"cannot read .*draws"):
+        folder.held(folder.draws)
+
+
+def test_a_run_folder_that_is_reached_by_a_link_is_a_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "summary.json").write_text("{}")
+    (tmp_path / "link").symlink_to("run")
+    folder = RunFolder(tmp_path / "link")
+    assert folder.held(folder.summary) == folder.summary
+    assert folder.read_summary() == {}

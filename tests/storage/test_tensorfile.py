@@ -198,3 +198,46 @@ def test_a_file_cut_short_is_refused(written: Path) -> None:
     for length in range(0, len(whole), 16):
         written.write_bytes(whole[:length])
         refused(written)
+
+
+def header(metadata: str, tensors: str = "") -> bytes:
+    """A safetensors file of 4 zero bytes with this text as metadata."""
+    body = '{"__metadata__":' + metadata + tensors + "}"
+    content = body.encode("utf-8", "surrogatepass")
+    return struct.pack("<Q", len(content)) + content + bytes(4)
+
+
+ONE = ',"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "3", "[]", "null", '"x"', "{}", '{"prunekit":3}', '{"prunekit":"["}', '{"prunekit":"null"}',
+        '{"prunekit":"[[1,2]]"}', '{"prunekit":"[[[],2]]"}', '{"prunekit":"{}"}',
+        '{"prunekit":"' + "[" * 50_000 + '"}', '{"prunekit":"' + "{'a':" * 50_000 + '"}',
+        '{"prunekit":"' + "9" * 5000 + '"}', '{"prunekit":"{\\"sha256\\":NaN}"}',
+        '{"prunekit":"{\\"sha256\\":[1]}"}', '{"prunekit":"{\\"kind\\":{}}"}',
+        '{"prunekit":"\\ud800"}', '{"prunekit":"a","prunekit":"b"}', '{"kind":"prunekit ticket"}',
+    ],
+)  # fmt: skip
+def test_odd_metadata_are_one_line(metadata, tmp_path):
+    path = tmp_path / "t"
+    path.write_bytes(header(metadata, ONE))
+    with pytest.raises(StorageError, match=r"cannot read|is damaged"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "\udcff"])
+def test_a_path_that_cannot_be_is_one_line(name):
+    with pytest.raises(StorageError, match="cannot read"):
+        read_tensors(name)
+    with pytest.raises(StorageError, match="cannot read"):
+        read_tensors(f"{name}.pt")
+
+
+def test_a_broken_archive_is_no_pickle_and_no_traceback(tmp_path):
+    path = tmp_path / "t"
+    path.write_bytes(b"PK\x05\x06" + bytes(2) + b"\xff" * 16)
+    with pytest.raises(StorageError, match="cannot read"):
+        read_tensors(path)

@@ -1,0 +1,147 @@
+"""Code that the user ran himself goes on without a flag, until it changes."""
+
+from __future__ import annotations
+
+import os
+import py_compile
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from prunekit.cli.entry import main
+from tests.owncode import CLASS, NET, RUN, Said, evil, own_run, said, unfinish
+
+
+@pytest.mark.parametrize("flags", [["--trust"], ["--allow-changed"], ["--arch", "mine.py:build"]])
+def test_your_own_file_resumes_without_a_flag_and_changed_with_any_one(
+    flags: list[str], place: Path, capsys: Said
+) -> None:
+    (place / "mine.py").write_text(NET)
+    folder = own_run(place)
+    assert main(["eval", str(folder)]) == 0
+    assert main(["resume", str(unfinish(folder))]) == 0
+    (place / "mine.py").write_text(NET + "# better\n")
+    capsys.readouterr()
+    assert main(["resume", str(unfinish(folder))]) == 2
+    line = said(capsys)
+    assert "mine.py:build' has changed since you ran it, and nothing of it was executed" in line
+    assert main(["resume", str(folder), *flags]) == 0
+
+
+def test_a_file_that_you_ran_anew_still_counts_as_changed_for_the_old_run(
+    place: Path, capsys: Said
+) -> None:
+    (place / "mine.py").write_text(NET)
+    folder = unfinish(own_run(place))
+    (place / "mine.py").write_text(NET + "# better\n")
+    assert main([*RUN, "--arch", "mine.py:build", "--out", "newer"]) == 0
+    capsys.readouterr()
+    assert main(["resume", str(folder)]) == 2
+    assert "has changed since the run was started" in said(capsys)
+    assert main(["resume", str(folder), "--trust"]) == 0
+
+
+def test_your_own_class_of_a_module_needs_no_flag_and_a_changed_parent_asks(
+    place: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "mine").mkdir()
+    (place / "mine" / "__init__.py").touch()
+    (place / "mine" / "net.py").write_text(CLASS)
+    monkeypatch.syspath_prepend(str(place))
+    folder = own_run(place, "mine.net:Build")
+    assert main(["eval", str(folder)]) == 0
+    (place / "mine" / "__init__.py").write_text("# parents are code too\n")
+    capsys.readouterr()
+    assert main(["eval", str(folder)]) == 2
+    assert "the arch 'mine.net:Build'" in said(capsys)
+    assert main(["eval", str(folder), "--trust"]) == 0
+
+
+def test_a_linked_file_that_leads_elsewhere_now_asks_again(place: Path, marker: Path) -> None:
+    (place / "first.py").write_text(NET)
+    (place / "other.py").write_text(evil(marker, NET))
+    (place / "mine.py").symlink_to("first.py")
+    folder = own_run(place)
+    assert main(["eval", str(folder)]) == 0
+    (place / "mine.py").unlink()
+    (place / "mine.py").symlink_to("other.py")
+    assert main(["eval", str(folder)]) == 2
+    assert not marker.exists()
+
+
+def test_what_is_executed_is_what_was_looked_at(place: Path, marker: Path) -> None:
+    """The file is swapped after it was looked at, and before the network is built."""
+    from prunekit.resolve.filling import resolve
+    from prunekit.resolve.plugins import Plugins
+    from prunekit.runs.trust import trusted_spec
+    from prunekit.storage.runfolder import RunFolder
+
+    (place / "mine.py").write_text(NET)
+    folder = own_run(place)
+    plan = resolve(trusted_spec(RunFolder(folder), Plugins()), Plugins())
+    (place / "mine.py").write_text(evil(marker, NET))
+    plan.arch.build((1, 8, 8), 10)
+    assert not marker.exists()
+
+
+def test_a_poisoned_cache_is_not_run_in_place_of_the_file(
+    place: Path, marker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A .pyc beside a module counts for Python where it tells the source's time and size."""
+    monkeypatch.syspath_prepend(str(place))
+    (place / "mine.py").write_text(CLASS)
+    folder = own_run(place, "mine:Build")
+    source = place / "mine.py"
+    stood = source.stat()
+    evil_code = evil(marker, CLASS)
+    source.write_text(evil_code)
+    os.truncate(source, len(evil_code))
+    shutil.rmtree(place / "__pycache__", ignore_errors=True)
+    cached = Path(py_compile.compile(str(source)))
+    source.write_text(CLASS)
+    os.utime(source, ns=(stood.st_atime_ns, stood.st_mtime_ns))
+    head = bytearray(cached.read_bytes())
+    head[8:12] = int(stood.st_mtime).to_bytes(4, "little")
+    head[12:16] = stood.st_size.to_bytes(4, "little")
+    cached.write_bytes(head)
+    del sys.modules["mine"]
+    assert main(["eval", str(folder)]) == 0
+    assert not marker.exists()
+
+
+def test_a_file_that_is_gone_or_no_python_is_one_line(place: Path, capsys: Said) -> None:
+    (place / "mine.py").write_text(NET)
+    folder = own_run(place)
+    for make, line in (
+        (lambda path: path.write_bytes(b"def (\0"), "mine.py is no Python"),
+        (lambda path: path.unlink(), "cannot read the architecture"),
+        (lambda path: os.mkfifo(path), "it is no file"),
+    ):
+        make(place / "mine.py")
+        capsys.readouterr()
+        assert main(["eval", str(folder), "--trust"]) == 2
+        assert line in said(capsys)
+
+
+def test_without_a_state_folder_runs_work_and_the_refusal_says_why(
+    place: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "a file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(place / "a file"))
+    (place / "mine.py").write_text(NET)
+    folder = own_run(place)
+    capsys.readouterr()
+    assert main(["eval", str(folder)]) == 2
+    assert "could not be remembered" in said(capsys)
+    assert main(["eval", str(folder), "--trust"]) == 0
+
+
+def test_seeds_go_on_without_a_flag(place: Path) -> None:
+    (place / "mine.py").write_text(NET)
+    command = [*RUN, "--arch", "mine.py:build", "--seeds", "2", "--out", "seeds"]
+    assert main(command) == 0
+    unfinish(place / "seeds" / "seed-1")
+    shutil.rmtree(place / "state")
+    assert main(command) == 0, "the command itself names the file"
