@@ -144,7 +144,8 @@ def with_each_pass(folder: Path, out: Path, call: Any) -> None:
 
     import prunekit
     from prunekit.resolve.plugins import Plugins
-    from prunekit.resolve.structure import load_spec
+    from prunekit.resolve.structure import structure
+    from prunekit.storage.texts import read_toml
 
     def before(module: Any, _: Any) -> None:
         if isinstance(module, torch.nn.Linear):
@@ -152,4 +153,4 @@ def with_each_pass(folder: Path, out: Path, call: Any) -> None:
 
     register_module_forward_pre_hook(before)
     plugins = Plugins()
-    prunekit.run(load_spec(folder / "spec.toml", plugins), out, plugins=plugins)
+    prunekit.run(structure(read_toml(folder / "spec.toml"), plugins), out, plugins=plugins)

@@ -24,7 +24,8 @@ from trusted.rows import SHOWN, Row
 
 import prunekit
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.structure import load_spec
+from prunekit.resolve.structure import structure
+from prunekit.storage.texts import read_toml
 
 SPEC: dict[str, Any] = {
     "observers": [], "device": "cpu", "arch": {"name": "mlp", "hidden": [16]}, "dataset": "digits",
@@ -212,7 +213,7 @@ class Job:
         if (self.folder / "spec.toml").exists():
             prunekit.resume(self.folder, plugins=plugins)
         else:
-            prunekit.run(load_spec(self.spec, plugins), self.folder, plugins=plugins)
+            prunekit.run(structure(read_toml(self.spec), plugins), self.folder, plugins=plugins)
         return "done"
 
     def checkpoint(self) -> Any:

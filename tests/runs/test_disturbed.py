@@ -14,7 +14,8 @@ import pytest
 
 import prunekit
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.structure import load_spec
+from prunekit.resolve.structure import structure
+from prunekit.storage.texts import read_toml
 
 EPOCHS = 20
 SPEC = """
@@ -22,9 +23,9 @@ device = "cpu"
 scorer = "snip"
 sampler = "topk"
 reinit = { name = "iterand", rate = 0.3 }
-arch = { name = "mlp", hidden = [256, 256] }
+arch = { name = "mlp", hidden = [128] }
 rounds = { count = 2, epochs = 1 }
-train = { epochs = 20, batch_size = 8, lr = 0.01, checkpoint_every = 50 }
+train = { epochs = 20, batch_size = 16, lr = 0.01, checkpoint_every = 40 }
 """
 
 
@@ -68,7 +69,7 @@ def test_a_lost_reader_a_full_disk_and_two_kills_change_no_bit(tmp_path: Path) -
     spec, out = tmp_path / "spec.toml", tmp_path / "disturbed"
     spec.write_text(SPEC)
     plugins = Plugins()
-    prunekit.run(load_spec(spec, plugins), tmp_path / "whole", plugins=plugins)
+    prunekit.run(structure(read_toml(spec), plugins), tmp_path / "whole", plugins=plugins)
 
     with started("run", spec, "--out", out) as process:
         assert process.stderr is not None
