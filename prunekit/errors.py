@@ -35,8 +35,12 @@ def warn(message: str) -> None:
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(("prunekit.", "context")):
         level, frame = level + 1, frame.f_back
-    with contextlib.suppress(OSError, ValueError):  # standard error is closed: nobody reads it
+    try:
         warnings.warn(message, stacklevel=level)
+    except Warning:  # an error, as the caller wants it
+        raise
+    except Exception:  # standard error is closed, or no stream at all: nobody reads it
+        return
 
 
 def printable(text: str) -> str:

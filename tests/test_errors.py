@@ -118,10 +118,11 @@ def test_torch_s_own_kind_is_known_whatever_its_words():
 def test_a_warning_that_nobody_can_read_ends_nothing(monkeypatch):
     closed = io.StringIO()
     closed.close()
-    monkeypatch.setattr(sys, "stderr", closed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.showwarning = lambda message, *_, **__: sys.stderr.write(str(message))
-        errors.warn("said to nobody")
+    for stream in (closed, object()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = lambda message, *_, **__: sys.stderr.write(str(message))
+            errors.warn("said to nobody")
     with pytest.warns(UserWarning, match="heard"):
         errors.warn("heard")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import operator
 import os
 import select
 import sys
@@ -20,6 +21,8 @@ PIECE = 1024  # characters; as UTF-8 no more bytes than a pipe with any room tak
 class Display(io.TextIOBase):
     """A stream over another that never raises; what the other does not take is lost.
 
+    A host's stream may be any object, so any Exception of it is lost text; a signal's is not.
+
     stream: None is a closed one. patience: seconds that a write waits for a reader, then the text
     is lost, and so is what follows until he reads again; None = as long as it takes. lost: why
     text was lost first.
@@ -31,11 +34,17 @@ class Display(io.TextIOBase):
         self.lost: Exception | None = None
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
+        try:
+            return getattr(self.stream, name)
+        except Exception:  # anyone's stream may raise anything, here and below
+            raise AttributeError(name) from None
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        return getattr(self.stream, "encoding", None) or "utf-8"
+        found = None
+        with contextlib.suppress(Exception):
+            found = self.stream.encoding
+        return found if isinstance(found, str) and found else "utf-8"
 
     def write(self, text: str) -> int:
         size = len(text) if self.patience is None else PIECE
@@ -53,14 +62,16 @@ class Display(io.TextIOBase):
                 self.stream.flush()
 
     def isatty(self) -> bool:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with contextlib.suppress(Exception):
             return bool(self.stream.isatty())
         return False
 
     def fileno(self) -> int:
-        if self.stream is None:
-            raise io.UnsupportedOperation("fileno")
-        return int(self.stream.fileno())
+        """io.UnsupportedOperation where the stream below has none."""
+        try:
+            return operator.index(self.stream.fileno())
+        except Exception:
+            raise io.UnsupportedOperation("fileno") from None
 
     def close(self) -> None:
         """Nothing: the stream below is another's."""
@@ -77,17 +88,17 @@ class Display(io.TextIOBase):
     def silence(self) -> None:
         """Where text was lost, let what is still held back for the file go nowhere."""
         if self.lost is not None:
-            with contextlib.suppress(OSError, ValueError, AttributeError):
+            with contextlib.suppress(Exception):
                 self.stream.flush()
                 return
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
 
     @contextlib.contextmanager
     def _losing(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError) as error:  # ValueError: the stream was closed
+        except Exception as error:
             self.lost = self.lost or error
 
     def _put(self, text: str) -> None:
@@ -107,7 +118,7 @@ class Display(io.TextIOBase):
         """BlockingIOError where a write would wait for longer than our patience."""
         try:
             poll = select.poll()
-            poll.register(self.stream.fileno(), select.POLLOUT)
+            poll.register(self.fileno(), select.POLLOUT)
         except (OSError, ValueError, AttributeError):
             return  # no file, or no poll here: nothing to wait for
         ready = poll.poll(1000 * (self.wait or 0))
@@ -135,7 +146,7 @@ def displays() -> Iterator[tuple[Display, Display]]:
 
 def display(stream: Any, patience: float | None = None) -> Display:
     """The stream, if it is a display already, or one over it."""
-    return stream if isinstance(stream, Display) else Display(stream, patience)
+    return stream if issubclass(type(stream), Display) else Display(stream, patience)
 
 
 def occupy_standard_files() -> None:

@@ -18,7 +18,7 @@ from prunekit.reports.displays import Display, displays, occupy_standard_files
 class Broken(io.StringIO):
     """A stream whose every write raises."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         super().__init__()
         self.error = error
 
@@ -34,6 +34,9 @@ FAULTS = [
     BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
     ValueError("I/O operation on closed file."),
     io.UnsupportedOperation("write"),
+    AttributeError("'Host' object has no attribute 'write'"),
+    RuntimeError("wrapped C/C++ object of type QTextEdit has been deleted"),
+    TypeError("write() takes no arguments"),
 ]
 
 
@@ -54,6 +57,32 @@ def test_a_stream_that_is_none_or_closed_takes_nothing():
         assert (shown.isatty(), shown.lost is None) == (False, False)
         with pytest.raises(StorageError, match=r"standard output: .*closed"):
             shown.require()
+
+
+class Raising:
+    """A host's object of which nothing can be asked."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise RuntimeError("deleted")
+
+
+@pytest.mark.parametrize("made", [object, Raising, int])
+def test_an_object_that_is_no_stream_at_all_takes_nothing(made, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", made())
+    monkeypatch.setattr(sys, "stderr", made())
+    with displays() as (_, shown):
+        print("epoch 1", flush=True)
+        print("epoch 1", file=sys.stderr, flush=True)
+    shown.silence()
+    assert isinstance(shown.lost, AttributeError | RuntimeError)
+    assert (shown.isatty(), shown.encoding, hasattr(shown, "buffer")) == (False, "utf-8", False)
+    with pytest.raises(io.UnsupportedOperation):
+        shown.fileno()
+
+
+def test_what_ends_a_run_is_not_taken_for_a_lost_text():
+    with pytest.raises(KeyboardInterrupt):
+        Display(Broken(KeyboardInterrupt())).write("epoch 1")
 
 
 def test_a_full_file_is_exit_4_where_its_text_was_wanted_and_a_reader_who_left_is_none():

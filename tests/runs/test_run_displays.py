@@ -24,12 +24,27 @@ class Lost(io.StringIO):
         raise self.error
 
 
+class Widget:
+    """A host's window, which shows text as long as it exists; it holds none back."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def write(self, text: str) -> int:
+        if self.error is not None:
+            raise self.error
+        return len(text)
+
+
 LOST = [
     None,
     Lost(BrokenPipeError(errno.EPIPE, "Broken pipe")),
     Lost(OSError(errno.ENOSPC, "No space left on device")),
     Lost(ValueError("I/O operation on closed file.")),
+    Widget(),
+    Widget(RuntimeError("wrapped C/C++ object of type QTextEdit has been deleted")),
 ]
+NAMES = ["None", "broken", "full", "closed", "no flush", "deleted"]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +55,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return left_by(out)
 
 
-@pytest.mark.parametrize("stream", LOST, ids=["None", "broken", "full", "closed"])
+@pytest.mark.parametrize("stream", LOST, ids=NAMES)
 def test_a_host_without_a_display_gets_the_same_run(
     stream: Any, whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
