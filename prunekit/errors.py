@@ -1,6 +1,5 @@
 """What can go wrong at the edge: one line for the user, one documented exit code each."""
 
-import contextlib
 import difflib
 import errno
 import re

@@ -26,7 +26,12 @@ DEPTH = 40
 LARGE = 2**128
 DOTS = 200
 """Parts of a dotted key, at most: tomllib needs the square of them in time."""
-QUOTED = re.compile(r"""'[^'\n]*+'?|"(?:[^"\\\n]|\\.)*+"?""")
+NO_KEY = re.compile(
+    r""""{3}(?:[^"\\]|\\.|"{1,2}(?!"))*+(?:"{3,5})?|'{3}(?:[^']|'{1,2}(?!'))*+(?:'{3,5})?|"""
+    r"""'[^'\n]*+'?|"(?:[^"\\\n]|\\.)*+"?|#[^\n]*+""",
+    re.DOTALL,
+)
+"""Strings of TOML, of one line or several, and comments."""
 
 
 def read_regular(path: str | Path, most: int = MOST_BYTES) -> bytes:
@@ -119,7 +124,7 @@ def parse_json(text: str | bytes) -> Any:
 def parse_toml(content: bytes) -> dict[str, Any]:
     """The tables of a TOML text; ValueError for what is no TOML, too deep or too dotted."""
     text = content.decode("utf-8")
-    if any(line.count(".") > DOTS for line in QUOTED.sub("", text).splitlines()):
+    if any(run.count(".") > DOTS for run in re.split(r"[^\w.\t -]", NO_KEY.sub("", text))):
         raise ValueError(f"a key has more than {DOTS} parts")
     try:
         return dict(_bearable(tomllib.loads(text)))

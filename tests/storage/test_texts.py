@@ -80,6 +80,10 @@ def test_json_that_nobody_should_have_to_read_is_refused(text, reason):
         "a = " + "[" * 100_000,
         "a = " + "{b=" * 60_000,
         '"\\"' * 80_000,
+        '"""\\' * 60_000,
+        '"""x\\' * 50_000,
+        "'''a" * 60_000,
+        "a" * 250_000,
         '"' + "\\" * 200_000,
         "'" * 200_000,
         "a = 0x" + "f" * 200_000,
@@ -97,6 +101,42 @@ def test_no_toml_takes_long(text):
 def test_a_name_with_many_dots_in_a_list_is_no_key_of_many_parts():
     text = f"include = {json.dumps(['encoder.layers.0.attention.query.weight'] * 400)}"
     assert len(parse_toml(text.encode())["include"]) == 400
+
+
+DOTTED = "a. b . " * 300
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        (f"a = [{','.join(['0.5'] * 300)}]", "a", [0.5] * 300),
+        (f"# {DOTTED}\na = 1 # {DOTTED}", "a", 1),
+        (f'a = """\n{DOTTED}"" \\""" {DOTTED}""""', "a", f'{DOTTED}"" """ {DOTTED}"'),
+        (f"a = '''\n{DOTTED}'' {DOTTED}'''''", "a", f"{DOTTED}'' {DOTTED}''"),
+        (f'"{DOTTED}" = 1', DOTTED, 1),
+        (f"a = {{ '{DOTTED}' = '#', b.c = 1 }}", "a", {DOTTED: "#", "b": {"c": 1}}),
+        (".".join("abcdefgh") + " = 1 # " + DOTTED, "b", None),
+    ],
+)
+def test_only_the_dots_between_the_parts_of_a_key_are_counted(text, key, value):
+    table = parse_toml(text.encode())
+    assert table == tomllib.loads(text)
+    assert table.get(key) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# it's\n" + ".".join(["a"] * 202) + " = 1",
+        'b = """it\'s"""\n[' + " . ".join(["a"] * 202) + "]",
+        "b = {" + ".".join(["'a#'"] * 202) + " = 1}",
+        "b = [1.5, {" + ".".join(["a"] * 202) + " = 1}]",
+    ],
+)
+def test_a_key_of_many_parts_is_refused_wherever_it_stands(text):
+    assert tomllib.loads(text)
+    with pytest.raises(ValueError, match="more than 200 parts"):
+        parse_toml(text.encode())
 
 
 def test_only_a_regular_file_of_a_bearable_size_is_read(tmp_path: Path):
