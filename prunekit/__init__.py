@@ -3,7 +3,11 @@
 Importing this package imports no torch; the names below are loaded when first used.
 """
 
-from __future__ import annotations
+import sys
+
+if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].removeprefix("-m") == "prunekit":
+    # `python -m prunekit` looks for modules where it is started, which may be anybody's folder
+    sys.path[:] = sys.path if sys.flags.safe_path else sys.path[1:]
 
 import importlib
 from typing import TYPE_CHECKING, Any

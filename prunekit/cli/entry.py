@@ -146,6 +146,8 @@ def _add_plugins(commands_: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
+    if argv is None:  # a process of its own: those it starts look for no module where they are
+        os.environ.setdefault("PYTHONSAFEPATH", "1")
     occupy_standard_files()
     with displays() as shown_on:
         try:
