@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import torch
 
 from prunekit.contracts import same_bits_as
 from prunekit.data.splits import Data
-from prunekit.errors import DataError, PluginError
+from prunekit.errors import DataError, PluginError, warn
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins, source_hash
 from prunekit.spec.sections import COMPONENTS, Spec
+
+NAMED = 20
+"""Bad files that a run folder names."""
 
 
 def new_folder(spec: Spec, plugins: Plugins) -> Path:
@@ -69,25 +73,39 @@ def _package(name: str, cls: type, plugins: Plugins) -> dict[str, str]:
     }
 
 
-def left_out(data: Data) -> dict[str, list[str]]:
+def left_out(data: Data) -> dict[str, Any]:
     """The bad files that a run leaves out, as a run folder records them; {} where there are none.
 
     What no terminal shows in a name is escaped.
     """
     names = [str(DataError(name)) for name in data.bad_files]
-    return {"bad_files": names} if names else {}
+    return {"bad_files": _brief(names)} if names else {}
 
 
-def refuse_other_files(recorded: Mapping[str, Any], data: Data) -> None:
-    """DataError when other files are left out than at the start of the run."""
-    before, now = recorded.get("bad_files", []), left_out(data).get("bad_files", [])
+def _brief(names: Sequence[str]) -> dict[str, Any]:
+    """So many names, the sha256 over all of them, one a line, and the first few."""
+    whole = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    return {"count": len(names), "sha256": whole, "first": [*names[:NAMED]]}
+
+
+def refuse_other_files(recorded: Mapping[str, Any], data: Data, allow_changed: bool) -> None:
+    """DataError when other files are left out than at the start; a warning where that is allowed.
+
+    A record of prunekit 0.2.0 or before may hold all the names.
+    """
+    before, now = recorded.get("bad_files", []), left_out(data).get("bad_files", _brief(()))
+    before = _brief(before) if isinstance(before, list) else before
     if before == now:
         return
-    changed = sorted({*before} ^ {*now})
-    raise DataError(
-        f"the files that data.skip_bad leaves out are others than at the start of the run, by "
-        f"{len(changed)}: {changed[0]}; restore the data, or run anew"
+    changed = sorted({*before["first"]} ^ {*now["first"]}) or [f"none of the first {NAMED}"]
+    line = (
+        "the files that data.skip_bad leaves out are others than at the start of the run "
+        f"({before['count']} then, {now['count']} now): {changed[0]}"
     )
+    if not allow_changed:
+        cure = "restore the data, or pass --allow-changed and give up the same bits"
+        raise DataError(f"{line}; {cure}")
+    warn(f"{line}; going on with these, as --allow-changed allows")
 
 
 def refuse_changed(

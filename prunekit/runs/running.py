@@ -103,10 +103,11 @@ def resume(
     """Continue a killed run to the bits it would have had; a finished one is left as it is.
 
     say: is given a line on where it goes on from; without, the observers are, as plan["resumed"].
-    Raises PluginError when a component's file has changed since the start, unless
-    `allow_changed`; and for code outside installed plugins (a file, a class of a module) that was
-    not named in a run on this account, unless `trust`, or `arch` names the architecture again:
-    both let it go on with such code as it is now. LockedError when the run is still going on;
+    Raises PluginError when a component's file has changed since the start, and DataError when
+    `data.skip_bad` leaves out other files, unless `allow_changed`; PluginError for code outside
+    installed plugins (a file, a class of a module) that was not named in a run on this account,
+    unless `trust`, or `arch` names the architecture again: both let it go on with such code as it
+    is now. LockedError when the run is still going on;
     StorageError, with nothing changed, where what it would go on from cannot be read or is not of
     this run.
     """
@@ -127,7 +128,7 @@ def resume(
             refuse_changed(folder.read_components(), plan.spec, plugins, but_for=allowed)
         stages = staged(plan, folder, plugins, stopper)
         if recorded:
-            refuse_other_files(folder.read_components(), stages.batches.data)
+            refuse_other_files(folder.read_components(), stages.batches.data, allow_changed)
         where = restore(stages)
         if not recorded:
             record = components(plan.spec, plugins) | left_out(stages.batches.data)

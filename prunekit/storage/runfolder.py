@@ -37,6 +37,9 @@ from prunekit.storage.shapes import (
 )
 from prunekit.storage.texts import regular_inside
 
+MOST_COMPONENTS = 2**26
+"""Bytes of components.json, at most; once it had the name of each bad file."""
+
 
 @attrs.frozen
 class _Entry:
@@ -162,7 +165,7 @@ class RunFolder:
 
     def read_components(self) -> dict[str, Any]:
         """The contents of components.json; StorageError when it is damaged."""
-        return checked(self.held(self.components), COMPONENTS)
+        return checked(self.held(self.components), COMPONENTS, MOST_COMPONENTS)
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one JSON line; on a full disk the file keeps whole lines only."""

@@ -9,8 +9,7 @@ from typing import Any
 
 import attrs
 
-from prunekit.errors import StorageError
-from prunekit.storage.texts import read_json, read_json_lines
+from prunekit.storage.texts import MOST_BYTES, read_json, read_json_lines
 
 MOST = 2**63
 
@@ -59,27 +58,14 @@ def check(value: Any, shape: Kind | Table | ListOf, where: str = "") -> None:
         check(item, shape.fields.get(key, shape.others), f"{where}.{key}" if where else key)
 
 
-def checked(path: Path, shape: Table | ListOf) -> Any:
-    """What a JSON file holds; StorageError where it is not of the shape."""
-    content = read_json(path)
-    try:
-        check(content, shape)
-    except ValueError as error:
-        raise StorageError(
-            f"cannot read the run: {path} is damaged: {error}; restore it or run again"
-        ) from None
-    return content
+def checked(path: Path, shape: Table | ListOf, most: int = MOST_BYTES) -> Any:
+    """What a JSON file of `most` bytes holds; StorageError where it is not of the shape."""
+    return read_json(path, lambda value: check(value, shape), most)
 
 
 def checked_lines(path: Path, shape: Table) -> list[Any]:
     """What the lines of a file hold; StorageError where one is not of the shape."""
-    lines = list(read_json_lines(path))
-    for number, line in enumerate(lines, 1):
-        try:
-            check(line, shape)
-        except ValueError as error:
-            raise StorageError(f"{path} is damaged: line {number}: {error}; restore it") from None
-    return lines
+    return list(read_json_lines(path, lambda value: check(value, shape)))
 
 
 def _demand(holds: bool, where: str, value: Any, words: str) -> None:
@@ -97,6 +83,15 @@ def _is_number(value: Any) -> bool:
 
 def _is_share(value: Any) -> bool:
     return _is_number(value) and math.isfinite(value) and 0 <= value <= 1
+
+
+def _is_brief(value: Any) -> bool:
+    kinds = {"count": COUNT, "sha256": TEXT, "first": TEXTS}
+    return (
+        isinstance(value, dict)
+        and value.keys() == kinds.keys()
+        and all(kinds[key].holds(item) for key, item in value.items())
+    )
 
 
 ANY = Kind("anything", lambda value: True)
@@ -152,7 +147,8 @@ LAYERS = ListOf(
 )
 METRICS = Table({"kind": TEXT, "phase": TEXT}, others=SHOWN)
 """A line of metrics.jsonl."""
-COMPONENTS = Table({"bad_files": TEXTS}, others=Table({}, others=PLAIN))
+BRIEF = Kind("an object with count, sha256 and first", _is_brief)
+COMPONENTS = Table({"bad_files": BRIEF | TEXTS}, others=Table({}, others=PLAIN))
 """components.json: for each kind of component a table of what it was."""
 SIGNED = Table({"pid": COUNT, "host": TEXT}, others=PLAIN, required=("pid", "host"))
 """.owner.json: who holds the lock."""

@@ -33,6 +33,9 @@ NO_KEY = re.compile(
 )
 """Strings of TOML, of one line or several, and comments."""
 
+Check = Callable[[Any], object]
+"""Raises ValueError for a value that does not belong where it was found."""
+
 
 def read_regular(path: str | Path, most: int = MOST_BYTES) -> bytes:
     """The content of a regular file of at most `most` bytes.
@@ -75,31 +78,39 @@ def regular_inside(path: Path, folder: Path) -> Path:
     return path
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, check: Check | None = None, most: int = MOST_BYTES) -> Any:
     """The value in a file of JSON; StorageError names the file and what is wrong."""
-    return _read_stored(path, parse_json, MOST_BYTES)
-
-
-def read_json_lines(path: str | Path) -> Iterator[Any]:
-    """The value of each line of a file; StorageError names the file, the line and what is wrong."""
-    for number, line in enumerate(_read_stored(path, bytes.splitlines, MOST_LINES), 1):
-        try:
-            if len(line) > MOST_BYTES:
-                raise ValueError(f"it is longer than {MOST_BYTES:,} bytes")
-            yield parse_json(line)
-        except ValueError as error:
-            raise StorageError(f"{path} is damaged: line {number}: {error}; restore it") from None
-
-
-def _read_stored(path: str | Path, parse: Callable[[bytes], Any], most: int) -> Any:
     try:
-        return parse(read_regular(path, most))
+        return _checked(read_regular(path, most), check)
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise StorageError(
             f"cannot read the run: {path} is damaged: {error}; restore it or run again"
         ) from None
+
+
+def read_json_lines(path: str | Path, check: Check | None = None) -> Iterator[Any]:
+    """The value of each line of a file; StorageError names the file, the line and what is wrong."""
+    number = 0
+    try:
+        for line in read_regular(path, MOST_LINES).splitlines():
+            number += 1
+            if len(line) > MOST_BYTES:
+                raise ValueError(f"it is longer than {MOST_BYTES:,} bytes")
+            yield _checked(line, check)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        where = f"line {number}: " if number else ""
+        raise StorageError(f"{path} is damaged: {where}{error}; restore it") from None
+
+
+def _checked(content: bytes, check: Check | None) -> Any:
+    value = parse_json(content)
+    if check is not None:
+        check(value)
+    return value
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

@@ -119,9 +119,8 @@ class RedrawKernel:
 
         kept: bool masks; or float32 scores with `least`, for each layer a tensor of one number:
         pruned is what does not reach it. weights: float32, or int8 signs. draws: uint8, int16 or
-        int32. count:
-        int64 (1,), to which the number of redraws is added; nothing waits for it. seed: that of
-        the coins. Runs the kernel whatever the device.
+        int32. count: int64 (1,), to which the number of redraws is added; nothing waits for it.
+        seed: that of the coins. Runs the kernel whatever the device.
         """
         held = [weights[name] for name in self.laws]
         bounds = [0] * len(held) if least is None else addresses([least[n] for n in self.laws])

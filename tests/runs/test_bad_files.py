@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 import prunekit
 from prunekit.cli.entry import main
+from prunekit.data.splits import Data, Split
 from prunekit.errors import DataError, SpecError
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure
+from prunekit.runs.provenance import left_out, refuse_other_files
 from prunekit.runs.running import evaluate_run, resume
+from prunekit.storage.runfolder import RunFolder
 
 NET = """
 from torch import nn
@@ -70,7 +75,9 @@ def test_a_run_counts_what_it_leaves_out_whatever_the_order_on_disk(
     first = done(spec, tmp_path / "out")
     assert first.summary["bad_files"] == 1
     recorded = json.loads((tmp_path / "out" / "components.json").read_text())
-    assert recorded["bad_files"] == [str(tmp_path / "images" / "train" / "a" / "1.png")]
+    name = str(tmp_path / "images" / "train" / "a" / "1.png")
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    assert recorded["bad_files"] == {"count": 1, "sha256": digest, "first": [name]}
     assert main(["show", str(tmp_path / "out")]) == 0
     assert "bad image files left out" in capsys.readouterr().out
     os.rename(tmp_path / "images", tmp_path / "before")
@@ -90,8 +97,31 @@ def test_a_run_that_goes_on_leaves_the_same_files_out_or_refuses(
     assert evaluate_run(tmp_path / "out")["test.loss"] == first.summary["test.loss"]
     (tmp_path / "out" / "summary.json").unlink()
     Image.new("RGB", (5, 5)).save(tmp_path / "images" / "train" / "a" / "1.png")
-    with pytest.raises(DataError, match=r"others than at the start .*1: .*a/1\.png; restore"):
+    with pytest.raises(DataError, match=r"others .* \(1 then, 0 now\): .*a/1\.png; restore"):
         resume(tmp_path / "out")
+    with pytest.warns(UserWarning, match=r"1 then, 0 now.*a/1\.png; going on with these"):
+        again = resume(tmp_path / "out", allow_changed=True)
+    assert again.summary["bad_files"] == 0
+
+
+def data_without(names: list[str]) -> Data:
+    images, labels = torch.zeros(1, 1, 1, 1, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
+    split = Split(images, labels)
+    return Data(train=split, test=split, classes=1, input_shape=(1, 1, 1), bad_files=tuple(names))
+
+
+def test_a_record_of_many_bad_files_is_short_and_notices_each(tmp_path: Path) -> None:
+    """Also one that holds all the names, as prunekit 0.2.0 wrote it."""
+    names = [f"/data/imagenet/train/n01440764/n01440764_{i:05}.JPEG" for i in range(150_000)]
+    folder = RunFolder(tmp_path)
+    for record in (left_out(data_without(names)), {"bad_files": names}):
+        folder.write_json(folder.components, record)
+        kept = folder.read_components()
+        refuse_other_files(kept, data_without(names), allow_changed=False)
+        with pytest.raises(DataError, match=r"150000 then, 149999 now\): none of the first 20;"):
+            refuse_other_files(kept, data_without(names[:-1]), allow_changed=False)
+    folder.write_json(folder.components, left_out(data_without(names)))
+    assert folder.components.stat().st_size < 2000
 
 
 def test_a_data_set_without_image_files_cannot_leave_any_out(tmp_path: Path) -> None:
