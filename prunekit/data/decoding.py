@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import struct
 import warnings
@@ -50,6 +51,9 @@ TURNS: Mapping[int, Image.Transpose] = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what shows the image as it was seen; 1 and unknown ones: as it is."""
+
+TEXT_LIMIT = re.compile("too large for PngImagePlugin|[Tt]oo much memory used in text chunks")
+"""What Pillow says of a sound PNG whose texts are too long for it."""
 
 
 class BadImage(DataError):
@@ -225,6 +229,9 @@ def _meant(file: Path, error: Exception) -> DataError | MemoryError:
         return MemoryError(f"{file}: {reason}")
     if isinstance(error, OSError) and error.errno is not None:
         return DataError(f"{file} cannot be read ({error.strerror}); see to it")
+    if TEXT_LIMIT.search(reason):
+        more = "holds more compressed text, or a larger colour profile, than Pillow unpacks"
+        return BadImage(file, f"{more} ({reason})", "save it without")
     return BadImage(file, f"is damaged ({reason})")
 
 
