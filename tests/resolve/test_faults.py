@@ -131,6 +131,16 @@ def test_nonsense_that_a_plugin_returns_is_refused(place, line, expected, site, 
     assert expected in err
 
 
+@pytest.mark.parametrize(
+    ("place", "line", "expected"), [("score", "return 3", 2), ("sample", "return {}", 2),
+    ("score", "return {n: w / 0 for n, w in network.weights.items()}", 6)],
+)  # fmt: skip
+def test_a_component_s_wrong_answer_names_plugin_and_package(place, line, expected, site, capsys):
+    install_odd(site, "odd", place, line)
+    code, err = outcome(capsys, site, *flags_of("odd", **PLACES[place]))
+    assert (code, "[plugin 'odd', " in err, "(from odd 1.0)" in err) == (expected, True, True)
+
+
 @attrs.frozen
 class Idle:
     """A scorer that takes nothing."""
