@@ -70,7 +70,7 @@ ROWS: Mapping[str, Case] = {
     "R7": Case("mask invariant", masks.masked_stay_zero, (1000, 250, 50)),
     "R8": Case("ranks agree", ranks.ranks_agree, (4, 4, 1)),
     "R9": Case("out of memory", memory.scored_in_little_memory, (6, 6, 2)),
-    "R10": Case("untrusted files", hostile.nothing_executes, (20_000, 1_000, 200)),
+    "R10": Case("untrusted files", hostile.nothing_executes, (20_000, 2_000, 200)),
     "R11": Case("bad plugins", badplugins.bad_plugins, (43, 43, 6)),
     "R12": Case("bad specs", badspecs.bad_specs, (400, 400, 60)),
     "R13": Case("signals", stops.signals, (50, 10, 3)),
