@@ -131,29 +131,6 @@ def test_nonsense_that_a_plugin_returns_is_refused(place, line, expected, site, 
     assert expected in err
 
 
-@pytest.mark.parametrize(
-    ("place", "line", "expected"), [("score", "return 3", 2), ("sample", "return {}", 2),
-    ("score", "return {n: w / 0 for n, w in network.weights.items()}", 6)],
-)  # fmt: skip
-def test_a_component_s_wrong_answer_names_plugin_and_package(place, line, expected, site, capsys):
-    install_odd(site, "odd", place, line)
-    code, err = outcome(capsys, site, *flags_of("odd", **PLACES[place]))
-    assert (code, "[plugin 'odd', " in err, "(from odd 1.0)" in err) == (expected, True, True)
-
-
-@attrs.frozen
-class Idle:
-    """A scorer that takes nothing."""
-
-    def score(self):
-        return {}
-
-
-def test_a_method_that_cannot_be_called_as_the_contract_says_is_refused():
-    with pytest.raises(PluginError, match=r"scorer Idle \(.*\): score is called with 3 arguments"):
-        prunekit.score(nn.Linear(2, 2), Idle())
-
-
 def test_a_run_stopped_by_a_plugin_resumes_to_the_bits_of_one_that_was_not(site, capsys):
     flag = site / "flag"
     stop = f"if line.get('epoch') == 2 and os.path.exists({str(flag)!r}): raise SystemExit(0)"
