@@ -218,7 +218,7 @@ def problems(bad: Bad, package: str, site: Path) -> list[str]:
 def lacking(bad: Bad, number: str, said: str) -> list[str]:
     """What the refusal of a plugin must tell and does not."""
     demanded = {
-        "plugin": rf"'bad'|\bbad_module{number}\b",
+        "plugin": rf"'bad'|\b(bad_module{number}|not_there)\b",
         "package and version": rf"\bbad_package{number} 1\.0\b",
     }
     if bad.raised:

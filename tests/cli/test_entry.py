@@ -163,7 +163,8 @@ def test_asking_for_a_package_that_exits_is_one_line(tmp_path):
     process = prunekit_process(tmp_path, "run", "--scorer", "leaving")
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr == (
-        "prunekit: leaving_module (from leaving 1.0) cannot be imported: SystemExit: 7\n"
+        "prunekit: leaving_module (from leaving 1.0) cannot be imported: SystemExit: 7 "
+        f"at {tmp_path / 'leaving_module.py'}:1\n"
     )
 
 

@@ -202,3 +202,15 @@ class Idle:
 def test_a_method_that_cannot_be_called_as_the_contract_says_is_refused():
     with pytest.raises(PluginError, match=r"scorer Idle \(.*\): score is called with 3 arguments"):
         prunekit.score(nn.Linear(2, 2), Idle())
+
+
+def test_an_import_that_raises_is_told_with_its_line_in_site_packages_too(
+    tmp_path, monkeypatch, capsys
+):
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    install(site, "dividing", "dividing", "x = 1\nx / 0")
+    assert main(["run", "--scorer=dividing"]) == 2
+    told = f"ZeroDivisionError: division by zero at {site / 'dividing_module.py'}:2"
+    assert told in capsys.readouterr().err
