@@ -62,7 +62,7 @@ class Case:
 
 ROWS: Mapping[str, Case] = {
     "R1": Case("crash-safe save", kills.resumed_after_kills, (50, 12, 3)),
-    "R2": Case("exact resume", kills.random_specs_resumed, (100, 12, 3)),
+    "R2": Case("exact resume", kills.random_specs_resumed, (100, 8, 2)),
     "R3": Case("run-to-run determinism", repeats.runs_agree, (5, 2, 1)),
     "R4": Case("golden trajectories", repeats.trajectories_agree, (20, 20, 20)),
     "R5": Case("bad scores", masks.bad_scores, (1000, 1000, 1000)),
