@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import soak
-from trusted.forks import command, ended, ran, started
+from trusted.forks import answer, ended, ran, started
 from trusted.rows import Row
 
 NETS = (
@@ -57,7 +57,7 @@ def random_specs_resumed(count: int, place: Path) -> Row:
         spec, folder = random_spec(chance), place / str(number)
         folder.mkdir()
         (folder / "spec.toml").write_text(to_text(spec))
-        code, said = ended(started(counted, folder, log=place / "log")), said_in(place / "log")
+        code, said = ran("run", folder / "spec.toml", "--out", folder / "whole", log=place / "log")
         if code == 2 and "Traceback" not in said:
             continue  # parts that do not go together, and say so
         done += 1
@@ -96,7 +96,7 @@ def to_text(spec: dict[str, Any]) -> str:
 
 def cut_and_resumed(folder: Path, chance: random.Random) -> str:
     """Kill a run of the folder's spec at a forward pass, resume it, compare; what is wrong."""
-    passes = int(said_in(folder / "passes"))
+    passes = answer(counted, folder)
     at = chance.randrange(passes) + 1
     pid = started(killed_at, folder, at, log=folder / "log")
     if ended(pid) != -signal.SIGKILL:
@@ -114,20 +114,15 @@ def cut_and_resumed(folder: Path, chance: random.Random) -> str:
     return f"cut at pass {at} of {passes}: {', '.join(sorted(differ))} differ" if differ else ""
 
 
-def said_in(path: Path) -> str:
-    return path.read_text(errors="replace")
-
-
 def counted(folder: Path) -> int:
-    """A whole run of the folder's spec; how many passes of linear layers it made is in `passes`."""
+    """How many forward passes of linear layers a run of the folder's spec makes."""
     seen = [0]
 
     def one_more() -> None:
         seen[0] += 1
 
-    code = with_each_pass(folder, folder / "whole", one_more)
-    (folder / "passes").write_text(str(seen[0]))
-    return code
+    with_each_pass(folder, folder / "counted", one_more)
+    return seen[0]
 
 
 def killed_at(folder: Path, at: int) -> None:
@@ -142,14 +137,20 @@ def killed_at(folder: Path, at: int) -> None:
     with_each_pass(folder, folder / "cut", kill)
 
 
-def with_each_pass(folder: Path, out: Path, call: Any) -> int:
+def with_each_pass(folder: Path, out: Path, call: Any) -> None:
     """Run the folder's spec and call this before each forward pass of a linear layer."""
     import torch
     from torch.nn.modules.module import register_module_forward_pre_hook
+
+    import prunekit
+    from prunekit.resolve.plugins import Plugins
+    from prunekit.resolve.structure import structure
+    from prunekit.storage.texts import read_toml
 
     def before(module: Any, _: Any) -> None:
         if isinstance(module, torch.nn.Linear):
             call()
 
     register_module_forward_pre_hook(before)
-    return command("run", folder / "spec.toml", "--out", out)
+    plugins = Plugins()
+    prunekit.run(structure(read_toml(folder / "spec.toml"), plugins), out, plugins=plugins)
