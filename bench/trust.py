@@ -62,7 +62,7 @@ class Case:
 
 ROWS: Mapping[str, Case] = {
     "R1": Case("crash-safe save", kills.resumed_after_kills, (50, 12, 3)),
-    "R2": Case("exact resume", kills.random_specs_resumed, (100, 12, 3)),
+    "R2": Case("exact resume", kills.random_specs_resumed, (100, 8, 2)),
     "R3": Case("run-to-run determinism", repeats.runs_agree, (5, 2, 1)),
     "R4": Case("golden trajectories", repeats.trajectories_agree, (20, 20, 20)),
     "R5": Case("bad scores", masks.bad_scores, (1000, 1000, 1000)),
@@ -75,7 +75,7 @@ ROWS: Mapping[str, Case] = {
     "R12": Case("bad specs", badspecs.bad_specs, (400, 400, 60)),
     "R13": Case("signals", stops.signals, (50, 10, 3)),
     "R14": Case("requeue", stops.requeued, (2, 2, 1)),
-    "R15": Case("full disk", places.full_disks, (20, 5, 2)),
+    "R15": Case("full disk", places.full_disks, (20, 5, 1)),
     "R16": Case("starts at once", places.starts_at_once, (3, 1, 0)),
     "R17": Case("damaged data", datasets.damaged_data, (7, 7, 7)),
     "R18": Case("odd places", places.odd_places, (6, 6, 2)),

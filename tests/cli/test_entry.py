@@ -259,7 +259,10 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, monkeypatch, cap
         (("--device", "cpu", "--train.cuda_graph"), "train.cuda_graph needs a CUDA device"),
         (("--out", "."), "is not empty (notes.txt); choose another --out"),
         (("--out", ".", "--seeds", "2"), "holds a run, and --seeds makes several"),
-        (("--out", "notes.txt"), "cannot create notes.txt: it is a file; choose another --out"),
+        (
+            ("--out", "notes.txt"),
+            "cannot create notes.txt: it is a file, or below one; choose another --out",
+        ),
         (("--observers", "nosuch"), "nosuch"),
     ],
 )
