@@ -261,7 +261,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, monkeypatch, cap
         (("--out", ".", "--seeds", "2"), "holds a run, and --seeds makes several"),
         (
             ("--out", "notes.txt"),
-            "cannot create notes.txt: it is a file, or below one; choose another --out",
+            "cannot create notes.txt: it is a file; choose another --out",
         ),
         (("--observers", "nosuch"), "nosuch"),
     ],
