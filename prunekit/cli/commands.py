@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import statistics
 import sys
@@ -186,10 +185,8 @@ def resume(args: argparse.Namespace) -> int:
 
 
 def say(line: str) -> None:
-    """One line on stderr; lost where nobody can read it."""
-    with contextlib.suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            print(f"prunekit: {PrunekitError(line)}", file=sys.stderr, flush=True)
+    """One line on stderr."""
+    print(f"prunekit: {PrunekitError(line)}", file=sys.stderr, flush=True)
 
 
 def show(args: argparse.Namespace) -> int:

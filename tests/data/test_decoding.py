@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from prunekit.data.decoding import image_size, read_image
 from prunekit.errors import DataError
@@ -158,6 +158,16 @@ def test_a_palette_keeps_its_colours_with_transparency_or_without(tmp_path: Path
             image.info["transparency"] = transparency
         image.save(tmp_path / name)
         assert read_image(tmp_path / name)[:, 1, 2].tolist() == [10, 20, 30]
+
+
+def test_a_sound_image_with_more_text_than_is_unpacked_is_not_called_damaged(
+    tmp_path: Path,
+) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("note", "a" * 2**21, zip=True)
+    Image.new("RGB", (4, 6)).save(tmp_path / "0.png", pnginfo=text)
+    with pytest.raises(DataError, match=r"0\.png holds more compressed text.*; save it without$"):
+        read_image(tmp_path / "0.png")
 
 
 def test_random_damage_gives_an_image_or_one_line(tmp_path: Path) -> None:
