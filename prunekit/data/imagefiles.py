@@ -100,9 +100,8 @@ def image_data(
     images of any size are streamed and no header is read. The mean and standard deviation are
     those of the training images (of 1,000 when streamed) unless given.
     skip_bad: so many files that hold no image are left out, with a warning that names the first;
-    where it is not 0 every file is decoded once now, streamed or not, by one thread, at each start,
-    resume and eval: at 100 a second a million take three hours. Raises DataError naming
-    the file or the class that is missing, empty or damaged.
+    above 0 one thread decodes every file now, streamed or not, at each start, resume and eval.
+    Raises DataError naming the file or the class that is missing, empty or damaged.
     """
     optional = {"train": train, "test": test, "validation": validation}
     parts = {name: files for name, files in optional.items() if files is not None}
