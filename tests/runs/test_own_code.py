@@ -199,3 +199,20 @@ def test_a_copied_file_of_the_recorded_content_is_the_run_s_architecture(place: 
     folder = own_run(place)
     (place / "mine.py").rename(place / "moved.py")
     assert main(["eval", str(folder), "--arch", "moved.py:build"]) == 0
+
+
+def test_all_seeds_execute_the_file_as_it_was_at_the_start(place: Path, capsys: Said) -> None:
+    """The file is edited while the first seed runs."""
+    edited = place / "edited.py"
+    edited.write_text("def build(): raise SystemExit")
+    edit = (
+        f"    import shutil; shutil.copy({str(edited)!r}, {str(place / 'mine.py')!r})\n    return"
+    )
+    (place / "mine.py").write_text(NET.replace("    return", edit))
+    command = [*RUN, "--arch", "mine.py:build", "--seeds", "2", "--out", "seeds"]
+    assert main(command) == 0
+    one, two = (RunFolder(place / "seeds" / f"seed-{n}").read_components()["arch"] for n in (0, 1))
+    assert one["sha256"] == two["sha256"]
+    capsys.readouterr()
+    assert main(command) == 2
+    assert said(capsys).endswith("restore it, or choose another --out")
