@@ -167,8 +167,8 @@ def require_own(folder: RunFolder, spec: Spec, available: Plugins) -> None:
         changed = refuse_changed(folder.read_components(), spec, available, but_for=COMPONENTS)
         for kind, now in changed.items():
             raise PluginError(
-                f"the {kind} {now['name']!r} has changed since {folder.path} was run; restore it, "
-                "or choose another --out"
+                f"the {kind} {now['name']!r} has changed since the run was started in "
+                f"{folder.path}; restore it, or choose another --out"
             )
 
 
