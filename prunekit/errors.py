@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 
 NO_MEMORY = re.compile(
     r"can(?:'t|not) allocate memory(?! in static)|(?:not enough memory|cannot map memory):|"
-    r"out of (?:shared )?memory|bad[_ ]alloc|ALLOC_FAILED|size calculation overflowed|"
+    r"(?:^|(?:CUDA|HIP|XPU|MPS|GPU|device|backend|error)\b[^\n]{0,20})out of (?:shared )?memory|"
+    r"ERROR_OUT_OF_MEMORY|bad[_ ]alloc|ALLOC_FAILED|size calculation overflowed|"
     r"unable to mmap|failed to map segment from shared object$|can't start new thread|"
     r"paging file is too small|os error 12\b|killed by signal: Killed",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 """What allocators say that have nothing left: of C++, torch (CPU, CUDA, MPS), Rust, the system."""
 

@@ -47,6 +47,7 @@ SHORT = {
         RuntimeError("MPS backend out of memory (max 9 GB). Tried to allocate 256 bytes on it."),
         "out of memory: 256.0 bytes asked for (",
     ),
+    "the driver": (RuntimeError("CUDA_ERROR_OUT_OF_MEMORY"), "(CUDA_ERROR_OUT_OF_MEMORY)"),
     "C++": (RuntimeError("std::bad_alloc"), "(std::bad_alloc)"),
     "a size beyond all": (
         RuntimeError("Storage size calculation overflowed with sizes=[4611686018427387904]"),
@@ -82,6 +83,7 @@ def test_each_allocator_s_words_for_no_memory_are_known_with_the_size(who):
     [
         RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
         ValueError("out of memory of names"),
+        RuntimeError("my quota: out of memory budget"),
         OSError(errno.ENOSPC, "No space left on device"),
         ImportError("libgomp.so: cannot allocate memory in static TLS block"),
         RecursionError("maximum recursion depth exceeded"),

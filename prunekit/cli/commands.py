@@ -14,8 +14,9 @@ from typing import Any
 import attrs
 
 from prunekit.cli import flags, listing
-from prunekit.errors import PrunekitError, SpecError
+from prunekit.errors import PluginError, PrunekitError, SpecError
 from prunekit.reports import papers
+from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure, unstructure
 from prunekit.spec.options import parse
@@ -112,10 +113,11 @@ def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> in
     from prunekit.reports import report
     from prunekit.runs import running
 
-    results = []
+    spec, results = pinned(spec), []
+    own = spec.arch if isinstance(spec.arch, FileArchitecture) else None
     for seed, folder in seed_folders(spec, seeds, out, available).items():
         if seeds > 1 and folder is not None and RunFolder(Path(folder)).holds_run():
-            again = partial(running.resume, trust=True)  # `spec` names its code
+            again = partial(running.resume, trust=True, arch=own)  # `spec` names its code
             results.append(again(folder, plugins=available, say=say))
         else:
             results.append(running.run(attrs.evolve(spec, seed=seed), folder, plugins=available))
@@ -123,6 +125,12 @@ def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> in
     if seeds > 1:
         report.print_lines(seed_lines([result.summary for result in results]))
     return 0
+
+
+def pinned(spec: Spec) -> Spec:
+    """The spec with the content that its architecture's file has now: all seeds execute that."""
+    read = isinstance(spec.arch, FileArchitecture)
+    return attrs.evolve(spec, arch=spec.arch.read()) if read else spec
 
 
 def seed_folders(
@@ -155,7 +163,12 @@ def require_own(folder: RunFolder, spec: Spec, available: Plugins) -> None:
     if read_toml(folder.held(folder.spec)) != unstructure(spec, available):
         raise SpecError(f"{folder.path} holds a run of another spec; choose another --out")
     if os.path.lexists(folder.components):
-        refuse_changed(folder.read_components(), spec, available)
+        changed = refuse_changed(folder.read_components(), spec, available, but_for=COMPONENTS)
+        for kind, now in changed.items():
+            raise PluginError(
+                f"the {kind} {now['name']!r} has changed since the run was started in "
+                f"{folder.path}; restore it, or choose another --out"
+            )
 
 
 def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -33,7 +33,8 @@ HINT = "PRUNEKIT_DEBUG=1 shows the traceback"
 def naming_faults(*, own_code: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Makes a function raise what `fault_of` says in place of what plugins and allocators raise.
 
-    own_code: it runs code of its caller too, a model or data, whose exceptions stay as they are.
+    What no plugin, architecture or component raised stays as it is: a signal handler's exception,
+    a callback's. own_code: it runs code of its caller too, a model or data.
     """
 
     def decorated(function: Callable[P, R]) -> Callable[P, R]:
@@ -44,7 +45,7 @@ def naming_faults(*, own_code: bool = False) -> Callable[[Callable[P, R]], Calla
             except BaseException as error:
                 given = kwargs.get("plugins")
                 plugins = given if isinstance(given, Plugins) else None
-                fault = fault_of(error, plugins, own_code=own_code)
+                fault = fault_of(error, plugins, own_code=own_code, told=False)
                 if fault is None or fault is error:
                     raise
                 raise fault from error
@@ -55,11 +56,16 @@ def naming_faults(*, own_code: bool = False) -> Callable[[Callable[P, R]], Calla
 
 
 def fault_of(
-    error: BaseException, plugins: Plugins | None = None, *, own_code: bool = False
+    error: BaseException,
+    plugins: Plugins | None = None,
+    *,
+    own_code: bool = False,
+    told: bool = True,
 ) -> PrunekitError | None:
     """What to tell of an exception: the machine's fault, a plugin's, or itself if it is told.
 
-    None for a fault of prunekit's, for one of the caller's `own_code`, and for Ctrl-C.
+    told: it ends a command, so code that belongs to nobody known is named too. None for a fault of
+    prunekit's, for one of the caller's, and for Ctrl-C.
     """
     if short := out_of_memory(error):
         return short
@@ -67,14 +73,26 @@ def fault_of(
         return _packaged(error, plugins or Plugins())
     if isinstance(error, PrunekitError):
         return error if own_code else _placed(error, plugins or Plugins())
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StorageError(f"cannot write {error.filename}: {error.strerror}; free space")
     if pressed(error):
         return None
-    place, owner = blamed(error, plugins or Plugins())
-    if place is None or (owner is None and (own_code or isinstance(error, KeyboardInterrupt))):
+    place, owner = blamed(error, plugins or Plugins(), own_code=own_code)
+    stays = owner is None and (not told or isinstance(error, KeyboardInterrupt))
+    if place is not None and stays:
+        return None
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return _no_space(error, place, owner)
+    if place is None:
         return None
     return PluginError(f"{owner or place.file}: {_raising(place, error)}; {HINT}")
+
+
+def _no_space(error: OSError, place: Place | None, owner: str | None) -> StorageError:
+    """A full disk, by the file where that is known, and by whose code wrote."""
+    what = f" {error.filename}" if error.filename is not None else ""
+    whose = f"{owner or place.file}: " if place else ""
+    last = place or next(reversed([*places_of(error)]), None)
+    where = f" (at {last})" if last and (place or not what) else ""
+    return StorageError(f"{whose}cannot write{what}: {error.strerror}{where}; free space")
 
 
 def _packaged(error: PluginError | NumericalError, plugins: Plugins) -> PrunekitError:
@@ -105,12 +123,18 @@ def _raising(place: Place, error: BaseException) -> str:
     return f"{place.function} raises {said(error):.500} at {place}"
 
 
-def blamed(error: BaseException, plugins: Plugins) -> tuple[Place | None, str | None]:
-    """The deepest place of other people's code, and the plugin or the like that it belongs to."""
+def blamed(
+    error: BaseException, plugins: Plugins, *, own_code: bool = False
+) -> tuple[Place | None, str | None]:
+    """The deepest place of other people's code, and the plugin or the like that it belongs to.
+
+    own_code: below a plugin's place, the model or data set of an installed library is the caller's.
+    """
     places = list(places_of(error))
     owners = {place.file: owner for place in places if (owner := owner_of(place, plugins))}
     for place in reversed(places):
-        if place.file in owners or place.foreign:
+        theirs = place.file in owners or place.foreign or place.handles_signal
+        if theirs or (own_code and place.is_network_or_data):
             return place, owners.get(place.file)
     return None, None
 

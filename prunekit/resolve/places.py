@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dis
 import re
+import signal
 import sys
 import sysconfig
 import traceback
@@ -20,16 +21,20 @@ LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib
 SENT = re.compile(r'^ *File "(.+)", line (\d+), in (\S+)$', re.MULTILINE)
 """A line of a traceback that another process has sent as text."""
 
+NETWORK_OR_DATA = {("torch.nn.modules.module", "Module"), ("torch.utils.data.dataset", "Dataset")}
+"""Module and name of the classes whose objects a caller hands over."""
+
 
 @attrs.frozen
 class Place:
-    """One line that a program was at: file, line, function, module, and the method's object."""
+    """One line that a program was at: file, line, function, module, and the method's class."""
 
     file: str
     line: int
     function: str
     module: str
     cls: type | None = None
+    handles_signal: bool = False
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -43,6 +48,14 @@ class Place:
             return self.file.startswith("<attrs generated") or self.module == "__main__"
         installed = "site-packages" in self.file or "dist-packages" in self.file
         return not installed and not self.file.startswith(LIBRARIES)
+
+    @property
+    def is_network_or_data(self) -> bool:
+        """Whether it is a method of a module or data set that is neither torch's nor prunekit's."""
+        if self.module.partition(".")[0] in ("torch", "prunekit"):
+            return False
+        kinds = {(cls.__module__, cls.__name__) for cls in getattr(self.cls, "__mro__", ())}
+        return bool(kinds & NETWORK_OR_DATA)
 
 
 def places_of(error: BaseException) -> Iterator[Place]:
@@ -64,7 +77,13 @@ def _of_frame(frame: FrameType, line: int) -> Place:
     code = frame.f_code
     first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
     module = str(frame.f_globals.get("__name__", ""))
-    return Place(code.co_filename, line, code.co_qualname, module, type(first))
+    handles = any(getattr(handler, "__code__", None) is code for handler in _handlers())
+    return Place(code.co_filename, line, code.co_qualname, module, type(first), handles)
+
+
+def _handlers() -> Iterator[object]:
+    """What this program has set to be called at a signal."""
+    yield from map(signal.getsignal, signal.valid_signals())
 
 
 def _of_text(file: str, line: int, function: str) -> Place:

@@ -110,17 +110,21 @@ def refuse_other_files(recorded: Mapping[str, Any], data: Data, allow_changed: b
 
 def refuse_changed(
     recorded: Mapping[str, Any], spec: Spec, plugins: Plugins, but_for: Collection[str] = ()
-) -> None:
+) -> dict[str, Any]:
     """PluginError when a component is not the one the run was started with.
 
-    but_for: the kinds that may have changed.
+    but_for: the kinds that may have changed. Returns what to record of those that have, by kind.
     """
-    now = components(spec, plugins)
-    for kind in (kind for kind in COMPONENTS if kind not in but_for):
+    now, changed = components(spec, plugins), dict[str, Any]()
+    for kind in COMPONENTS:
         before = recorded.get(kind, {})
-        if before.get("sha256") not in (now[kind]["sha256"], *same_bits_as(getattr(spec, kind))):
+        if before.get("sha256") in (now[kind]["sha256"], *same_bits_as(getattr(spec, kind))):
+            continue
+        if kind not in but_for:
             raise PluginError(
                 f"the {kind} {now[kind]['name']!r} has changed since the run was started "
                 f"({before.get('package')} {before.get('version')}); restore it, or pass "
                 "--allow-changed and give up the same bits"
             )
+        changed[kind] = now[kind]
+    return changed

@@ -121,18 +121,22 @@ def resume(
         _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec
         spec = trusted_spec(folder, plugins, trust=trust, arch=arch, allow_changed=allow_changed)
         plan = resolve(spec, plugins)
-        recorded = status_of(folder.components) is not None
-        if recorded and not allow_changed:
+        record = folder.read_components() if status_of(folder.components) is not None else {}
+        changed: dict[str, Any] = {}
+        if record:
             named = COMPONENTS if trust else () if arch is None else ("arch",)
-            allowed = [kind for kind in named if is_outside(getattr(plan.spec, kind), plugins)]
-            refuse_changed(folder.read_components(), plan.spec, plugins, but_for=allowed)
+            outside = [kind for kind in named if is_outside(getattr(plan.spec, kind), plugins)]
+            may_change = COMPONENTS if allow_changed else outside
+            changed = refuse_changed(record, plan.spec, plugins, but_for=may_change)
         stages = staged(plan, folder, plugins, stopper)
-        if recorded:
-            refuse_other_files(folder.read_components(), stages.batches.data, allow_changed)
+        if record:
+            refuse_other_files(record, stages.batches.data, allow_changed)
         where = restore(stages)
-        if not recorded:
-            record = components(plan.spec, plugins) | left_out(stages.batches.data)
-            folder.write_json(folder.components, record)
+        if changed:
+            where += f", with changed code: {', '.join(changed)} (now so in components.json)"
+        if changed or not record:
+            record = record or components(plan.spec, plugins) | left_out(stages.batches.data)
+            folder.write_json(folder.components, {**record, **changed})
         if say is not None:
             say(where)
         return carried_out(stages, plugins, {} if say else {"resumed": where})

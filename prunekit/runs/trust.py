@@ -7,6 +7,7 @@ He says so by naming it: in the run that made the folder, which is remembered, o
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import SOURCE_SUFFIXES, ModuleSpec, SourceFileLoader
@@ -20,9 +21,10 @@ from prunekit.errors import PluginError, SpecError
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.sources import files_of
-from prunekit.resolve.structure import is_file_name, structure
+from prunekit.resolve.structure import checked_component, component_table, is_file_name, structure
 from prunekit.spec.sections import COMPONENTS, Spec, override
 from prunekit.storage import remembered
+from prunekit.storage.files import status_of
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.texts import read_toml
 
@@ -66,15 +68,17 @@ def trusted_spec(
     arch: Any = None,
     allow_changed: bool = False,
 ) -> Spec:
-    """The spec of a run folder. Code of its own is imported only if the user allows it.
+    """The resolved table of a run folder as a Spec; no code of its own runs but what is allowed.
 
-    trust: all of it is allowed. arch: the architecture, named again; it replaces the folder's.
-    allow_changed: files that the user has named are allowed though they have changed since.
-    Raises PluginError, saying how to allow it, for code that is not.
+    A file's content is pinned: what was looked at is what `build` executes. trust: all of it is
+    allowed. arch: the architecture's name, or the object, given again: it is allowed, whatever it
+    has become. allow_changed: files that the user has named are allowed though they have changed.
+    Raises PluginError, saying how to allow it, for code that is not; SpecError where `arch` is
+    another than the run's.
     """
     table = read_toml(folder.held(folder.spec))
     if arch is not None:
-        _put_arch(table, arch)
+        _put_arch(table, arch, folder, plugins)
     codes = named_code(table, plugins, folder.path)
     asked = [
         code
@@ -89,15 +93,47 @@ def trusted_spec(
         spec = structure(table, plugins)
     if isinstance(spec.arch, FileArchitecture):
         (_, content), *_ = (code.files[FILE] for code in codes if code.kind == "arch")
+        content = arch.content if isinstance(arch, FileArchitecture) else content
         spec = attrs.evolve(spec, arch=attrs.evolve(spec.arch, content=content))
     return spec
 
 
-def _put_arch(table: dict[str, Any], arch: Any) -> None:
+def _put_arch(table: dict[str, Any], arch: Any, folder: RunFolder, plugins: Plugins) -> None:
+    """Let `arch` be the architecture of `table`; SpecError where it is another than that."""
+    recorded = table.get("arch")
+    before = dict(recorded) if isinstance(recorded, Mapping) else {"name": recorded}
+    by_name = isinstance(arch, str | Mapping | FileArchitecture)
     if isinstance(arch, str):
-        override(table, "arch", arch)
+        now: dict[str, Any] = {"name": arch}
+    elif isinstance(arch, Mapping):
+        now = {key: list(v) if isinstance(v, tuple) else v for key, v in arch.items()}
     else:
-        table["arch"] = arch
+        now = component_table("arch", checked_component("arch", arch), plugins)
+    given = now.pop("name", None)
+    others = {key: value for key, value in now.items() if before.get(key) != value}
+    if others or not _is_same(given, before["name"], folder):
+        shown = " ".join([f"{given!r}", *(f"{key}={value!r}" for key, value in others.items())])
+        was = " ".join([f"{before['name']!r}", *(f"{key}={before.get(key)!r}" for key in others)])
+        raise SpecError(
+            f"{folder.path} is a run of the arch {was}, not of {shown}; name that one, or run anew"
+        )
+    table["arch"] = {**before, "name": given} if by_name else arch
+
+
+def _is_same(given: Any, recorded: Any, folder: RunFolder) -> bool:
+    """Whether both name one architecture: one function of one file, or of the content recorded."""
+    if given == recorded or not isinstance(given, str) or not isinstance(recorded, str):
+        return bool(given == recorded)
+    if not is_file_name("arch", given) or not is_file_name("arch", recorded):
+        return False
+    one, other = (FileArchitecture(_located(name, folder.path)) for name in (given, recorded))
+    if given.rpartition(":")[2] != recorded.rpartition(":")[2]:
+        return False
+    if os.path.realpath(one.path) == os.path.realpath(other.path):
+        return True
+    if status_of(folder.components) is None:
+        return False
+    return bool(folder.read_components().get("arch", {}).get("sha256") == one.sha256())
 
 
 def named_code(table: dict[str, Any], plugins: Plugins, folder: Path) -> list[Code]:

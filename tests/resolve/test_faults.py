@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from torch import nn
 import prunekit
 from prunekit.cli.entry import main, told
 from prunekit.errors import OutOfMemoryError, PluginError, SpecError, did_you_mean
+from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.structure import structure
 from prunekit.runs import running
 from prunekit.storage.runfolder import RunFolder
 from tests.oddplugin import flags_of, install_odd
+from tests.owncode import RUN, unfinish
 
 
 @pytest.fixture
@@ -264,6 +268,63 @@ class Mine(nn.Linear):  # raises once gradients are wanted
 def test_what_the_caller_s_own_model_raises_stays_what_it_is():
     with pytest.raises(ZeroDivisionError, match="mine"):
         prunekit.score(Mine(4, 3), "snip", batches=BATCHES)
+
+
+class Late(Exception):
+    """What a host raises in a signal handler or a callback."""
+
+
+def test_what_a_host_raises_in_a_handler_or_a_callback_stays_what_it_is(site, capsys):
+    install_odd(site, "odd", "score", "import signal; signal.raise_signal(signal.SIGALRM)")
+
+    def late(*_: object) -> None:
+        raise Late
+
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        spec = structure(
+            {"arch": "mlp", "dataset": "digits", "scorer": "odd", "device": "cpu"}, Plugins()
+        )
+        with pytest.raises(Late):
+            prunekit.score(network(), "odd", batches=BATCHES)
+        with pytest.raises(Late):
+            running.run(spec, site / "run")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert main([*RUN, "--out", str(site / "other")]) == 0
+    with pytest.raises(Late):
+        running.resume(unfinish(site / "other"), say=late)
+
+
+def test_an_installed_model_of_the_caller_s_is_not_the_scorer_s_fault(site):
+    (site / "site-packages").mkdir()
+    (site / "site-packages" / "lent.py").write_text(
+        "from torch import nn\nclass Budget(Exception): ...\n"
+        "class Net(nn.Linear):\n    def forward(self, x):\n"
+        "        if x.requires_grad or self.weight.requires_grad and len(x) == 4:\n"
+        "            raise Budget\n        return super().forward(x)\n"
+    )
+    sys.path.insert(0, str(site / "site-packages"))
+    try:
+        import lent
+    finally:
+        sys.path.remove(str(site / "site-packages"))
+    with pytest.raises(lent.Budget):
+        prunekit.score(lent.Net(4, 3), "snip", batches=[(torch.ones(4, 4), torch.zeros(4).long())])
+
+
+def test_a_full_disk_is_its_writer_s(site, capsys):
+    install_odd(site, "odd", "score", "raise OSError(28, 'No space left on device', '/x')")
+    code, line = outcome(capsys, site, *flags_of("odd"))
+    assert code == 4
+    assert "odd_module (from odd 1.0): cannot write /x: No space left on device (at " in line
+
+    class Full(nn.Linear):
+        def forward(self, x):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        prunekit.score(Full(4, 3), "snip", batches=BATCHES)
 
 
 def test_a_model_that_lacks_memory_is_told_so():

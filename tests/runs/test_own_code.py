@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+import prunekit
 from prunekit.cli.entry import main
+from prunekit.errors import SpecError
+from prunekit.storage.runfolder import RunFolder
 from tests.owncode import CLASS, NET, RUN, Said, evil, own_run, said, unfinish
 
 
@@ -145,3 +149,70 @@ def test_seeds_go_on_without_a_flag(place: Path) -> None:
     unfinish(place / "seeds" / "seed-1")
     shutil.rmtree(place / "state")
     assert main(command) == 0, "the command itself names the file"
+
+
+@pytest.mark.parametrize("named", ["other.py:build", "mine.py:make", "mlp", "mine:Build"])
+def test_an_architecture_named_again_must_be_the_run_s_own(
+    named: str, place: Path, capsys: Said
+) -> None:
+    (place / "mine.py").write_text(NET)
+    (place / "other.py").write_text(NET.replace("ReLU", "Tanh"))
+    folder = own_run(place)
+    capsys.readouterr()
+    assert main(["eval", str(folder), "--arch", named]) == 2
+    assert f"is a run of the arch '{place / 'mine.py'}:build', not of '{named}'" in said(capsys)
+    assert main(["resume", str(unfinish(folder)), "--arch", named]) == 2
+    assert "name that one, or run anew" in said(capsys)
+
+
+def test_changed_content_that_a_run_goes_on_with_is_recorded_and_said(
+    place: Path, capsys: Said
+) -> None:
+    (place / "mine.py").write_text(NET)
+    folder = own_run(place)
+    before = RunFolder(folder).read_components()["arch"]["sha256"]
+    (place / "mine.py").write_text(NET + "# better\n")
+    lines: list[str] = []
+    prunekit.resume(unfinish(folder), arch="mine.py:build", say=lines.append)
+    assert lines[0].endswith("with changed code: arch (now so in components.json)")
+    assert RunFolder(folder).read_components()["arch"]["sha256"] != before
+    capsys.readouterr()
+    assert main(["resume", str(unfinish(folder)), "--arch", "mine.py:build"]) == 0
+    assert "changed code" not in capsys.readouterr().err
+
+
+def test_an_architecture_is_named_again_by_its_object_or_refused(place: Path) -> None:
+    (place / "mine.py").write_text(NET)
+    (place / "other.py").write_text(NET.replace("ReLU", "Tanh"))
+    folder = own_run(place)
+    own, other = (prunekit.component("arch", f"{name}.py:build") for name in ("mine", "other"))
+    shutil.rmtree(place / "state")
+    assert prunekit.load(folder, arch=own)[0](torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+    assert prunekit.load(folder, arch={"name": "mine.py:build"})
+    for wrong in (other, {"name": "other.py:build"}, {}, 3, prunekit.component("arch", "mlp")):
+        with pytest.raises(SpecError):
+            prunekit.load(folder, arch=wrong)
+
+
+def test_a_copied_file_of_the_recorded_content_is_the_run_s_architecture(place: Path) -> None:
+    (place / "mine.py").write_text(NET)
+    folder = own_run(place)
+    (place / "mine.py").rename(place / "moved.py")
+    assert main(["eval", str(folder), "--arch", "moved.py:build"]) == 0
+
+
+def test_all_seeds_execute_the_file_as_it_was_at_the_start(place: Path, capsys: Said) -> None:
+    """The file is edited while the first seed runs."""
+    edited = place / "edited.py"
+    edited.write_text("def build(): raise SystemExit")
+    edit = (
+        f"    import shutil; shutil.copy({str(edited)!r}, {str(place / 'mine.py')!r})\n    return"
+    )
+    (place / "mine.py").write_text(NET.replace("    return", edit))
+    command = [*RUN, "--arch", "mine.py:build", "--seeds", "2", "--out", "seeds"]
+    assert main(command) == 0
+    one, two = (RunFolder(place / "seeds" / f"seed-{n}").read_components()["arch"] for n in (0, 1))
+    assert one["sha256"] == two["sha256"]
+    capsys.readouterr()
+    assert main(command) == 2
+    assert said(capsys).endswith("restore it, or choose another --out")
