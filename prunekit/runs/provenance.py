@@ -18,6 +18,7 @@ from prunekit.errors import DataError, PluginError, warn
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins, source_hash
 from prunekit.spec.sections import COMPONENTS, Spec
+from prunekit.storage.runfolder import RunFolder
 
 NAMED = 20
 """Bad files that a run folder names."""
@@ -128,3 +129,16 @@ def refuse_changed(
             )
         changed[kind] = now[kind]
     return changed
+
+
+def refuse_other_code(
+    folder: RunFolder, spec: Spec, plugins: Plugins, kinds: Collection[str]
+) -> None:
+    """PluginError when one of these kinds is no longer what a finished run was made with."""
+    before, now = folder.read_components(), components(spec, plugins)
+    for kind in kinds:
+        if before.get(kind, {}).get("sha256") != now[kind]["sha256"]:
+            raise PluginError(
+                f"the {kind} {now[kind]['name']!r} is not the code that {folder.path} was made "
+                "with; restore it, or let it run as it is now by --trust (in Python trust=True)"
+            )

@@ -34,6 +34,7 @@ from prunekit.runs.provenance import (
     left_out,
     new_folder,
     refuse_changed,
+    refuse_other_code,
     refuse_other_files,
 )
 from prunekit.runs.restoring import restore
@@ -177,6 +178,10 @@ def _loaded(
     folder.require_finished()
     summary = folder.read_summary(LOADED)
     plan = resolve(trusted_spec(folder, plugins, trust=trust, arch=arch), plugins)
+    if not trust and status_of(folder.components) is not None:
+        allowed = () if arch is None else ("arch",)
+        outside = [kind for kind in COMPONENTS if is_outside(getattr(plan.spec, kind), plugins)]
+        refuse_other_code(folder, plan.spec, plugins, [k for k in outside if k not in allowed])
     tensors, _ = read_tensors(folder.held(folder.model))
     masks = Masks.load(folder.held(folder.masks))
     with torch.random.fork_rng(devices=[]):
