@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import errno
+import os
 import re
 import sys
 import warnings
@@ -37,6 +38,21 @@ def warn(message: str) -> None:
         level, frame = level + 1, frame.f_back
     with contextlib.suppress(OSError, ValueError):  # standard error is closed: nobody reads it
         warnings.warn(message, stacklevel=level)
+
+
+@contextlib.contextmanager
+def same_place() -> Iterator[None]:
+    """Around other people's code: it may change the working directory, but not for what follows."""
+    try:
+        before = os.getcwd()
+    except OSError:  # it is deleted: nobody could come back
+        yield
+        return
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.chdir(before)
 
 
 def printable(text: str) -> str:
