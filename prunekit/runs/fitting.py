@@ -64,8 +64,10 @@ class Fitting:
         training = position["training"]
         if not isinstance(training, bool) or (training and not epochs):
             raise misfit(f"training is {training!r}, in a phase of {epochs} epochs")
-        if position["trained"] is not False:
-            raise misfit(f"trained is {position['trained']!r}, not false")
+        trained = position["trained"]
+        able = epochs and phase == "rounds" and not training
+        if not isinstance(trained, bool) or (trained and not able):
+            raise misfit(f"trained is {trained!r}, in phase {phase} of {epochs} epochs")
 
     def _counts(self, position: Mapping[str, Any]) -> None:
         most = position["round"] * self.state.network.total
