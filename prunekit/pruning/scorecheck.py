@@ -91,9 +91,9 @@ def check_form(scores: Scores, network: Network, owner: str) -> None:
                 f"expected {tuple(weight.shape)}"
             )
         if score.layout != torch.strided or score.is_meta:
-            have = "on the meta device" if score.is_meta else f"of layout {score.layout}"
+            kind = "on the meta device" if score.is_meta else f"of layout {score.layout}"
             raise PluginError(
-                f"scorer {owner} must return dense tensors that hold numbers: {name} is {have}"
+                f"scorer {owner} must return dense tensors that hold numbers: {name} is {kind}"
             )
 
 

@@ -73,7 +73,7 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     plan = pinned(resolve(spec, plugins))
     folder = RunFolder(Path(out) if out is not None else new_folder(plan.spec, plugins))
     with displays(), Stopper(folder.path) as stopper, folder.claimed(), same_place():
-        folder, written = folder.anywhere(), folder.path
+        folder, written = RunFolder(folder.path.absolute()), folder.path
         stages = staged(plan, folder, plugins, stopper)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
         record = components(plan.spec, plugins) | left_out(stages.batches.data)
@@ -118,7 +118,7 @@ def resume(
     with displays(), Stopper(folder.path) as stopper, folder.locked(), same_place():
         if status_of(folder.summary) is not None:
             return _finished_before(folder)
-        folder, written = folder.anywhere(), folder.path
+        folder, written = RunFolder(folder.path.absolute()), folder.path
         _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec
         spec = trusted_spec(folder, plugins, trust=trust, arch=arch, allow_changed=allow_changed)
         plan = resolve(spec, plugins)

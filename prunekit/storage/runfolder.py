@@ -73,10 +73,6 @@ class RunFolder:
     density_plot = _Entry("plots/density.png")
     curves_plot = _Entry("plots/curves.png")
 
-    def anywhere(self) -> RunFolder:
-        """The same folder, by a path that no change of the working directory leads astray."""
-        return RunFolder(self.path.absolute())
-
     @property
     def spec_hash(self) -> str:
         """sha256 of spec.toml; StorageError where it cannot be read."""

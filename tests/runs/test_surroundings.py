@@ -95,7 +95,7 @@ def test_what_a_scorer_sets_ends_with_it(
 )
 def test_scores_that_are_no_dense_numbers_are_the_scorers_fault(how: str, told: str) -> None:
     with pytest.raises(PluginError, match=f"^scorer Rude .*{told}"):
-        prunekit.prune(nn.Linear(4, 2), Rude(how), data=BATCH, density=0.5)
+        prunekit.prune(nn.Linear(4, 2), Rude(how), batches=BATCH, density=0.5)
 
 
 def test_a_plugin_that_changes_the_folder_when_imported_misplaces_no_run(
