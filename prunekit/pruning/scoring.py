@@ -269,7 +269,8 @@ def compute_scores(
     if network.weights.keys() != held.keys() or any(
         network.weights[n] is not held[n] for n in held
     ):
-        network.weights = held
+        network.weights.clear()
+        network.weights.update(held)  # in place: others hold this dict
         raise PluginError(f"scorer {owner} changed network.weights; it may only read the network")
     check_form(scores, network, owner)
     ordered = {name: _own(scores[name], network.weights[name]) for name in network.weights}
