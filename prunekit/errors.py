@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import os
 import re
 import sys
 import warnings
@@ -41,6 +42,21 @@ def warn(message: str) -> None:
         raise
     except Exception:  # standard error is closed, or no stream at all: nobody reads it
         return
+
+
+@contextlib.contextmanager
+def same_place() -> Iterator[None]:
+    """Around other people's code: it may change the working directory, but not for what follows."""
+    try:
+        before = os.getcwd()
+    except OSError:  # it is deleted: nobody could come back
+        yield
+        return
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.chdir(before)
 
 
 def printable(text: str) -> str:

@@ -6,6 +6,7 @@ number of workers nor a resumed run changes a bit.
 
 from __future__ import annotations
 
+import multiprocessing
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from prunekit.data.augment import PAD, crop_boxes
 from prunekit.draws.chance import generator
-from prunekit.errors import DataError, PrunekitError, out_of_memory
+from prunekit.errors import DataError, PrunekitError, out_of_memory, warn
 
 Size = tuple[int, int]
 
@@ -141,6 +142,17 @@ def _stacked(examples: list[Tensor | str]) -> Tensor | str:
     return torch.stack(images)
 
 
+def possible(workers: int) -> int:
+    """So many workers, none in a daemonic process, which may have no children; a line says so."""
+    if workers and multiprocessing.current_process().daemon:
+        warn(
+            f"data.workers = {workers} acts as 0: this process is daemonic and may start no "
+            "others; the batches are the same"
+        )
+        return 0
+    return workers
+
+
 def read_batches(
     stream: Stream, indices: Sequence[Tensor], *, workers: int = 0, pin: bool = False
 ) -> Iterator[Tensor]:
@@ -152,7 +164,7 @@ def read_batches(
         _Guarded(stream),
         batch_sampler=[chunk.tolist() for chunk in indices],
         collate_fn=_stacked,
-        num_workers=min(workers, len(indices)),
+        num_workers=min(possible(workers), len(indices)),
         pin_memory=pin,
         generator=generator(0, "loader"),  # else each epoch would draw from the global generator
     )

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import nn
 
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, same_place
 from prunekit.network.plainly import refuse_inference
 
 P = ParamSpec("P")
@@ -92,6 +92,14 @@ def own_chance(seed: int, device: torch.device) -> Iterator[None]:
         if cuda:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def own_settings() -> Iterator[None]:
+    """What a scorer sets inside ends with it: default type, gradients, working directory."""
+    gradients = torch.set_grad_enabled(torch.is_grad_enabled())
+    with default_dtype(torch.get_default_dtype()), gradients, same_place():
         yield
 
 

@@ -90,6 +90,11 @@ def check_form(scores: Scores, network: Network, owner: str) -> None:
                 f"scorer {owner} returned shape {tuple(score.shape)} for {name}; "
                 f"expected {tuple(weight.shape)}"
             )
+        if score.layout != torch.strided or score.is_meta:
+            kind = "on the meta device" if score.is_meta else f"of layout {score.layout}"
+            raise PluginError(
+                f"scorer {owner} must return dense tensors that hold numbers: {name} is {kind}"
+            )
 
 
 def check_learned(scorer: LearnedScorer, initial: Scores, network: Network, owner: str) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.contracts import Scorer
-from prunekit.errors import NumericalError, SpecError
+from prunekit.errors import NumericalError, PluginError, SpecError
 from prunekit.network.examples import parts_of
 from prunekit.network.losses import described
 from prunekit.network.model import Mode, Network, Scores
@@ -22,7 +22,7 @@ from prunekit.network.modes import as_it_was, holding
 from prunekit.network.objective import Batch, Objective
 from prunekit.network.plainly import run_plainly
 from prunekit.network.precision import InPrecision
-from prunekit.network.torchstate import full_products, own_chance
+from prunekit.network.torchstate import full_products, own_chance, own_settings
 from prunekit.pruning.inparts import losses_in_parts, scores_that_fit
 from prunekit.pruning.scorecheck import check_bounds, check_form, zero_and_bound
 
@@ -257,15 +257,21 @@ def compute_scores(
     scored in parts, see `scores_that_fit`. Raises what `check_form` and
     `check_bounds` raise.
     """
-    state = rng.get_state()
+    state, held = rng.get_state(), dict(network.weights)
 
     def score() -> Scores:
         rng.set_state(state)
         chance = own_chance(rng.initial_seed(), network.device)
-        with chance, full_products(), holding(network.written):
+        with chance, full_products(), own_settings(), holding(network.written):
             return scorer.score(network, batches, rng)
 
     scores = scores_that_fit(score, scorer, network, batches, owner)
+    if network.weights.keys() != held.keys() or any(
+        network.weights[n] is not held[n] for n in held
+    ):
+        network.weights.clear()
+        network.weights.update(held)  # in place: others hold this dict
+        raise PluginError(f"scorer {owner} changed network.weights; it may only read the network")
     check_form(scores, network, owner)
     ordered = {name: _own(scores[name], network.weights[name]) for name in network.weights}
     bounds = {

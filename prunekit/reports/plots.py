@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prunekit.errors import printable
+from prunekit.errors import PrunekitError, SpecError, out_of_memory, printable
 from prunekit.storage.files import write_bytes
 
 if TYPE_CHECKING:
@@ -16,6 +17,31 @@ if TYPE_CHECKING:
     from prunekit.reports.report import Run
 
 
+FAULTS = (AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What matplotlib raises that is broken, or is told nonsense by MPLBACKEND or a matplotlibrc."""
+
+
+class NoPlot(SpecError):
+    """matplotlib cannot be imported here, or cannot draw."""
+
+
+@contextlib.contextmanager
+def by_matplotlib() -> Iterator[None]:
+    """NoPlot, in one line, for what matplotlib raises inside, but where memory is short."""
+    try:
+        yield
+    except PrunekitError:
+        raise
+    except FAULTS as error:
+        if out_of_memory(error):
+            raise
+        raise NoPlot(
+            f"matplotlib cannot draw here ({type(error).__name__}: {error!s:.300}); see to "
+            "MPLBACKEND, matplotlibrc, MPLCONFIGDIR or its installation"
+        ) from error
+
+
+@by_matplotlib()
 def figure(width: float, height: float) -> Figure:
     """A figure that no global state knows of; sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -26,6 +52,7 @@ def figure(width: float, height: float) -> Figure:
     return made
 
 
+@by_matplotlib()
 def save(made: Figure, path: str | Path) -> None:
     """Write the PNG atomically; StorageError when the folder cannot be written."""
     image = io.BytesIO()
@@ -33,6 +60,7 @@ def save(made: Figure, path: str | Path) -> None:
     write_bytes(path, image.getvalue())
 
 
+@by_matplotlib()
 def plot_layers(layers: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     """Density (0-1) of each layer, in definition order, as a PNG."""
     made = figure(7, min(40.0, 1.2 + 0.22 * len(layers)))
@@ -47,6 +75,7 @@ def plot_layers(layers: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     save(made, path)
 
 
+@by_matplotlib()
 def plot_curves(lines: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     """Loss, and accuracy (0-1) where there is one, against epochs, in order of the metrics lines,
     as a PNG."""
@@ -62,6 +91,7 @@ def plot_curves(lines: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     save(made, path)
 
 
+@by_matplotlib()
 def plot_compare(runs: Mapping[str, Run], path: str | Path) -> None:
     """Test accuracy against epochs, and density by layer, of all runs by name in one PNG.
 

@@ -15,7 +15,7 @@ from typing import Any
 import pluggy
 
 from prunekit import hookspecs
-from prunekit.errors import PluginError, PrunekitError, did_you_mean
+from prunekit.errors import PluginError, PrunekitError, did_you_mean, same_place
 from prunekit.resolve.kinds import ASIDES, KINDS, OBSERVERS, PLURALS, check_offered
 from prunekit.resolve.places import faults_of
 from prunekit.resolve.sources import BUILT_IN, Source, builtin_sources, file_of, installed_sources
@@ -185,7 +185,7 @@ def _only(sources: Sequence[Source]) -> Source:
 
 
 def _imported(source: Source) -> ModuleType:
-    with faults_of(source, " cannot be imported:"):
+    with faults_of(source, " cannot be imported:"), same_place():
         return importlib.import_module(source.module)
 
 
@@ -208,7 +208,8 @@ def imported_class(path: str) -> type:
     """The component class at "module:Class"; PluginError when there is none."""
     module, _, name = path.partition(":")
     try:
-        cls = getattr(importlib.import_module(module), name)
+        with same_place():
+            cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise PluginError(
             f"no class at {path!r}: {error}; give a plugin's name, or let PYTHONPATH name the "

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from prunekit.contracts import as_built
 from prunekit.draws import chance
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, same_place
 from prunekit.network.firstpass import first_pass
 from prunekit.network.laws import Law, NoLaw, apply_init, is_norm, law_of, redraw_zeros
 from prunekit.network.losses import logits_of
@@ -48,7 +48,7 @@ def build_model(plan: Plan, data: Data) -> Built:
     when the architecture, the weights file and the data do not fit together, StorageError when
     `plan.weights` cannot be read.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), same_place():
         torch.default_generator.manual_seed(chance.fold(plan.seed, "init"))
         model = plan.arch.build(data.input_shape, data.classes)
     if not isinstance(model, nn.Module):

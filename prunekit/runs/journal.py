@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from prunekit.contracts import Observer
+from prunekit.errors import same_place
 from prunekit.runs.signals import Stopper
 from prunekit.runs.state import State
 from prunekit.storage.checkpoints import save_checkpoint
@@ -30,8 +31,9 @@ class Journal:
     def record(self, line: Mapping[str, Any]) -> None:
         """Write one line of metrics, and hand it to the observers."""
         self.folder.append_metrics(line)
-        for observer in self.observers:
-            observer.record(line)
+        with same_place():
+            for observer in self.observers:
+                observer.record(line)
 
     def due(self) -> bool:
         """Whether a checkpoint is due between rounds: it has been long, or a signal came."""

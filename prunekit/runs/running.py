@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from prunekit.data.splits import Data
-from prunekit.errors import SpecError, StorageError
+from prunekit.errors import SpecError, StorageError, same_place
 from prunekit.gpu.devices import pick_device
 from prunekit.network.model import Network
 from prunekit.network.names import parameters_of
@@ -73,13 +73,14 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
     plugins = plugins or Plugins()
     plan = pinned(resolve(spec, plugins))
     folder = RunFolder(Path(out) if out is not None else new_folder(plan.spec, plugins))
-    with displays(), Stopper(folder.path) as stopper, folder.claimed():
+    with displays(), Stopper(folder.path) as stopper, folder.claimed(), same_place():
+        folder, written = RunFolder(folder.path.absolute()), folder.path
         stages = staged(plan, folder, plugins, stopper)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
         record = components(plan.spec, plugins) | left_out(stages.batches.data)
         folder.write_json(folder.components, record)
         remember_named(plan.spec)
-        return carried_out(stages, plugins)
+        return Result(written, carried_out(stages, plugins))
 
 
 def pinned(plan: Plan) -> Plan:
@@ -116,9 +117,10 @@ def resume(
     folder = RunFolder(Path(path))
     folder.require_run()
     folder.require_own()
-    with displays(), Stopper(folder.path) as stopper, folder.locked():
+    with displays(), Stopper(folder.path) as stopper, folder.locked(), same_place():
         if status_of(folder.summary) is not None:
             return _finished_before(folder)
+        folder, written = RunFolder(folder.path.absolute()), folder.path
         _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec
         spec = trusted_spec(folder, plugins, trust=trust, arch=arch, allow_changed=allow_changed)
         plan = resolve(spec, plugins)
@@ -140,7 +142,8 @@ def resume(
             folder.write_json(folder.components, {**record, **changed})
         if say is not None:
             say(where)
-        return carried_out(stages, plugins, {} if say else {"resumed": where})
+        more = {} if say else {"resumed": where}
+        return Result(written, carried_out(stages, plugins, more))
 
 
 def _finished_before(folder: RunFolder) -> Result:
@@ -184,7 +187,7 @@ def _loaded(
         refuse_other_code(folder, plan.spec, plugins, [k for k in outside if k not in allowed])
     tensors, _ = read_tensors(folder.held(folder.model))
     masks = Masks.load(folder.held(folder.masks))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), same_place():
         model = _untrained(plan.arch).build(tuple(summary["input_shape"]), summary["classes"])
     try:
         model.load_state_dict(tensors)
@@ -244,8 +247,11 @@ def _staged(plan: Plan, folder: RunFolder, plugins: Plugins, stopper: Stopper) -
     return Stages(plan, State(Pruning(network)), built, batches, journal)
 
 
-def carried_out(stages: Stages, plugins: Plugins, more: Mapping[str, Any] | None = None) -> Result:
-    """Do the work that is left, write what it came to; observers are told `more` at the start."""
+def carried_out(stages: Stages, plugins: Plugins, more: Mapping[str, Any] | None = None) -> Any:
+    """Do the work that is left and write what it came to, the contents of summary.json.
+
+    Observers are told `more` at the start.
+    """
     journal, plan = stages.journal, stages.plan
     foretold: dict[str, Any] = {"spec": to_toml(plan.spec, plugins)}
     foretold |= {"folder": str(journal.folder.path), "rounds": plan.spec.rounds.count}
@@ -258,4 +264,4 @@ def carried_out(stages: Stages, plugins: Plugins, more: Mapping[str, Any] | None
         drop_checkpoints(journal.folder.checkpoints)
     for observer in journal.observers:
         observer.finish(summary)
-    return Result(journal.folder.path, summary)
+    return summary

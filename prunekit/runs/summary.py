@@ -9,9 +9,10 @@ import torch
 from torch.optim.swa_utils import update_bn
 
 from prunekit.draws.chance import fold
+from prunekit.errors import warn
 from prunekit.network.flops import count_flops, effective
 from prunekit.pruning.rounds import Pruning
-from prunekit.reports.plots import plot_curves, plot_layers
+from prunekit.reports.plots import NoPlot, plot_curves, plot_layers
 from prunekit.resolve.structure import options_table
 from prunekit.runs.batches import redraw_events
 from prunekit.runs.planning import surveyed_in
@@ -57,11 +58,20 @@ def finish(run: Stages, rows: list[dict[str, Any]]) -> dict[str, Any]:
         write_tensors(folder.scale, pruning.scale)
     folder.write_json(folder.layers, rows)
     summary = summarize(run, rows)
-    folder.plots.mkdir(exist_ok=True)
-    plot_layers(rows, folder.density_plot)
-    plot_curves(folder.lines(), folder.curves_plot)
+    draw(run, rows)
     folder.write_json(folder.summary, summary)
     return summary
+
+
+def draw(run: Stages, rows: list[dict[str, Any]]) -> None:
+    """The plots; a line of warning where they cannot be drawn, for the numbers stand elsewhere."""
+    folder = run.journal.folder
+    folder.plots.mkdir(exist_ok=True)
+    try:
+        plot_layers(rows, folder.density_plot)
+        plot_curves(folder.lines(), folder.curves_plot)
+    except NoPlot as error:
+        warn(f"{folder.plots} lacks plots: {error}")
 
 
 def summarize(run: Stages, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from prunekit.theory import orseau, qian_klabjan, resampling, uniform_norms
 from prunekit.theory.domain import (
     VacuousBound,
     calculator,
+    listed,
     log10,
     positive,
     probability,
@@ -64,7 +65,7 @@ def advise(
     delta: largest probability of failing
     R: draws of each weight, for IteRand
     """
-    if len(widths) < 2:
+    if len(listed("widths", widths)) < 2:
         raise refuse("widths", list(widths), "name at least two layers' sizes")
     whole(1, R=R, **{f"widths[{i}]": width for i, width in enumerate(widths)})
     positive(eps=eps)

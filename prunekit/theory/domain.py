@@ -158,7 +158,7 @@ def probability(**values: Any) -> None:
 
 
 def whole(low: int, **values: Any) -> None:
-    """SpecError unless each value is an int >= `low`, and below 1e308."""
+    """SpecError unless each value is an int >= `low`, and below 1e308; 3.0 is no int here."""
     for name, value in values.items():
         if real(value) and isinstance(value, int) and value > low and not number(value):
             raise refuse(name, value, "be below 1e308")
@@ -172,6 +172,13 @@ def one_of(choices: Any, **values: Any) -> None:
     for name, value in values.items():
         if not (isinstance(value, str) and value in names):
             raise refuse(name, value, f"be one of {', '.join(names)}")
+
+
+def listed(name: str, value: Any) -> list[Any]:
+    """`value` if it is a list of numbers on one axis (see `plain`); SpecError otherwise."""
+    if not isinstance(value, list):
+        raise refuse(name, value, "be a list of numbers")
+    return value
 
 
 def array(name: str, value: Any, ndim: int | None = None) -> Floats:

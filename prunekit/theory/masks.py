@@ -74,7 +74,11 @@ def magnitude_mask(W: Any, n: int) -> np.ndarray[Any, Any]:
 
 def global_magnitude_masks(weights: Sequence[Any], n: int) -> list[np.ndarray[Any, Any]]:
     """Masks without the `n` entries smallest in size over all `weights`: one threshold."""
-    sizes = [np.abs(_finite(W, "weights")) for W in weights]
+    try:
+        given = list(weights)
+    except TypeError:
+        raise refuse("weights", weights, "be a list of matrices") from None
+    sizes = [np.abs(_finite(W, "weights")) for W in given]
     if not sizes:
         raise SpecError("weights must hold at least one matrix: []")
     flat = smallest_pruned(np.concatenate([size.reshape(-1) for size in sizes]), n)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from prunekit.errors import SpecError
 from prunekit.theory.domain import (
     calculator,
+    listed,
     one_of,
     positive,
     probability,
@@ -101,7 +102,7 @@ def pruned_error_bound(
     """
     layers = checked(widths, delta, K)
     one_of(Pruning, pruning=pruning)
-    if len(counts) != len(layers) - 2:
+    if len(listed("counts", counts)) != len(layers) - 2:
         raise refuse("counts", list(counts), f"hold {len(layers) - 2} numbers, one an inner layer")
     whole(0, **{f"counts[{k}]": r for k, r in enumerate(counts)})
     for r, (n1, n2) in zip(counts, layers[1:-1]):
@@ -156,7 +157,7 @@ def last_true(fits: Callable[[int], bool], most: int) -> int:
 
 def checked(widths: Sequence[int], delta: float, K: float) -> list[tuple[int, int]]:
     """(inputs, outputs) of each layer; SpecError where these bounds are not of such a network."""
-    whole(1, **{f"widths[{k}]": width for k, width in enumerate(widths)})
+    whole(1, **{f"widths[{k}]": width for k, width in enumerate(listed("widths", widths))})
     if len(widths) < 4:
         raise SpecError(f"widths must name a layer between the first and last: {list(widths)}")
     if max(widths) > 10**100:

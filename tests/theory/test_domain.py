@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,3 +159,22 @@ def test_numbers_of_layers_must_match_and_none_are_made_up():
 
 def test_a_width_past_every_float_is_printed_by_its_digits():
     assert spelled(7 * 10**400) == "7.000000e+400"
+
+
+@pytest.mark.parametrize("given", [None, 8, (width for width in (8, 8, 8, 8))])
+def test_what_is_no_list_is_refused_in_one_line_where_a_list_is_wanted(given: Any) -> None:
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("widths", lambda: theory.advise(given)),
+        ("widths", lambda: theory.prunable_counts(given, 0.1, 0.1)),
+        ("widths", lambda: theory.pruned_error_bound(given, [1, 1], 0.1)),
+        ("counts", lambda: theory.pruned_error_bound([8, 8, 8, 8, 8], given, 0.1)),
+    ]
+    for name, call in calls:
+        with pytest.raises(SpecError, match=f"^{name} must be a list of numbers: "):
+            call()
+
+
+@pytest.mark.parametrize("given", [None, 8, 1.5])
+def test_weights_that_are_no_list_are_refused_in_one_line(given: Any) -> None:
+    with pytest.raises(SpecError, match=f"^weights must be a list of matrices: {given}"):
+        theory.global_magnitude_masks(given, 1)
