@@ -42,14 +42,17 @@ def _check_lines(lines: Sequence[Mapping[str, Any]], stages: Stages) -> None:
         raise StorageError(
             f"{metrics} has {found} rounds up to a checkpoint of {rounds}; put it back"
         )
-    if training is not None:
-        of = [line for line in lines if line.get("phase") == training.phase]
-        said = of[-1].get("epoch") if of else Rewinding(stages.plan, state).first_epoch(training)
-        if said != training.epoch:
-            raise StorageError(
-                f"{metrics} ends in epoch {said} of {training.phase}, the checkpoint in "
-                f"{training.epoch}; put both back as the run wrote them"
-            )
+    begun = training.phase if training else f"round-{rounds + 1}"
+    of = [line for line in lines if line.get("phase") == begun]
+    start = Rewinding(stages.plan, state).first_epoch(training) if training else 0
+    said = of[-1].get("epoch") if of else start
+    stands = stages.plan.rounds[rounds].epochs if state.trained else 0
+    stands = training.epoch if training else stands
+    if said != stands:
+        raise StorageError(
+            f"{metrics} ends in epoch {said} of {begun}, the checkpoint in {stands}; put both "
+            "back as the run wrote them"
+        )
 
 
 def _tell_of_damage(look: Look) -> None:

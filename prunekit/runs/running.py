@@ -116,6 +116,8 @@ def resume(
     folder.require_own()
     with displays(), Stopper(folder.path) as stopper, folder.locked():
         if status_of(folder.summary) is not None:
+            if say is not None:
+                say(f"{folder.path} is finished already: nothing is left to do")
             return _finished_before(folder)
         _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec
         spec = trusted_spec(folder, plugins, trust=trust, arch=arch, allow_changed=allow_changed)

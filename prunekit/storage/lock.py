@@ -101,10 +101,9 @@ class FolderLock:
             return {}
 
     def _sweep(self) -> None:
-        """Remove files that a killed owner left half-written; one that lives is writing still."""
-        for entry in filter(lambda entry: is_temporary(entry.name), self.folder.iterdir()):
-            writer = {"pid": int(entry.name.rpartition("-")[2]), "host": socket.gethostname()}
-            if writer["pid"] == os.getpid() or _is_dead(writer):
+        """Remove files that a killed owner left half-written."""
+        for entry in self.folder.iterdir():
+            if is_temporary(entry.name):
                 with contextlib.suppress(OSError):  # a folder of that name is nobody's file
                     entry.unlink()
 

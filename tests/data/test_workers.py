@@ -1,4 +1,4 @@
-"""Loader processes outlive a signal to the whole group: their parent needs batches until it ends."""
+"""Loader processes outlive a signal to the group: their parent needs batches until it ends."""
 
 from __future__ import annotations
 

@@ -77,17 +77,6 @@ def test_who_comes_after_a_lock_was_removed_keeps_his_name(tmp_path: Path) -> No
     assert names(tmp_path) == [".lock"]
 
 
-def test_what_another_process_is_writing_is_left_to_it(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as writer:
-        half = tmp_path / f".win.ticket.tmp-{writer.pid}"
-        half.touch()
-        lock(FolderLock(tmp_path))
-        assert half.exists()
-        writer.kill()
-    lock(FolderLock(tmp_path))
-    assert names(tmp_path) == [".lock"]
-
-
 def test_an_owner_who_signs_late_is_waited_for(tmp_path: Path) -> None:
     started = time.monotonic()
     assert FolderLock(tmp_path).owner() == "another process"
