@@ -62,7 +62,7 @@ class Case:
 
 ROWS: Mapping[str, Case] = {
     "R1": Case("crash-safe save", kills.resumed_after_kills, (50, 12, 3)),
-    "R2": Case("exact resume", kills.random_specs_resumed, (100, 12, 3)),
+    "R2": Case("exact resume", kills.random_specs_resumed, (100, 8, 2)),
     "R3": Case("run-to-run determinism", repeats.runs_agree, (5, 2, 1)),
     "R4": Case("golden trajectories", repeats.trajectories_agree, (20, 20, 20)),
     "R5": Case("bad scores", masks.bad_scores, (1000, 1000, 1000)),
@@ -70,12 +70,12 @@ ROWS: Mapping[str, Case] = {
     "R7": Case("mask invariant", masks.masked_stay_zero, (1000, 250, 50)),
     "R8": Case("ranks agree", ranks.ranks_agree, (4, 4, 1)),
     "R9": Case("out of memory", memory.scored_in_little_memory, (6, 6, 2)),
-    "R10": Case("untrusted files", hostile.nothing_executes, (20_000, 1_000, 200)),
+    "R10": Case("untrusted files", hostile.nothing_executes, (20_000, 2_000, 200)),
     "R11": Case("bad plugins", badplugins.bad_plugins, (43, 43, 6)),
     "R12": Case("bad specs", badspecs.bad_specs, (400, 400, 60)),
     "R13": Case("signals", stops.signals, (50, 10, 3)),
     "R14": Case("requeue", stops.requeued, (2, 2, 1)),
-    "R15": Case("full disk", places.full_disks, (20, 5, 2)),
+    "R15": Case("full disk", places.full_disks, (20, 5, 1)),
     "R16": Case("starts at once", places.starts_at_once, (3, 1, 0)),
     "R17": Case("damaged data", datasets.damaged_data, (7, 7, 7)),
     "R18": Case("odd places", places.odd_places, (6, 6, 2)),

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 GROUPS = {
     "kills": ("R1", "R2", "R15"),
     "numbers": ("R3", "R5", "R6", "R7"),
+    "strangers": ("R10", "R11", "R17", "R21"),
     "surroundings": ("R8", "R12", "R18", "R20"),
 }
 """Named rows, so that a page of results is not written."""

@@ -81,6 +81,23 @@ RAISES = {
     "an assertion": "assert False",
     "bad words": "raise ValueError('\\x1b[31m\\n\\nred \\udcff')",
 }
+RAISED = {
+    "an error": "RuntimeError: of mine",
+    "exit 0": "SystemExit: 0",
+    "exit": "SystemExit",
+    "a base error": "Mine: of mine",
+    "recursion": "RecursionError",
+    "a generator's end": "StopIteration",
+    "an assertion": "AssertionError",
+    "bad words": "ValueError: .*red",
+    "a raising hook": "ValueError: hook",
+    "an exiting hook": "SystemExit: 3",
+    "no import": "no_such_module",
+    "an exit at import": "SystemExit: 0",
+    "no syntax": "SyntaxError",
+    "an error at import": "ZeroDivisionError",
+}
+"""What the line says of the exception, as a pattern, by what is broken."""
 ANSWERS = {
     "nothing": "return None",
     "NaN": "return {n: w * float('nan') for n, w in network.weights.items()}",
@@ -125,22 +142,31 @@ class Bad:
     code: str
     asked: tuple[str, ...] = ("--scorer", "bad")
     entry: str = "[prunekit]\nbad = {module}\n"
+    raised: str = ""
+    """What its code raises, as a pattern; then the line tells plugin, package, version, place."""
 
 
 def every_one() -> list[Bad]:
-    found = [Bad(f"score: {what}", SCORER.format(body)) for what, body in RAISES.items()]
+    found = [
+        Bad(f"score: {what}", SCORER.format(body), raised=RAISED[what])
+        for what, body in RAISES.items()
+    ]
     found += [Bad(f"score: {what}", SCORER.format(body)) for what, body in ANSWERS.items()]
     for kind, (method, hook) in PARTS.items():
         for body in ("raise SystemExit(0)", "raise RuntimeError('of mine')"):
-            code = PART.format(method, body, hook)
-            found.append(Bad(f"{kind}: {body}", code, (f"--{kind}", "bad")))
+            code, raised = PART.format(method, body, hook), "SystemExit: 0|RuntimeError: of mine"
+            found.append(Bad(f"{kind}: {body}", code, (f"--{kind}", "bad"), raised=raised))
     fault = "raise RuntimeError('of mine')"
     for place in range(3):
         bodies = ["pass"] * 3
         bodies[place] = fault if place else "sys.exit(0)"
-        found.append(Bad(f"observer {place}", OBSERVER.format(*bodies), ("--observers", "bad")))
-    found += [Bad(f"hook: {w}", HOOK.format("scorers", body)) for w, body in OFFERS.items()]
-    found += [Bad(what, code) for what, code in IMPORTS.items()]
+        asked, raised = ("--observers", "bad"), "SystemExit: 0|RuntimeError: of mine"
+        found.append(Bad(f"observer {place}", OBSERVER.format(*bodies), asked, raised=raised))
+    found += [
+        Bad(f"hook: {what}", HOOK.format("scorers", body), raised=RAISED.get(what, ""))
+        for what, body in OFFERS.items()
+    ]
+    found += [Bad(what, code, raised=RAISED.get(what, "")) for what, code in IMPORTS.items()]
     found.append(Bad("a missing module", "", entry="[prunekit]\nbad = not_there\n"))
     return found
 
@@ -183,10 +209,21 @@ def problems(bad: Bad, package: str, site: Path) -> list[str]:
     code, said = beside(site, *RUN, *net, *bad.asked, "--out", str(site / "asked"))
     if (code != 2 and not (code == 6 and "NaN" in said)) or "Traceback" in said:
         found.append(f"asked for, it ends with {code}: {last(said)}")
-    elif code == 2 and not re.search(rf"bad_(package|module){number}\b", said):
-        found.append(f"its line does not name {package}: {last(said)}")
+    elif missing := lacking(bad, number, said):
+        found.append(f"its line tells no {', '.join(missing)}: {last(said)}")
     code, said = beside(site, *RUN, *NET, "--scorer", "magnitude", "--out", str(site / "other"))
     return found + ([f"another method ends with {code}: {last(said)}"] if code else [])
+
+
+def lacking(bad: Bad, number: str, said: str) -> list[str]:
+    """What the refusal of a plugin must tell and does not."""
+    demanded = {
+        "plugin": rf"'bad'|\b(bad_module{number}|not_there)\b",
+        "package and version": rf"\bbad_package{number} 1\.0\b",
+    }
+    if bad.raised:
+        demanded |= {"place": rf"/bad_module{number}\.py:\d+\b", "exception": bad.raised}
+    return [what for what, pattern in demanded.items() if not re.search(pattern, said)]
 
 
 def last(said: str) -> str:

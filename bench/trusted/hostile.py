@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import itertools
 import os
 import platform
 import random
@@ -53,6 +54,8 @@ TICKET: tuple[Sequence[str], ...] = (
     ("ticket", "load", "RUN/ticket.safetensors", "--out", "OUT"),
 )
 
+IMPORTED = ("torch._dynamo", "matplotlib.figure", "matplotlib.projections")
+DRAWN = 9
 NAMES = ("learned", "measured", "learned-midway", "measured-midway")
 
 
@@ -94,9 +97,26 @@ def block(work: tuple[Any, ...]) -> list[str]:
         return [f"lost: {call.__name__} {arguments[1:]}: {lost}"]
 
 
+def prepare() -> None:
+    """What takes most of the time, once for all processes: imports, the parser, most drawing.
+
+    Of the figures of a run that goes on all are made, and one in DRAWN is drawn.
+    """
+    for name in IMPORTED:
+        importlib.import_module(name)
+    from matplotlib.figure import Figure
+
+    from prunekit.cli import entry
+
+    made, draw = entry.make_parser(), Figure.savefig
+    number = itertools.count()
+    entry.make_parser = lambda: made
+    Figure.savefig = lambda *a, **k: None if next(number) % DRAWN else draw(*a, **k)
+
+
 def make_folders(home: Path) -> None:
     """Finished runs, one with a ticket, and runs that were killed after a checkpoint."""
-    importlib.import_module("torch._dynamo")  # what optimizers import, once for all processes
+    prepare()
     for name, spec in {"learned": LEARNED, "measured": MEASURED}.items():
         folder = home / f"of-{name}"
         folder.mkdir()

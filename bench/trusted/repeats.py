@@ -17,7 +17,7 @@ from trusted.images import write_folder
 from trusted.rows import Row
 
 import prunekit
-from prunekit.resolve.plugins import Plugins
+from tests import trajectories as golden
 
 ROOT = Path(__file__).resolve().parents[2]
 STREAMED = """
@@ -34,7 +34,6 @@ rounds = {{ count = 2 }}
 train = {{ epochs = 2, batch_size = 8, lr = 0.05, keep_checkpoints = true }}
 data = {{ augment = "flip-crop", workers = {workers} }}
 """
-STEPS = 100
 
 
 def runs_agree(count: int, place: Path) -> Row:
@@ -70,44 +69,12 @@ def in_new_interpreter(arguments: list[str], hash_seed: int) -> str:
 
 
 def trajectories_agree(count: int, place: Path) -> Row:
-    """R4: the stored losses and masks of each scorer, or, where none are stored, two processes."""
-    tests = sorted((ROOT / "tests").rglob("test_*trajector*.py"))
-    if tests:
-        said = in_new_interpreter(["-m", "pytest", "-q", "-n", "0", *map(str, tests)], 0)
-        return f"stored ones: {said.splitlines()[-1].strip('= ')}", "all exact", True
-    program = "from trusted.repeats import *; import json; print(json.dumps(trajectories({})))"
-    first, second = (
-        json.loads(in_new_interpreter(["-c", program.format(count)], seed).splitlines()[-1])
-        for seed in (1, 2)
-    )
-    wrong = [name for name in first if first[name] != second[name]]
-    figure = f"{len(first) - len(wrong)} of {len(first)} scorers, {STEPS} losses and masks"
-    return figure + " in two processes (none stored)", "every scorer, exact", not wrong
-
-
-def trajectories(count: int) -> dict[str, list[str]]:
-    """Scorer -> the digest of its masks, and STEPS losses in hexadecimal."""
-    torch.set_num_threads(1)
-    names = [name for name, cls in Plugins().components("scorer").items() if hasattr(cls, "score")]
-    return {name: trajectory(name) for name in names[:count]}
-
-
-def trajectory(scorer: str) -> list[str]:
-    model, batches = net(), examples()
-    masks = prunekit.prune(
-        model, scorer, density=0.3, batches=batches, input_shape=(1, 8, 8), seed=1
-    )
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    masks.hold(model, optimizer)
-    losses = []
-    for step in range(STEPS):
-        images, labels = batches[step % len(batches)]
-        loss = nn.functional.cross_entropy(model(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item().hex())
-    return [masks.digest(), *losses]
+    """R4: 100 losses and the masks of each scorer are those stored in tests/golden."""
+    stored = json.loads(golden.GOLDEN.read_text("utf-8"))
+    names = sorted({*golden.scorers(), *stored})[:count]
+    wrong = [name for name in names if stored.get(name) != golden.trajectory(name)]
+    figure = f"{len(names) - len(wrong)} of {len(names)} scorers, {golden.STEPS} losses and masks"
+    return figure + "".join(f"; {w} differs" for w in wrong), "every scorer, exact", not wrong
 
 
 def net() -> nn.Module:

@@ -28,8 +28,8 @@ ELSEWHERE += ("tiny-imagenet",)
 
 def old_files(count: int, place: Path) -> Row:
     """R20: each stored folder and ticket is read and resumed, or the version is named."""
-    folders = sorted(path.parent for path in GOLDEN.glob("*/*/spec.toml"))[:count]
-    tickets = sorted(GOLDEN.glob("*/*.ticket"))[:count]
+    folders = sorted((path.parent for path in GOLDEN.glob("*/*/spec.toml")), key=by_name)[:count]
+    tickets = sorted(GOLDEN.glob("*/*.ticket"), key=by_name)[:count]
     wrong = [said for folder in folders for said in read_folder(folder, place)]
     for ticket in tickets:
         code, said = ran("ticket", "info", ticket, log=place / "log")
@@ -38,6 +38,11 @@ def old_files(count: int, place: Path) -> Row:
     figure = f"{len(folders)} folders and {len(tickets)} tickets of {', '.join(versions)}, "
     figure += f"{len(wrong)} faults" + "".join(f"; {w}" for w in wrong[:SHOWN])
     return figure, "each read and resumed", not wrong and bool(folders)
+
+
+def by_name(path: Path) -> tuple[str, Path]:
+    """So that the first few are the same one, of each version."""
+    return path.name, path
 
 
 def read_folder(folder: Path, place: Path) -> list[str]:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import errno
 import functools
+import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import attrs
 
-from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError, out_of_memory
+from prunekit.errors import (
+    NumericalError,
+    PluginError,
+    PrunekitError,
+    SpecError,
+    StorageError,
+    out_of_memory,
+)
 from prunekit.resolve.kinds import KINDS, keeps_contract
 from prunekit.resolve.places import Place, places_of, pressed, said
 from prunekit.resolve.plugins import Plugins
@@ -17,6 +25,8 @@ from prunekit.resolve.sources import BUILT_IN
 
 P = ParamSpec("P")
 R = TypeVar("R")
+COMPONENT = re.compile(r"\w \(([\w.]+)\)")
+"""A class and its module, as `pruning.answers.describe` gives them."""
 HINT = "PRUNEKIT_DEBUG=1 shows the traceback"
 
 
@@ -53,6 +63,8 @@ def fault_of(
     """
     if short := out_of_memory(error):
         return short
+    if isinstance(error, PluginError | NumericalError):
+        return _packaged(error, plugins or Plugins())
     if isinstance(error, PrunekitError):
         return error if own_code else _placed(error, plugins or Plugins())
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -63,6 +75,15 @@ def fault_of(
     if place is None or (owner is None and (own_code or isinstance(error, KeyboardInterrupt))):
         return None
     return PluginError(f"{owner or place.file}: {_raising(place, error)}; {HINT}")
+
+
+def _packaged(error: PluginError | NumericalError, plugins: Plugins) -> PrunekitError:
+    """What is told of a component's answer, with the plugin and package that it comes from."""
+    for module in COMPONENT.findall(str(error)):
+        source = plugins.owner(module)
+        if source and source.package != "prunekit" and str(source) not in str(error):
+            return type(error)(f"{error} [plugin {source.name!r}, {source}]")
+    return error
 
 
 def _placed(error: PrunekitError, plugins: Plugins) -> PrunekitError:

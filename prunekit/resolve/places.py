@@ -115,6 +115,7 @@ def faults_of(source: Source, doing: str, *told: type[Exception]) -> Iterator[No
             raise
         if short := out_of_memory(error):
             raise short from error
-        place = next((place for place in reversed([*places_of(error)]) if place.foreign), None)
-        where = f" at {place}" if place and place.function != "<module>" else ""
+        own = source.module.partition(".")[0]
+        places = [p for p in places_of(error) if p.foreign or p.module.partition(".")[0] == own]
+        where = f" at {places[-1]}" if places else ""
         raise PluginError(f"{source}{doing} {said(error):.500}{where}") from error

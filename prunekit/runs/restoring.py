@@ -37,22 +37,29 @@ def restore(stages: Stages) -> str:
 def _check_lines(lines: Sequence[Mapping[str, Any]], stages: Stages) -> None:
     """StorageError unless there is a line for each round, and for the epochs of the training."""
     state, metrics = stages.state, stages.journal.folder.metrics
-    rounds, training = state.pruning.round, state.training
+    rounds = state.pruning.round
     if (found := sum(line.get("kind") == "round" for line in lines)) != rounds:
         raise StorageError(
             f"{metrics} has {found} rounds up to a checkpoint of {rounds}; put it back"
         )
-    begun = training.phase if training else f"round-{rounds + 1}"
-    of = [line for line in lines if line.get("phase") == begun]
-    start = Rewinding(stages.plan, state).first_epoch(training) if training else 0
-    said = of[-1].get("epoch") if of else start
-    stands = stages.plan.rounds[rounds].epochs if state.trained else 0
-    stands = training.epoch if training else stands
-    if said != stands:
+    phase, first, last = _epochs(stages)
+    of = [line for line in lines if line.get("phase") == phase]
+    said = of[-1].get("epoch") if of else first
+    if said != last:
         raise StorageError(
-            f"{metrics} ends in epoch {said} of {begun}, the checkpoint in {stands}; put both "
-            "back as the run wrote them"
+            f"{metrics} ends in epoch {said} of {phase}, the checkpoint in {last}; put both back "
+            "as the run wrote them"
         )
+
+
+def _epochs(stages: Stages) -> tuple[str, int, int]:
+    """The phase of the training that is underway or next, and the epochs it began in and is in."""
+    state, training = stages.state, stages.state.training
+    if training is not None:
+        first = Rewinding(stages.plan, state).first_epoch(training)
+        return training.phase, first, training.epoch
+    rounds, number = stages.plan.rounds, state.pruning.round
+    return f"round-{number + 1}", 0, rounds[number].epochs if state.trained else 0
 
 
 def _tell_of_damage(look: Look) -> None:

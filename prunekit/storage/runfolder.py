@@ -127,8 +127,8 @@ class RunFolder:
         except FileNotFoundError:
             return
         except NotADirectoryError:
-            where = f"cannot create {self.path}: it is a file, or below one"
-            raise StorageError(f"{where}; choose another --out") from None
+            what = "it is a file" if self.path.is_file() else "it is below a file"
+            raise StorageError(f"cannot create {self.path}: {what}; choose another --out") from None
         except (OSError, ValueError) as error:
             what = f"cannot use {self.path}: {reason(error)}"
             raise StorageError(f"{what}; choose another --out") from None

@@ -163,7 +163,8 @@ def test_asking_for_a_package_that_exits_is_one_line(tmp_path):
     process = prunekit_process(tmp_path, "run", "--scorer", "leaving")
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr == (
-        "prunekit: leaving_module (from leaving 1.0) cannot be imported: SystemExit: 7\n"
+        "prunekit: leaving_module (from leaving 1.0) cannot be imported: SystemExit: 7 "
+        f"at {tmp_path / 'leaving_module.py'}:1\n"
     )
 
 
@@ -258,7 +259,10 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, monkeypatch, cap
         (("--device", "cpu", "--train.cuda_graph"), "train.cuda_graph needs a CUDA device"),
         (("--out", "."), "is not empty (notes.txt); choose another --out"),
         (("--out", ".", "--seeds", "2"), "holds a run, and --seeds makes several"),
-        (("--out", "notes.txt"), "cannot create notes.txt: it is a file; choose another --out"),
+        (
+            ("--out", "notes.txt"),
+            "cannot create notes.txt: it is a file; choose another --out",
+        ),
         (("--observers", "nosuch"), "nosuch"),
     ],
 )

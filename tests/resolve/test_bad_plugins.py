@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
+from torch import nn
 
+import prunekit
 from prunekit.cli import listing
 from prunekit.cli.entry import main
-from prunekit.errors import PrunekitError
+from prunekit.errors import PluginError, PrunekitError
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.sources import installed_sources
+from tests.oddplugin import flags_of, install_odd
 from tests.packages import SCORER, install
 
 HOOK = "import prunekit\n@prunekit.hookimpl\ndef prunekit_scorers():\n    "
@@ -166,3 +170,47 @@ def test_a_command_that_names_one_exits_2(argv, what, name_of, capsys):
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(f"prunekit: {name_of[what]}_module (from {name_of[what]} 1.0)")
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "expected"),
+    [
+        ("score", "return 3", 2),
+        ("sample", "return {}", 2),
+        ("score", "return {n: w / 0 for n, w in network.weights.items()}", 6),
+    ],
+)
+def test_a_wrong_answer_is_told_with_its_package(
+    place, line, expected, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"answers{len(line)}"
+    install_odd(tmp_path, name, place, line)
+    code = main(["run", *flags_of(name), f"--out={tmp_path / 'run'}"])
+    told = f"[plugin '{name}', {name}_module (from {name} 1.0)]"
+    assert (code, told in capsys.readouterr().err) == (expected, True)
+
+
+@attrs.frozen
+class Idle:
+    """A scorer that takes nothing."""
+
+    def score(self):
+        return {}
+
+
+def test_a_method_that_cannot_be_called_as_the_contract_says_is_refused():
+    with pytest.raises(PluginError, match=r"scorer Idle \(.*\): score is called with 3 arguments"):
+        prunekit.score(nn.Linear(2, 2), Idle())
+
+
+def test_an_import_that_raises_is_told_with_its_line_in_site_packages_too(
+    tmp_path, monkeypatch, capsys
+):
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    install(site, "dividing", "dividing", "x = 1\nx / 0")
+    assert main(["run", "--scorer=dividing"]) == 2
+    told = f"ZeroDivisionError: division by zero at {site / 'dividing_module.py'}:2"
+    assert told in capsys.readouterr().err

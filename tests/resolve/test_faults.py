@@ -42,6 +42,7 @@ def resumable(folder: Path) -> bool:
     return not folder.exists() or RunFolder(folder).holds_run()
 
 
+BATCHES = [(torch.rand(6, 4), torch.arange(6) % 3)]
 PLACES = {
     "converter": {}, "post_init": {}, "suggests": {}, "scorers": {}, "observers": {}, "load": {},
     "build": {}, "forward": {}, "draw": {}, "score": {}, "sample": {}, "reinit": {},
@@ -129,19 +130,6 @@ def test_nonsense_that_a_plugin_returns_is_refused(place, line, expected, site, 
     code, err = outcome(capsys, site, *flags_of("odd", **PLACES[place]))
     assert code == 2
     assert expected in err
-
-
-@attrs.frozen
-class Idle:
-    """A scorer that takes nothing."""
-
-    def score(self):
-        return {}
-
-
-def test_a_method_that_cannot_be_called_as_the_contract_says_is_refused():
-    with pytest.raises(PluginError, match=r"scorer Idle \(.*\): score is called with 3 arguments"):
-        prunekit.score(nn.Linear(2, 2), Idle())
 
 
 def test_a_run_stopped_by_a_plugin_resumes_to_the_bits_of_one_that_was_not(site, capsys):
@@ -241,9 +229,6 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
-BATCHES = [(torch.rand(6, 4), torch.arange(6) % 3)]
-
-
 @pytest.mark.parametrize("call", [prunekit.score, lambda m, s: prunekit.prune(m, s, density=0.5)])
 def test_a_scorer_by_name_that_exits_leaves_the_model_as_it_was(call, site):
     install_odd(site, "odd", "score", "raise SystemExit(0)")
@@ -255,9 +240,7 @@ def test_a_scorer_by_name_that_exits_leaves_the_model_as_it_was(call, site):
 
 
 @attrs.frozen
-class Raising:
-    """A scorer of one's own that raises."""
-
+class Raising:  # a scorer of one's own
     def score(self, network, batches, rng):
         return helped()
 
@@ -271,9 +254,7 @@ def test_a_component_of_one_s_own_is_named_by_its_class():
         prunekit.score(network(), Raising(), batches=BATCHES)
 
 
-class Mine(nn.Linear):
-    """A model of the caller's that raises once gradients are wanted."""
-
+class Mine(nn.Linear):  # raises once gradients are wanted
     def forward(self, x):
         if torch.is_grad_enabled():
             raise ZeroDivisionError("mine")

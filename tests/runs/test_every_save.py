@@ -118,6 +118,7 @@ class ShortScorer:
         return {name: w.abs() for name, w in network.weights.items()}
 
 
+@pytest.mark.filterwarnings("ignore:ShortScorer")
 def test_the_parts_that_a_batch_is_scored_in_outlive_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
