@@ -35,8 +35,8 @@ def require_kind(path: Path, folder: bool) -> None:
     """StorageError for a link, and for a file where a folder should be or the other way round."""
     found, right = status_of(path), stat.S_ISDIR if folder else stat.S_ISREG
     if found is not None and not right(found.st_mode):
-        what = "a link" if stat.S_ISLNK(found.st_mode) else "of another kind"
         kind = "folder" if folder else "file"
+        what = "a link" if stat.S_ISLNK(found.st_mode) else f"no {kind}"
         raise StorageError(
             f"cannot write or read {path}: it is {what}; put the {kind} itself there: nothing "
             "outside of a run folder is changed"
