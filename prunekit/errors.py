@@ -169,7 +169,10 @@ class NumericalError(PrunekitError):
 
 
 class Interrupted(PrunekitError):
-    """A signal stopped the run after it saved: exit code 130 for SIGINT, 143 for any other."""
+    """A signal stopped the run: exit code 130 for SIGINT, 143 for any other.
+
+    A resume goes on from what is saved by then; the message says where nothing is.
+    """
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from prunekit.data.augment import PAD, crop_boxes
+from prunekit.data.workers import leave_signals_to_parent
 from prunekit.draws.chance import generator
 from prunekit.errors import DataError, PrunekitError, out_of_memory, warn
 
@@ -166,6 +167,7 @@ def read_batches(
         collate_fn=_stacked,
         num_workers=min(possible(workers), len(indices)),
         pin_memory=pin,
+        worker_init_fn=leave_signals_to_parent,
         generator=generator(0, "loader"),  # else each epoch would draw from the global generator
     )
     try:

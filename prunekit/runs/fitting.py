@@ -13,6 +13,7 @@ from torch import Tensor
 from prunekit.network.names import state_of
 from prunekit.pruning.collapse import measured
 from prunekit.resolve.plan import LearnedMasks, MeasuredMasks, Plan
+from prunekit.runs.stages import saved_at
 from prunekit.runs.state import State
 from prunekit.storage.checkpoints import grouped, misfit, require_fit
 
@@ -30,7 +31,7 @@ class Fitting:
         """StorageError, see `misfit`, that names the first thing that cannot be."""
         self._keys(tensors, position)
         groups = grouped(tensors)
-        self._phase(position)
+        self._place(position)
         self._counts(position)
         self._layers(position, bool(groups.get("masks")))
         if bool(position["training"]) != ("training" in groups):
@@ -38,8 +39,8 @@ class Fitting:
         self._tensors(groups)
 
     def _keys(self, tensors: Mapping[str, Tensor], position: Mapping[str, Any]) -> None:
-        wanted = {*self.state.position(), "metrics_bytes"}
-        if odd := sorted(wanted ^ position.keys() - {"tensors"}):
+        wanted = {*self.state.position(), "metrics_bytes"} - {"parts"}
+        if odd := sorted(wanted ^ position.keys() - {"tensors", "parts"}):
             verb = "lacks" if odd[0] in wanted else "has"
             raise misfit(f"its position {verb} {odd[0]!r}")
         names = position.get("tensors", sorted(tensors))  # prunekit 0.1.0 listed none
@@ -52,27 +53,24 @@ class Fitting:
             if group not in GROUPS or not rest:
                 raise misfit(f"{name!r} is there, and no run has it")
 
-    def _phase(self, position: Mapping[str, Any]) -> None:
-        """In its rounds a run saves before the last one is done, afterwards when all are."""
-        rounds, done = self.plan.rounds, position["round"]
-        if not whole(done, len(rounds)):
-            raise misfit(f"round is {done!r}, not one of 0 to {len(rounds)}")
-        phase = "final" if done == len(rounds) else "rounds"
-        if position["phase"] != phase:
-            raise misfit(f"phase is {position['phase']!r}, not {phase!r}, after round {done}")
-        epochs = rounds[done].epochs if phase == "rounds" else self.plan.training.epochs
-        training = position["training"]
-        if not isinstance(training, bool) or (training and not epochs):
-            raise misfit(f"training is {training!r}, in a phase of {epochs} epochs")
-        trained = position["trained"]
-        able = epochs and phase == "rounds" and not training
-        if not isinstance(trained, bool) or (trained and not able):
-            raise misfit(f"trained is {trained!r}, in phase {phase} of {epochs} epochs")
+    def _place(self, position: Mapping[str, Any]) -> None:
+        """Where it was taken is a place where a run saves."""
+        rounds, done = len(self.plan.rounds), position["round"]
+        if not whole(done, rounds):
+            raise misfit(f"round is {done!r}, not one of 0 to {rounds}")
+        places = saved_at(self.plan, done)
+        said = {key: position[key] for key in places[0]}
+        if repr(said) not in map(repr, places):  # 0 is not False here
+            told = ", ".join(f"{key} is {value!r:.50}" for key, value in said.items())
+            raise misfit(f"after round {done} no run saves where {told}")
 
     def _counts(self, position: Mapping[str, Any]) -> None:
         most = position["round"] * self.state.network.total
         if not whole(position["redraws"], most):
             raise misfit(f"redraws is {position['redraws']!r}, not one of 0 to {most}")
+        parts = position.get("parts", 2)
+        if not whole(parts, 2**62) or parts < 2 or parts & (parts - 1):  # doubled, see `inparts`
+            raise misfit(f"parts is {parts!r}, which no batch is scored in")
         seconds = position["seconds"]
         if type(seconds) not in (int, float) or not 0 <= seconds < 2**53:
             raise misfit(f"seconds is {seconds!r}, no time")

@@ -119,6 +119,8 @@ def resume(
     folder.require_own()
     with displays(), Stopper(folder.path) as stopper, folder.locked(), same_place():
         if status_of(folder.summary) is not None:
+            if say is not None:
+                say(f"{folder.path} is finished already: nothing is left to do")
             return _finished_before(folder)
         folder, written = RunFolder(folder.path.absolute()), folder.path
         _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec

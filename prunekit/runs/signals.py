@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import sys
 import threading
@@ -19,10 +20,11 @@ from typing import Any
 
 import attrs
 
+from prunekit.data.workers import ASKING
 from prunekit.errors import Interrupted
 from prunekit.storage.runfolder import RunFolder
 
-ASKING = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGXCPU")
+LOADER = re.compile(r"DataLoader worker \(pid.*(?:exited unexpectedly|killed by signal)")
 POINTER = ctypes.sizeof(ctypes.c_void_p)
 ACTION_BYTES = 512  # room for a `struct sigaction` of any system
 
@@ -153,8 +155,8 @@ def asking() -> list[int]:
 
 
 def _comes_of_stop(error: BaseException | None) -> bool:
-    """Whether an error was raised in place of Stop, by what it went through."""
-    while error is not None and not isinstance(error, Stop):
+    """Whether an error was raised in place of Stop, or as the signal ended a loader process."""
+    while error is not None and not isinstance(error, Stop) and not LOADER.match(str(error)):
         error = error.__cause__ or error.__context__
     return error is not None
 

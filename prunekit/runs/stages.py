@@ -151,3 +151,18 @@ class Stages:
         if isinstance(self.plan.masks, LearnedMasks):  # no training comes after it
             for name in redrawn:
                 pruning.draws[name] = torch.full_like(masks[name], number, dtype=torch.int32)
+
+
+def saved_at(plan: Plan, done: int) -> list[dict[str, Any]]:
+    """What checkpoints after `done` rounds say of where they were taken: all that `Stages` saves.
+
+    Between rounds or before the final training, within a training, and after that of a round.
+    """
+    final = done == len(plan.rounds)
+    phase = "final" if final else "rounds"
+    trains = plan.training.epochs if final else plan.rounds[done].epochs
+    within_after = [(True, False), (False, True)][: 1 if final else 2] if trains else []
+    return [
+        {"phase": phase, "training": training, "trained": trained}
+        for training, trained in [(False, False), *within_after]
+    ]

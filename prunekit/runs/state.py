@@ -51,7 +51,8 @@ class State:
 
     def position(self) -> dict[str, Any]:
         """What of the state is no tensor."""
-        return {
+        parts = self.network.parts
+        return ({"parts": parts} if parts > 1 else {}) | {
             "phase": self.phase,
             "round": self.pruning.round,
             "trained": self.trained,
@@ -100,6 +101,7 @@ class State:
         self.seconds, self.dead = position["seconds"], position["dead"]
         self.score_stats = position["score_stats"]
         pruning, network = self.pruning, self.network
+        network.parts = position.get("parts", 1)
         pruning.round, pruning.redraws = position["round"], position["redraws"]
         pruning.redrawn, pruning.draws = groups.get("redrawn", {}), groups.get("draws", {})
         pruning.scale, self.rewind = groups.get("scale"), groups.get("rewind")

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from prunekit.storage.files import (
     is_temporary,
     open_file,
     reason,
+    require_kind,
     status_of,
     sync_folder,
     write_bytes,
@@ -35,6 +35,7 @@ from prunekit.storage.tensorfile import DIGEST, UNREADABLE, digest, tensors_of, 
 KEEP = 2
 STATE, MANIFEST = "state.safetensors", "manifest.json"
 NUMBER, ASIDE = re.compile(r"[0-9]{6,18}"), ".damaged"
+OF_SYSTEM = re.compile(r"\(os error \d+\)")
 MOST_BYTES = 1 << 26  # of a manifest
 
 
@@ -222,6 +223,8 @@ def _state(path: Path, manifest: Mapping[str, Any]) -> dict[str, Tensor]:
     except (OSError, RuntimeError) as error:  # torch's mapping fails by the latter
         raise _unreadable(path, error) from None
     except UNREADABLE as error:
+        if OF_SYSTEM.search(str(error)):  # safetensors tells so of a mapping that fails
+            raise _unreadable(path, error) from None
         raise _Damaged(f"its state is none: {reason(error)}") from None
     if not whole:
         raise _Damaged("the checksum of its state is wrong")
@@ -253,26 +256,19 @@ def _written(folder: Path) -> list[Path]:
     """
     if status_of(folder) is None:
         return []
-    _require_folder(folder)
+    require_kind(folder, folder=True)
     try:
         paths = [folder / name for name in os.listdir(folder)]
     except OSError as error:
         raise StorageError(f"cannot read {folder}: {reason(error)}") from None
     found = [path for path in paths if NUMBER.fullmatch(path.name.removesuffix(ASIDE))]
     for path in found:
-        _require_folder(path)
+        require_kind(path, folder=True)
     return sorted(found, key=_number)
 
 
 def _number(path: Path) -> int:
     return int(path.name.removesuffix(ASIDE))
-
-
-def _require_folder(path: Path) -> None:
-    found = status_of(path)
-    if found is None or not stat.S_ISDIR(found.st_mode):
-        what = "a link" if found is not None and stat.S_ISLNK(found.st_mode) else "no folder"
-        raise StorageError(f"cannot write or read in {path}: it is {what}; put a folder there")
 
 
 def _remove(path: Path) -> None:

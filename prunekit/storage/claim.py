@@ -30,7 +30,7 @@ class Claim:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder for a new run; unless a checkpoint is written, an error undoes all.
+        """Hold the folder for a new run; an error undoes all, until a line of metrics is written.
 
         What is no error but a stop leaves a run that has begun, which can be resumed.
         Raises LockedError when another process is at work in it, SpecError when it is not empty,
@@ -72,10 +72,11 @@ class Claim:
         return new
 
     def saved(self) -> bool:
-        """Whether there is something to go on from, or a run that is finished."""
+        """Whether work was done: a line of metrics, a checkpoint, or a run that is finished."""
         with contextlib.suppress(StorageError):
             whole = any(self.run.checkpoints.glob("*/manifest.json"))
-            return whole or status_of(self.run.summary) is not None
+            begun = self.run.holds_run() and self.run.metrics_bytes() > 0
+            return whole or begun or status_of(self.run.summary) is not None
         return True
 
     def clear(self, new: Iterable[Path]) -> None:

@@ -31,6 +31,18 @@ def status_of(path: str | Path) -> os.stat_result | None:
         raise StorageError(f"cannot look at {path}: {reason(error)}") from None
 
 
+def require_kind(path: Path, folder: bool) -> None:
+    """StorageError for a link, and for a file where a folder should be or the other way round."""
+    found, right = status_of(path), stat.S_ISDIR if folder else stat.S_ISREG
+    if found is not None and not right(found.st_mode):
+        kind = "folder" if folder else "file"
+        what = "a link" if stat.S_ISLNK(found.st_mode) else f"no {kind}"
+        raise StorageError(
+            f"cannot write or read {path}: it is {what}; put the {kind} itself there: nothing "
+            "outside of a run folder is changed"
+        )
+
+
 def open_file(path: str | Path, mode: str = "rb", *, links: bool = True) -> io.BufferedReader:
     """A regular file, opened; nothing is waited for. links: whether `path` may be a link.
 

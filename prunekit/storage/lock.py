@@ -38,16 +38,23 @@ class FolderLock:
         What a killed owner left half-written in the folder is removed.
         """
         lock = self._acquired()
+        door = self._door()
         try:
             owner = {"pid": os.getpid(), "host": socket.gethostname()}
             write_bytes(self.folder / OWNER, json.dumps(owner).encode())
             self._sweep()
             yield
         finally:
-            with contextlib.suppress(OSError):  # what was to be done is done
-                (self.folder / OWNER).unlink(missing_ok=True)
+            with contextlib.suppress(OSError, StorageError):  # what was to be done is done
+                if self._door() == door:  # else it was removed, and another may have come
+                    (self.folder / OWNER).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 lock.release()
+
+    def _door(self) -> int | None:
+        """The file that is the lock, by number."""
+        found = status_of(self.folder / LOCK)
+        return found.st_ino if found else None
 
     def exists(self) -> bool:
         """Whether anybody ever held it."""

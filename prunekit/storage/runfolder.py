@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,6 +20,7 @@ from prunekit.storage.files import (
     is_temporary,
     open_file,
     reason,
+    require_kind,
     size_of,
     status_of,
     write_bytes,
@@ -121,7 +121,7 @@ class RunFolder:
         Asked before anything is changed: what a link leads to is not the run's.
         """
         for entry in (*_entries(), _Entry(LOCK), _Entry(OWNER)):
-            _require_kind(self.path / entry.name, entry.folder)
+            require_kind(self.path / entry.name, entry.folder)
 
     def require_empty(self) -> None:
         """SpecError when the folder holds a run or anything else, StorageError for a file."""
@@ -207,18 +207,6 @@ class RunFolder:
                 f"{self.metrics} has lost lines; put it back, or remove {self.checkpoints} to "
                 "begin anew"
             )
-
-
-def _require_kind(path: Path, folder: bool) -> None:
-    """StorageError for a link, and for a file where a folder should be or the other way round."""
-    found, right = status_of(path), stat.S_ISDIR if folder else stat.S_ISREG
-    if found is not None and not right(found.st_mode):
-        what = "a link" if stat.S_ISLNK(found.st_mode) else "of another kind"
-        kind = "folder" if folder else "file"
-        raise StorageError(
-            f"{path} is {what}; put the {kind} itself there: nothing outside of a run folder is "
-            "changed"
-        )
 
 
 def _json_lines(path: Path, size: int) -> list[Any]:

@@ -28,6 +28,14 @@ def test_a_finished_run_keeps_no_checkpoints_unless_asked(tmp_path: Path) -> Non
         assert (out / "summary.json").exists()
 
 
+def test_a_resume_of_a_finished_run_says_so(tmp_path: Path) -> None:
+    FUSE.burn(NEVER)
+    tinyruns.run_tiny(tiny_spec(), tmp_path)
+    said: list[str] = []
+    resume_tiny(tmp_path, say=said.append)
+    assert said == [f"{tmp_path} is finished already: nothing is left to do"]
+
+
 def test_a_kill_before_they_are_removed_is_made_up_for(tmp_path: Path) -> None:
     FUSE.burn(NEVER)
     out, other = tmp_path / "done", tmp_path / "other"

@@ -99,6 +99,32 @@ def test_the_kernel_repeats_sigxcpu_every_second_and_means_one(tmp_path: Path) -
     assert reached == ["the end"]
 
 
+def test_a_loader_process_that_the_signal_ended_is_no_fault_of_the_data(begun: Path) -> None:
+    """What torch says of its workers, and our own line in place of it."""
+
+    def work(_: Stopper) -> None:
+        raised("SIGTERM")
+        try:
+            raise RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly")
+        except RuntimeError as error:
+            raise ValueError("the data") from error
+
+    assert ended(begun, work).exit_code == 143
+
+    def killed(_: Stopper) -> None:
+        raised("SIGUSR1")
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. ")
+
+    assert ended(begun, killed).exit_code == 143
+
+
+def test_a_loader_process_that_dies_of_itself_is_told_of(begun: Path) -> None:
+    def work(_: Stopper) -> None:
+        raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+
+    ended(begun, work, by=RuntimeError)
+
+
 def test_where_work_may_end_in_its_middle_the_first_signal_ends_it(tmp_path: Path) -> None:
     def work(stopper: Stopper) -> None:
         with stopper.anywhere():

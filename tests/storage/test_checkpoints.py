@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from prunekit.errors import SpecError, StorageError
+from prunekit.storage import checkpoints
 from prunekit.storage.checkpoints import load_checkpoint, save_checkpoint
 
 POSITION = {"round": 3, "seconds": 0.1, "stats": {"a": [1.5, 2.0]}}
@@ -39,6 +41,21 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
 def test_where_none_is_there_is_none(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "none", "spec") is None
     assert load_checkpoint(tmp_path, "spec") is None
+
+
+def test_a_state_that_the_system_cannot_map_is_unreadable_and_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 1)
+
+    def failing(*_: object) -> None:
+        raise SafetensorError("Error while opening: No such device (os error 19)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "tensors_of", failing)
+        with pytest.raises(StorageError, match=r"No such device .*; nothing was changed"):
+            loaded(tmp_path)
+    assert loaded(tmp_path) == 1
 
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:

@@ -82,6 +82,21 @@ def test_a_claim_undone_removes_all_that_a_run_wrote(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_a_run_that_has_begun_its_work_is_not_undone(tmp_path: Path) -> None:
+    """No checkpoint yet, but a round that is done: a resume goes on."""
+    folder = RunFolder(tmp_path / "run")
+
+    def fail() -> None:
+        with folder.claimed():
+            folder.spec.touch()
+            folder.append_metrics({"kind": "round"})
+            raise SystemExit(0)
+
+    with pytest.raises(SystemExit):
+        fail()
+    assert names(folder.path) == [".lock", "metrics.jsonl", "spec.toml"]
+
+
 @pytest.mark.parametrize("entry", ["plots", "tensorboard", "checkpoints", "spec.toml"])
 def test_a_link_is_not_followed_when_a_claim_is_undone(entry: str, tmp_path: Path) -> None:
     away = tmp_path / "away"

@@ -66,6 +66,17 @@ def test_the_lock_of_a_killed_owner_is_taken_over(tmp_path: Path, orphan_seconds
             assert names(tmp_path) == [".lock", ".owner.json"]
 
 
+def test_who_comes_after_a_lock_was_removed_keeps_his_name(tmp_path: Path) -> None:
+    with FolderLock(tmp_path).held():
+        (tmp_path / ".owner.json").unlink()
+        (tmp_path / ".lock").unlink()  # a start that came to nothing
+        later = FolderLock(tmp_path).held()
+        later.__enter__()
+    assert json.loads((tmp_path / ".owner.json").read_text())["pid"] == os.getpid()
+    later.__exit__(None, None, None)
+    assert names(tmp_path) == [".lock"]
+
+
 def test_an_owner_who_signs_late_is_waited_for(tmp_path: Path) -> None:
     started = time.monotonic()
     assert FolderLock(tmp_path).owner() == "another process"
