@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import contextlib
 import os
 import re
 import sys
