@@ -1,8 +1,8 @@
 """What can go wrong at the edge: one line for the user, one documented exit code each."""
 
+import contextlib
 import difflib
 import errno
-import contextlib
 import os
 import re
 import sys
