@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prunekit.cli.entry import main
 from tests.packages import install
 
 CODE = '''
@@ -205,3 +206,9 @@ def flags_of(name: str, **others: str) -> list[str]:
         "train.batch_size": "6", "data.augment": "none", "data.workers": "0",
     } | others  # fmt: skip
     return [f"--{key}={value}" for key, value in flags.items() if value]
+
+
+def outcome(capsys, site: Path, *flags: str) -> tuple[int, str]:
+    """Exit code and the last line of stderr of a run into site/run."""
+    code = main(["run", *flags, f"--out={site / 'run'}"])
+    return code, capsys.readouterr().err.strip().splitlines()[-1]

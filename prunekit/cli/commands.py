@@ -25,17 +25,13 @@ from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.texts import read_toml
 
 EXPORTS: Mapping[str, str] = {
-    "state-dict": "to_state_dict",
-    "torch-nn-prune": "to_torch_prune",
-    "onnx": "to_onnx",
-}
+    "state-dict": "to_state_dict", "torch-nn-prune": "to_torch_prune", "onnx": "to_onnx",
+}  # fmt: skip
 """Format of `prunekit export --to` -> the function of prunekit.export that writes it."""
 
 TICKET_FORMS: Mapping[str, str] = {
-    "state-dict": "to_state_dict",
-    "onnx": "to_onnx",
-    "sparse-csr": "to_sparse_csr",
-}
+    "state-dict": "to_state_dict", "onnx": "to_onnx", "sparse-csr": "to_sparse_csr",
+}  # fmt: skip
 """Format of `prunekit ticket load --to` -> the function of prunekit.tickets that writes it."""
 
 

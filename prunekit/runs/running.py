@@ -42,7 +42,7 @@ from prunekit.runs.signals import Stopper
 from prunekit.runs.stages import Stages
 from prunekit.runs.state import State
 from prunekit.runs.summary import finish, layer_rows
-from prunekit.runs.trust import is_outside, remember_named, trusted_spec
+from prunekit.runs.trust import outside, remember_named, trusted_spec
 from prunekit.selection.masks import Masks
 from prunekit.spec.sections import COMPONENTS, Spec
 from prunekit.storage.checkpoints import drop_checkpoints
@@ -109,9 +109,8 @@ def resume(
     `data.skip_bad` leaves out other files, unless `allow_changed`; PluginError for code outside
     installed plugins (a file, a class of a module) that was not named in a run on this account,
     unless `trust`, or `arch` names the architecture again: both let it go on with such code as it
-    is now. LockedError when the run is still going on;
-    StorageError, with nothing changed, where what it would go on from cannot be read or is not of
-    this run.
+    is now. LockedError when the run is still going on; StorageError, with nothing changed, where
+    what it would go on from cannot be read or is not of this run.
     """
     plugins = plugins or Plugins()
     folder = RunFolder(Path(path))
@@ -119,9 +118,7 @@ def resume(
     folder.require_own()
     with displays(), Stopper(folder.path) as stopper, folder.locked(), same_place():
         if status_of(folder.summary) is not None:
-            if say is not None:
-                say(f"{folder.path} is finished already: nothing is left to do")
-            return _finished_before(folder)
+            return _finished_before(folder, say)
         folder, written = RunFolder(folder.path.absolute()), folder.path
         _ = folder.spec_hash  # a file that cannot be read is no mistake in a spec
         spec = trusted_spec(folder, plugins, trust=trust, arch=arch, allow_changed=allow_changed)
@@ -130,8 +127,7 @@ def resume(
         changed: dict[str, Any] = {}
         if record:
             named = COMPONENTS if trust else () if arch is None else ("arch",)
-            outside = [kind for kind in named if is_outside(getattr(plan.spec, kind), plugins)]
-            may_change = COMPONENTS if allow_changed else outside
+            may_change = COMPONENTS if allow_changed else outside(plan.spec, named, plugins)
             changed = refuse_changed(record, plan.spec, plugins, but_for=may_change)
         stages = staged(plan, folder, plugins, stopper)
         if record:
@@ -144,12 +140,13 @@ def resume(
             folder.write_json(folder.components, {**record, **changed})
         if say is not None:
             say(where)
-        more = {} if say else {"resumed": where}
-        return Result(written, carried_out(stages, plugins, more))
+        return Result(written, carried_out(stages, plugins, {} if say else {"resumed": where}))
 
 
-def _finished_before(folder: RunFolder) -> Result:
+def _finished_before(folder: RunFolder, say: Callable[[str], object] | None) -> Result:
     """What a finished run left; a kill may have come before its checkpoints were removed."""
+    if say is not None:
+        say(f"{folder.path} is finished already: nothing is left to do")
     result = Result(folder.path, folder.read_summary())
     train = read_toml(folder.spec).get("train")
     if isinstance(train, dict) and train.get("keep_checkpoints") is False:
@@ -184,9 +181,8 @@ def _loaded(
     summary = folder.read_summary(LOADED)
     plan = resolve(trusted_spec(folder, plugins, trust=trust, arch=arch), plugins)
     if not trust and status_of(folder.components) is not None:
-        allowed = () if arch is None else ("arch",)
-        outside = [kind for kind in COMPONENTS if is_outside(getattr(plan.spec, kind), plugins)]
-        refuse_other_code(folder, plan.spec, plugins, [k for k in outside if k not in allowed])
+        kept = [kind for kind in COMPONENTS if kind != "arch" or arch is None]
+        refuse_other_code(folder, plan.spec, plugins, outside(plan.spec, kept, plugins))
     tensors, _ = read_tensors(folder.held(folder.model))
     masks = Masks.load(folder.held(folder.masks))
     with torch.random.fork_rng(devices=[]), same_place():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import SOURCE_SUFFIXES, ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -195,6 +195,11 @@ def _refusal(folder: RunFolder, asked: Sequence[Code]) -> PluginError:
 def is_outside(component: Any, plugins: Plugins) -> bool:
     """Whether the code of a component is no installed plugin's."""
     return not plugins.owns(type(component).__module__)
+
+
+def outside(spec: Spec, kinds: Iterable[str], plugins: Plugins) -> list[str]:
+    """Those of `kinds` whose code is no installed plugin's."""
+    return [kind for kind in kinds if is_outside(getattr(spec, kind), plugins)]
 
 
 def remember_named(spec: Spec) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import runpy
 
 import pytest
@@ -141,7 +142,10 @@ def test_with_torch_s_pruning_keys_any_network_computes_what_the_run_s_does(net,
 
 
 def test_onnx_without_its_libraries_is_one_line_that_names_the_extra(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if "onnx" in name else found(name)
+    )
     with pytest.raises(
         SpecError, match=r"needs onnx and onnxscript: pip install 'prunekit\[onnx\]'"
     ):

@@ -47,6 +47,22 @@ def test_a_file_that_you_ran_anew_still_counts_as_changed_for_the_old_run(
     assert main(["resume", str(folder), "--trust"]) == 0
 
 
+def test_a_finished_run_is_not_measured_with_code_that_you_ran_since(
+    place: Path, capsys: Said
+) -> None:
+    (place / "mine.py").write_text(NET)
+    folder = own_run(place)
+    (place / "mine.py").write_text(NET + "# better\n")
+    assert main([*RUN, "--arch", "mine.py:build", "--out", "newer"]) == 0
+    assert main(["eval", "newer"]) == 0
+    capsys.readouterr()
+    assert main(["eval", str(folder)]) == 2
+    assert "is not the code that" in said(capsys)
+    with pytest.raises(prunekit.PrunekitError, match="is not the code that"):
+        prunekit.load(folder)
+    assert main(["eval", str(folder), "--trust"]) == 0
+
+
 def test_your_own_class_of_a_module_needs_no_flag_and_a_changed_parent_asks(
     place: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:

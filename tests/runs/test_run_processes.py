@@ -18,7 +18,7 @@ from prunekit.errors import StorageError
 from prunekit.storage.checkpoints import load_checkpoint
 from prunekit.storage.runfolder import RunFolder
 from tests import tinyruns
-from tests.tinyruns import FUSE, assert_same, left_by, run_tiny, tiny_spec
+from tests.tinyruns import FUSE, assert_same, left_by, resume_tiny, run_tiny, tiny_spec
 
 ROOT = Path(__file__).parents[2]
 DIGITS = """
@@ -101,14 +101,25 @@ def files_up_to(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("limit", [1000, 3000])
-def test_a_disk_that_is_full_before_the_first_checkpoint_leaves_nothing(
-    limit: int, tmp_path: Path
-) -> None:
-    with files_up_to(limit), pytest.raises(StorageError, match=r"cannot write .* bytes") as error:
+def test_a_disk_that_is_full_before_the_run_has_begun_leaves_nothing(tmp_path: Path) -> None:
+    with files_up_to(1000), pytest.raises(StorageError, match=r"cannot write .* bytes") as error:
         run_tiny(tiny_spec(), tmp_path / "run")
     assert error.value.exit_code == 4
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_at_the_first_checkpoint_leaves_a_run_that_resumes(
+    tmp_path: Path,
+) -> None:
+    run_tiny(tiny_spec(), tmp_path / "whole")
+    folder = tmp_path / "run"
+    with files_up_to(3000), pytest.raises(StorageError, match=r"cannot write .* bytes") as error:
+        run_tiny(tiny_spec(), folder)
+    assert error.value.exit_code == 4
+    resume_tiny(folder)
+    assert (folder / "model.safetensors").read_bytes() == (
+        tmp_path / "whole" / "model.safetensors"
+    ).read_bytes()
 
 
 def test_a_disk_that_is_full_keeps_the_last_checkpoint_and_whole_lines(tmp_path: Path) -> None:
