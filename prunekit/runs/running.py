@@ -145,9 +145,9 @@ def resume(
 
 def _finished_before(folder: RunFolder, say: Callable[[str], object] | None) -> Result:
     """What a finished run left; a kill may have come before its checkpoints were removed."""
+    result = Result(folder.path, folder.read_summary())
     if say is not None:
         say(f"{folder.path} is finished already: nothing is left to do")
-    result = Result(folder.path, folder.read_summary())
     train = read_toml(folder.spec).get("train")
     if isinstance(train, dict) and train.get("keep_checkpoints") is False:
         drop_checkpoints(folder.checkpoints)
