@@ -143,6 +143,12 @@ def refused(
     return "".join(lines)
 
 
+def some(commands: set[str], text: str) -> list[str]:
+    """Two of the commands, others for other texts: all of them at each text are R10 of the bench."""
+    order, first = sorted(commands), [*JSON, *THINGS].index(text)
+    return [order[(first + i) % len(order)] for i in range(min(2, len(order)))]
+
+
 @pytest.mark.parametrize("file", READ)
 @pytest.mark.parametrize("text", [*JSON, *THINGS])
 def test_a_hostile_file_is_one_line(
@@ -156,7 +162,7 @@ def test_a_hostile_file_is_one_line(
     }
     shown = {"a date", "sections that are none", "components that are none", "names of code"}
     shown |= {"NUL in names", "long code", "TOML for JSON"}
-    for command in READ[file]:
+    for command in some(READ[file], text):
         may = text in legal.get(file, []) or file == "metrics.jsonl"
         may |= file == "spec.toml" and text in shown and command in ("show", "compare")
         refused(command, folder, capsys, done=may)
@@ -173,11 +179,10 @@ def test_a_value_of_the_wrong_type_is_one_line_wherever_it_stands(
     first = content if file == "summary.json" else content[0]
     for key in first:
         before = first[key]
-        for wrong in WRONG:
+        for i, wrong in enumerate(WRONG):
             first[key] = wrong
             (folder / file).write_text(json.dumps(content))
-            for command in ("show", "compare"):
-                refused(command, folder, capsys, done=True)
+            refused(("show", "compare")[i % 2], folder, capsys, done=True)
             if key in ("input_shape", "classes"):
                 refused("eval", folder, capsys)
         first[key] = before
