@@ -144,7 +144,7 @@ def refused(
 
 
 def some(commands: set[str], text: str) -> list[str]:
-    """Two of the commands, others for other texts: all of them at each text are R10 of the bench."""
+    """Two of the commands, others for other texts; R10 of bench/trust.py asks all of them."""
     order, first = sorted(commands), [*JSON, *THINGS].index(text)
     return [order[(first + i) % len(order)] for i in range(min(2, len(order)))]
 
