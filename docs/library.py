@@ -120,7 +120,9 @@ def page(table: list[list[str]]) -> str:
         "counted; masked are exactly the weights under them and the factors that",
         "`docs/library_more.py` names.",
         "",
-        f"{len(table)} networks: " + ", ".join(f"{n} {w}" for w, n in counts.most_common()) + ".",
+        f"{len(table)} of the {listed()} networks that the script lists are measured: "
+        + ", ".join(f"{n} {what}" for what, n in counts.most_common())
+        + ".",
         f"Made by `python docs/library.py` with {versions()}.",
         "",
         *rules(["library", "network", *SCORERS], four),
@@ -130,6 +132,10 @@ def page(table: list[list[str]]) -> str:
         *rules(["library", "network", "magnitude"], one),
     ]
     return "\n".join(lines) + "\n"
+
+
+def listed() -> int:
+    return sum(1 for module in (library_models, library_more) for _ in module.every())
 
 
 def rules(head: list[str], table: list[list[str]]) -> list[str]:

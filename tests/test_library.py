@@ -37,6 +37,6 @@ def test_the_page_counts_what_became_of_each() -> None:
             ["peft", "b", "refused: x"],
         ]
     )
-    assert "2 networks: 3 exact, 1 wrong, 1 refused." in text
+    assert "script lists are measured: 3 exact, 1 wrong, 1 refused." in text
     assert "| timm | a | exact | wrong: 3 of 9 kept, not 2 | exact | exact |" in text
     assert "| peft | b | refused: x |" in text
