@@ -22,7 +22,7 @@ DETECTORS = (
     "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn",
     "ssdlite320_mobilenet_v3_large",
 )  # fmt: skip
-VIDEOS = ("mc3_18", "s3d")
+VIDEOS = ("mc3_18",)
 
 
 class Listed(nn.Module):
