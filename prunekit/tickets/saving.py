@@ -29,7 +29,6 @@ from prunekit.resolve.filling import resolve
 from prunekit.resolve.plan import Plan
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_table
-from prunekit.runs.trust import trusted_spec
 from prunekit.selection.masks import Masks
 from prunekit.storage.files import require_folder_of
 from prunekit.storage.runfolder import RunFolder, refuse_kept
@@ -127,6 +126,8 @@ def ticket_of_run(
     Raises SpecError where its weights are not what the seed gives.
     """
     folder.require_finished()
+    from prunekit.runs.trust import trusted_spec  # who loads a ticket needs no runs
+
     plan = resolve(trusted_spec(folder, plugins, trust=trust, arch=arch), plugins)
     spec = plan.spec
     refuse_unseedable_run(plan, folder, plugins)

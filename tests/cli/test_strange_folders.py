@@ -11,7 +11,7 @@ import pytest
 
 NAMES = (
     *("torch", "numpy", "attrs", "attr", "pluggy", "rich", "matplotlib", "tensorboard", "PIL"),
-    *("__future__", "typing", "importlib", "argparse", "json", "random", "dis", "tomllib"),
+    *("__future__", "typing", "argparse", "json", "random", "dis", "tomllib"),
     *("prunekit_plugins", "safetensors", "triton", "resource", "readline", "multiprocessing"),
     *("sitecustomize", "usercustomize", "site"),
 )

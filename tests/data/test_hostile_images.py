@@ -69,7 +69,7 @@ def test_a_bomb_in_a_text_of_a_png_is_one_line(tmp_path: Path, name: str) -> Non
     between = {"zTXt": b"k\0\0", "iTXt": b"k\0\1\0\0\0", "iCCP": b"k\0\0"}[name]
     file.write_bytes(whole[:33] + chunk(name.encode(), between + text) + whole[33:])
     for read in (image_size, read_image):
-        with pytest.raises(BadImage, match=r"image\.png is damaged \(.*too large") as caught:
+        with pytest.raises(BadImage, match=r"image\.png holds more compressed text") as caught:
             read(file)
         assert "\n" not in str(caught.value)
 

@@ -53,6 +53,18 @@ def raised(*names: str) -> None:
         signal.raise_signal(getattr(signal, name))
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_ignored() -> Iterator[None]:
+    """Signals act as they do where no `nohup` is above."""
+    before = {n: signal.getsignal(n) for n in (getattr(signal, name) for name in NAMES)}
+    ignored = [n for n, handler in before.items() if handler is signal.SIG_IGN]
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_DFL)
+    yield
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_IGN)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_signal_is_remembered_until_it_is_asked_for(name: str, begun: Path) -> None:
     signum = getattr(signal, name)
