@@ -17,18 +17,6 @@ from tests.packages import SCORER, install
 INSTALLED = installed_sources()
 
 
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    """A folder on sys.path whose modules are forgotten afterwards."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        path = getattr(sys.modules[name], "__file__", None)
-        if path and Path(path).is_relative_to(tmp_path):
-            del sys.modules[name]
-
-
 def of_the_test() -> list[Source]:
     """The plugins that a test has installed, without those that were there before."""
     return [source for source in installed_sources() if source not in INSTALLED]
