@@ -49,7 +49,8 @@ class FileArchitecture:
             return self.path.read_bytes()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise SpecError(f"cannot read the architecture {self.path}: {reason}") from None
+            what = f"cannot read the architecture {self.path}: {reason}"
+            raise SpecError(f"{what}; restore it, or name it again where it is now") from None
 
     def sha256(self) -> str:
         """Hash of the file's content; SpecError when it cannot be read."""
