@@ -123,7 +123,7 @@ def page(table: list[list[str]]) -> str:
         f"{len(table)} of the {listed()} networks that the script lists are measured: "
         + ", ".join(f"{n} {what}" for what, n in counts.most_common())
         + ".",
-        f"Made by `python docs/library.py` with {versions()}.",
+        f"Rows of `python docs/library.py`, not all of one commit, with {versions()}.",
         "",
         *rules(["library", "network", *SCORERS], four),
         "",
