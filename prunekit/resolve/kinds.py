@@ -19,6 +19,7 @@ KINDS: Mapping[str, str] = {
     "arch": "prunekit_architectures",
     "init": "prunekit_inits",
     "dataset": "prunekit_datasets",
+    "engine": "prunekit_engines",
 }
 """Kind of component -> the hook that offers it."""
 
@@ -29,12 +30,13 @@ METHODS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "arch": (("build",),),
     "init": (("quantile",), ("draw",)),
     "dataset": (("load",),),
+    "engine": (("work",),),
 }
 """Kind of component -> the contracts it may keep, each a set of methods."""
 
 TAKES: Mapping[str, int] = {
     "score": 3, "initial": 2, "rank": 1, "sample": 3, "reinit": 3, "build": 2, "quantile": 1,
-    "draw": 2, "load": 0,
+    "draw": 2, "load": 0, "work": 1,
 }  # fmt: skip
 """Method -> how many arguments it is called with."""
 
@@ -51,6 +53,7 @@ PLURALS: Mapping[str, str] = {
     "arch": "architectures",
     "init": "inits",
     "dataset": "datasets",
+    "engine": "engines",
 }
 ASIDES = {
     "arch": " A model of theirs is named like this: --arch cifar --arch.model conv6; your own "
