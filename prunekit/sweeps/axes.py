@@ -16,7 +16,7 @@ from prunekit.spec.sections import COMPONENTS, SECTIONS, Spec, override
 Piece = Mapping[str, Any]
 """Dotted key of a spec -> value."""
 
-KEYS = tuple(field.name for field in fields_of(Spec)) + ("published",)
+KEYS = tuple(field.name for field in fields_of(Spec))
 NO_AXIS = ("seed", "published", "observers", "device")
 """What no axis varies: seeds have their own key, and the others change no result."""
 
@@ -109,7 +109,7 @@ def _of_key(key: str, values: Any) -> Axis:
         )
     found = _several(f"axes.{key}", values)
     for value in found:
-        flattened({head: {key.partition(".")[2]: value} if "." in key else value}, f"axes.{key}")
+        flattened({head: {key.partition(".")[2]: value} if "." in key else value}, "axes")
     return Axis(key, found, tuple({key: value} for value in found), True)
 
 

@@ -6,6 +6,7 @@ Nothing is looked up in plugins here; `trials` does that.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -122,10 +123,15 @@ def study_from(given: Mapping[str, Any], name: str = "study", folder: Path = Pat
         given = {"base": given}
     for key in given:
         if key.replace("-", "_") in KEYS and key not in STUDY:
-            raise SpecError(f"{key!r} is a key of a spec: set it under [base], or vary it in [axes]")
+            raise SpecError(
+                f"{key!r} is a key of a spec: set it under [base], or vary it in [axes]"
+            )
     refuse_unknown(given, STUDY, "")
     base, shown = _base(given.get("base", {}), folder)
     axes = axes_from(given.get("axes", {}))
+    count = math.prod(len(axis.values) for axis in axes)
+    if count > MOST_CELLS:
+        raise SpecError(f"axes make {count:,} combinations, more than {MOST_CELLS:,}; take fewer")
     skip = [conditions(one, axes, where) for where, one in _tables(given, "skip")]
     figures = [_figure(where, one, axes, shown) for where, one in _tables(given, "published")]
     if "mean" in shown and not axes:

@@ -62,8 +62,8 @@ class Expansion:
         count, (cell, reason) = len(self.refused), self.refused[0]
         if len({reason for _, reason in self.refused}) == 1 and not self.trials:
             raise SpecError(f"no combination can be run: {reason}")
-        for cell, reason in self.refused[:MOST_REFUSED]:
-            say(f"{said(cell)}: {reason}")
+        for one, why in self.refused[:MOST_REFUSED]:
+            say(f"{said(one)}: {why}")
         more = f", of which {MOST_REFUSED} are shown" if count > MOST_REFUSED else ""
         raise SpecError(
             f"{count} combinations of the study cannot be run{more}, first {said(cell)}: {reason}; "
@@ -75,7 +75,8 @@ def expanded(study: Study, plugins: Plugins) -> Expansion:
     """The trials of a study, cell by cell; PluginError and SpecError only for what is no cell's."""
     contents, trials = Contents(), list[Trial]()
     first: dict[str, Cell] = {}
-    left_out, refused, same = [], [], []
+    left_out, refused = list[tuple[Cell, str]](), list[tuple[Cell, str]]()
+    same = list[tuple[Cell, Cell]]()
     for cell, table in study.cells():
         try:
             made = _trials_of(cell, table, study, plugins, contents)
@@ -132,9 +133,7 @@ def folder_name(cell: Cell, cell_id: str) -> str:
 NO_CONTROL = (CONTROL, "none")
 
 
-def chosen(
-    trials: Sequence[Trial], only: Mapping[str, tuple[Any, ...]]
-) -> tuple[Trial, ...]:
+def chosen(trials: Sequence[Trial], only: Mapping[str, tuple[Any, ...]]) -> tuple[Trial, ...]:
     """The trials whose cells meet all conditions."""
     from prunekit.sweeps.axes import holds
 
