@@ -56,7 +56,9 @@ if TYPE_CHECKING:
     from prunekit.selection.select import kth_smallest, top_k, top_k_each
     from prunekit.selection.weighted import draw_with_replacement, draw_without_replacement
     from prunekit.spec.sections import DataOptions, Prune, Rounds, Spec, Train
+    from prunekit.spec.tasks import Outcome, Task
     from prunekit.storage.archives import fetch_archive
+    from prunekit.sweeps.work import work
 
 _HOMES = {
     "prunekit.api.components": ("component",),
@@ -98,6 +100,8 @@ _HOMES = {
     ),
     "prunekit.selection.select": ("kth_smallest", "top_k", "top_k_each"),
     "prunekit.spec.sections": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
+    "prunekit.spec.tasks": ("Outcome", "Task"),
+    "prunekit.sweeps.work": ("work",),
     "prunekit.selection.weighted": ("draw_with_replacement", "draw_without_replacement"),
 }
 _PACKAGES = ("testing", "theory", "tickets")

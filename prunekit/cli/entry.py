@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -15,10 +14,9 @@ from prunekit import __version__
 from prunekit.cli import commands
 from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
 from prunekit.cli.theory import add_theory
-from prunekit.errors import PrunekitError, SpecError, printable
+from prunekit.errors import SpecError, printable
 from prunekit.reports.displays import display, displays, occupy_standard_files
-from prunekit.resolve.faults import HINT, fault_of
-from prunekit.resolve.places import places_of, said
+from prunekit.resolve.faults import ended
 
 EPILOG = """\
 exit codes: 0 done; 1 a fault of prunekit; 2 usage, spec, plugin or data; 3 out of memory;
@@ -169,23 +167,10 @@ def answered(argv: list[str]) -> int:
 
 
 def told(error: BaseException) -> int:
-    """Say in one line what ended the command, and all of it with PRUNEKIT_DEBUG; the exit code."""
-    fault = fault_of(error)
-    if fault is None and not isinstance(error, Exception | KeyboardInterrupt):
-        raise error  # argparse's own exit
-    if os.environ.get("PRUNEKIT_DEBUG", "0") not in ("", "0"):
-        error.__suppress_context__ = False
-        traceback.print_exception(error)
-    if fault is not None:
-        print(f"prunekit: {fault}", file=sys.stderr)
-        return fault.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        print("prunekit: interrupted", file=sys.stderr)
-        return 130
-    *_, place = places_of(error)
-    line = PrunekitError(f"{said(error):.500} at {place}; please report it; {HINT}")
-    print(f"prunekit: a fault of its own: {line}", file=sys.stderr)
-    return 1
+    """Say in one line what ended the command; the exit code."""
+    code, line = ended(error)
+    print(f"prunekit: {line}", file=sys.stderr)
+    return code
 
 
 def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
