@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import attrs
 
@@ -16,6 +16,7 @@ from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import to_toml
 from prunekit.runs.trust import trusted_spec
+from prunekit.spec.sections import Spec
 from prunekit.storage.files import status_of
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.texts import MOST_SPEC, read_json, read_regular
@@ -86,7 +87,7 @@ def placed(
         found = PLACE.fullmatch(place)
         name = (found[1], int(found[2])) if found and found[1] else None
         trial = by_name.get(name) if name else by_place.get(place)
-        if trial and trial.id not in own and is_of(out / place, trial, plugins):
+        if trial and trial.id not in own and is_of(out / place, trial.spec, trial.id, plugins):
             own[trial.id] = place
         else:
             strange.append(place)
@@ -124,16 +125,22 @@ def _folders(path: Path) -> list[str]:
         return []
 
 
-def is_of(folder: Path, trial: Trial, plugins: Plugins) -> bool:
-    """Whether a folder holds a run of this trial: of its spec as it is, or resolved anew."""
+def is_of(folder: Path, spec: Spec, spec_id: str, plugins: Plugins) -> bool:
+    """Whether a folder holds a run of this resolved spec: in its words, or resolved anew."""
     run = RunFolder(folder)
+    if not has_text(run, spec, plugins):
+        return id_of(folder, plugins) == spec_id
+    if not isinstance(spec.arch, FileArchitecture):
+        return True
+    return recorded_arch(run) in (None, spec.arch.sha256())
+
+
+def has_text(run: RunFolder, spec: Spec, plugins: Plugins) -> bool:
+    """Whether the spec of a run is this one, word for word; False where it cannot be read."""
     try:
-        same = read_regular(run.held(run.spec), MOST_SPEC) == to_toml(trial.spec, plugins).encode()
+        return read_regular(run.held(run.spec), MOST_SPEC) == to_toml(spec, plugins).encode()
     except (OSError, ValueError, PrunekitError):
         return False
-    if same and isinstance(trial.spec.arch, FileArchitecture):
-        return recorded_arch(run) in (None, trial.spec.arch.sha256())
-    return same or id_of(folder, plugins) == trial.id
 
 
 def id_of(folder: Path, plugins: Plugins) -> str | None:
@@ -166,18 +173,16 @@ def _require_free(
     folder = out / trial.folder
     if own or status_of(folder) is None:
         return
-    if trial.folder not in orphaned:
-        RunFolder(folder).require_empty()
-        return
-    if isinstance(trial.spec.arch, FileArchitecture) and _differs_in_arch(folder, trial, plugins):
+    if trial.folder in orphaned:
+        refuse_other(folder, trial.spec, plugins)
+    RunFolder(folder).require_empty()
+
+
+def refuse_other(folder: Path, spec: Spec, plugins: Plugins) -> NoReturn:
+    """SpecError: a folder holds a run of another spec, or PluginError: of another file."""
+    if isinstance(spec.arch, FileArchitecture) and has_text(RunFolder(folder), spec, plugins):
         raise PluginError(
-            f"the arch {trial.spec.arch.source!r} has changed since the run was started in "
-            f"{folder}; restore it, or choose another --out"
+            f"the arch {spec.arch.source!r} has changed since the run was started in {folder}; "
+            "restore it, or choose another --out"
         )
     raise SpecError(f"{folder} holds a run of another spec; choose another --out")
-
-
-def _differs_in_arch(folder: Path, trial: Trial, plugins: Plugins) -> bool:
-    run = RunFolder(folder)
-    text = read_regular(run.held(run.spec), MOST_SPEC)
-    return text == to_toml(trial.spec, plugins).encode()
