@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,7 @@ def _noted(outcome: Outcome, place: Place) -> Outcome:
     return outcome
 
 
-def _outcomes(engine: Engine, tasks: Sequence[Task]) -> Iterator[Outcome]:
+def _outcomes(engine: Engine, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
     if tasks:
         yield from engine.work(tasks)
 

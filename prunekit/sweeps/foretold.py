@@ -12,12 +12,10 @@ from prunekit.reports.columns import columns
 from prunekit.storage.runfolder import RunFolder
 from prunekit.sweeps.axes import label
 from prunekit.sweeps.conduct import Sweep
+from prunekit.sweeps.places import STATES
 from prunekit.sweeps.progress import duration
 from prunekit.sweeps.study import said
 from prunekit.sweeps.trials import Trial
-
-STATES = ("done", "failed", "begun", "new")
-
 
 def foretold(sweep: Sweep, retry_failed: bool, jobs: int) -> list[str]:
     """Lines: the table of cells, what is left out, counts, and an estimate of the time."""

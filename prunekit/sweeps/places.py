@@ -24,6 +24,7 @@ from prunekit.sweeps.identity import Contents, facts, identity
 from prunekit.sweeps.trials import LETTERS, Trial
 
 State = Literal["done", "failed", "begun", "new"]
+STATES: tuple[State, ...] = ("done", "failed", "begun", "new")
 PLACE = re.compile(rf"(?:[^/]+-([0-9a-f]{{{LETTERS}}})/)?seed-(\d+)")
 
 

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import tomli_w
@@ -19,7 +19,9 @@ from prunekit.storage.files import write_bytes
 from prunekit.storage.texts import read_json
 from prunekit.sweeps.axes import label
 from prunekit.sweeps.study import Cell, Study
-from prunekit.sweeps.trials import Trial
+
+if TYPE_CHECKING:
+    from prunekit.sweeps.trials import Trial  # imports torch
 
 FORMAT = 1
 FACTS, FILE = "sweep.json", "sweep.toml"
