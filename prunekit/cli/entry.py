@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from prunekit import __version__
 from prunekit.cli import commands, studies
 from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
+from prunekit.cli.results import add_results
 from prunekit.cli.theory import add_theory
 from prunekit.errors import SpecError, printable
 from prunekit.reports.displays import display, displays, occupy_standard_files
@@ -53,6 +54,7 @@ def make_parser() -> Parser:
     run.set_defaults(call=commands.run, parser=run, leaves_files=True)
     studies.add_sweep(commands_)
     _add_folder_commands(commands_)
+    add_results(commands_)
     _add_export(commands_)
     _add_tickets(commands_)
     _add_plugins(commands_)
@@ -71,10 +73,6 @@ def _add_folder_commands(commands_: Any) -> None:
     show = commands_.add_parser("show", help="print a run's results")
     show.add_argument("run", metavar="RUN", help="a run folder")
     show.set_defaults(call=commands.show)
-    compare = commands_.add_parser("compare", help="runs side by side: a table, and a plot")
-    compare.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or those of --seeds")
-    compare.add_argument("--out", metavar="PNG", help="draw accuracy and density here")
-    compare.set_defaults(call=commands.compare)
     evaluate = commands_.add_parser("eval", help="measure a finished run's model anew")
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
     evaluate.add_argument("--device", metavar="TEXT", help="cpu, cuda, mps [the run's]")
