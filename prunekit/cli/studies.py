@@ -79,12 +79,12 @@ def sweep(args: argparse.Namespace, others: Sequence[str]) -> int:
 
     ready = conduct.prepared(study, out, only=only, plugins=available)
     if args.dry_run:
-        print("\n".join(told(ready, args.retry_failed, getattr(engine, "jobs", 1))))
+        print("\n".join(told(ready, args.retry_failed, getattr(engine, "at_once", 1))))
         return 0
     swept = conduct.conducted(
         ready, engine, threads_=threads, retry_failed=args.retry_failed, plugins=available
     )
-    return ended(swept, complete=not only)
+    return ended(swept)
 
 
 def run_seeds(
@@ -290,22 +290,20 @@ def told(ready: Sweep, retry_failed: bool, jobs: int) -> list[str]:
     return foretold(ready, retry_failed, jobs)
 
 
-def ended(swept: Swept, complete: bool = True) -> int:
-    """Say what a sweep has come to; raises TrialsFailed, or Interrupted for trials left undone."""
-    from prunekit.reports import report
+def ended(swept: Swept) -> int:
+    """Show what a sweep has come to; raises TrialsFailed, or Interrupted for trials left undone."""
+    from prunekit.reports import formats, layout, report, tidy
 
-    counts = [f"{swept.done} of {swept.trials} trials done"]
-    counts += [f"{len(swept.failed)} failed"] if swept.failed else []
-    report.print_lines([f"{', '.join(counts)}: {swept.folder}"])
-    for name, why in swept.failed.items():
-        times = why.get("attempts", 1)
-        again = f", tried {times} times" if times > 1 else ""
-        said = f"exit code {why.get('code')}{again}: {why.get('reason')}"
-        report.print_lines([f"failed: {name}: {said}"])
+    if swept.done:
+        formats.show(layout.laid_out(tidy.rows([swept.folder]), layout.Question()))
+    else:
+        rows = tidy.rows([swept.folder])
+        report.print_lines([*layout.unfinished(rows)])
+    report.print_lines([f"{swept.done} of {swept.trials} trials done: {swept.folder}"])
     if swept.failed:
         raise TrialsFailed(
-            f"{len(swept.failed)} of {swept.trials} trials have failed, the others are not "
-            f"touched by it; `prunekit sweep {swept.folder} --retry-failed` tries them again"
+            f"{len(swept.failed)} of {swept.trials} trials have failed; "
+            f"`prunekit sweep {swept.folder} --retry-failed` tries them again"
         )
     if swept.stopped:
         text = f"{len(swept.stopped)} trials were stopped and have saved; the same command goes on"

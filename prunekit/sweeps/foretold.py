@@ -17,6 +17,7 @@ from prunekit.sweeps.progress import duration
 from prunekit.sweeps.study import said
 from prunekit.sweeps.trials import Trial
 
+
 def foretold(sweep: Sweep, retry_failed: bool, jobs: int) -> list[str]:
     """Lines: the table of cells, what is left out, counts, and an estimate of the time."""
     left = sweep.to_do(retry_failed)

@@ -23,7 +23,8 @@ def work(task: Task) -> Outcome:
     """Do one task in this process: begin its run, go on with it, or leave a finished one as it is.
 
     What it prints is added to `task.log`, by file descriptor too. Its threads are torch's here
-    until it returns. Only Ctrl-C in this process is raised; all else that ends a run is told.
+    until it returns. Raised is only what is no Exception: Ctrl-C, and what a handler of the
+    program's own does at a signal; all else that ends a run is told.
     """
     try:
         with logged(Path(task.log)):
@@ -35,9 +36,7 @@ def work(task: Task) -> Outcome:
 def _done(task: Task) -> Outcome:
     try:
         _carry_out(task)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
+    except Exception as error:
         code, line = ended(error)
         print(f"prunekit: {line}", file=sys.stderr, flush=True)
         return Outcome(task.name, code, line)
@@ -46,12 +45,13 @@ def _done(task: Task) -> Outcome:
 
 def _carry_out(task: Task) -> None:
     """Run or resume; its code is what the task's spec names, so nobody is asked whether it may."""
-    import torch
-
-    from prunekit.sweeps.single import begun_or_gone_on  # imports torch
-
     plugins = Plugins()
     spec = structure(_table(task), plugins)
+
+    import torch  # what can be refused was refused without it
+
+    from prunekit.sweeps.single import begun_or_gone_on
+
     before = torch.get_num_threads()
     torch.set_num_threads(task.threads)
     try:
