@@ -78,14 +78,13 @@ def test_a_list_replaces_an_axis_of_the_file_and_one_value_too(study, capsys):
 
 
 def test_a_flag_that_a_named_piece_overrides_is_said(study, tmp_path, capsys):
-    text = FEW.replace("prune.density = [0.5, 0.1]", "method = { a = { train.epochs = 3 }, b = {} }")
+    rows = "method = { a = { train.epochs = 3 }, b = {} }"
+    text = FEW.replace("prune.density = [0.5, 0.1]", rows)
     (tmp_path / study).write_text(text)
     assert cells(capsys, "sweep", study) == [["a"], ["b"]]
     assert main(["sweep", study, "--epochs", "1", "--dry-run"]) == 0
     said = capsys.readouterr().err
-    assert said == (
-        "prunekit: --train.epochs does not act on method=a, which sets train.epochs\n"
-    )
+    assert said == ("prunekit: --train.epochs does not act on method=a, which sets train.epochs\n")
 
 
 @pytest.mark.parametrize(
