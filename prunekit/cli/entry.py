@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from prunekit import __version__
 from prunekit.cli import commands
 from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
+from prunekit.cli.pages import add_report
 from prunekit.cli.theory import add_theory
 from prunekit.errors import PrunekitError, SpecError, printable
 from prunekit.reports.displays import display, displays, occupy_standard_files
@@ -53,6 +54,7 @@ def make_parser() -> Parser:
     add_run_flags(run)
     run.set_defaults(call=commands.run, parser=run, leaves_files=True)
     _add_folder_commands(commands_)
+    add_report(commands_)
     _add_export(commands_)
     _add_tickets(commands_)
     _add_plugins(commands_)

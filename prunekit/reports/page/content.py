@@ -10,35 +10,18 @@ from typing import Any
 
 import attrs
 
-from prunekit.reports import papers
+from prunekit.errors import PrunekitError
+from prunekit.reports.cells import spelling, varying
 from prunekit.reports.page import failures, layers, origins, tables
+from prunekit.reports.page.alerts import Alert, Study, alerts
 from prunekit.reports.page.differences import differences
 from prunekit.reports.page.origins import Fact
+from prunekit.reports.page.panels import Panel, alone, panels
+from prunekit.reports.page.results import cell_table, run_table
 from prunekit.reports.page.trials import Trial, read_trials
 from prunekit.reports.report import spelled
 from prunekit.reports.tidy import STUDY, read_sweep
-
-MOST_LAYERS = 4000
-"""Layers of runs, one by one, in a page at most; what is left out is said."""
-
-
-@attrs.frozen
-class Alert:
-    text: str
-    bad: bool = False
-
-
-@attrs.frozen
-class Panel:
-    """One run in detail."""
-
-    id: str
-    name: str
-    folder: str
-    facts: list[tuple[str, str]]
-    lines: list[str]
-    layers: layers.LayerTable | None
-
+from prunekit.storage.texts import read_regular, regular_inside
 
 @attrs.frozen
 class File:
@@ -89,23 +72,76 @@ def read_page(folders: Sequence[str | Path]) -> Page:
         (Path(one), read_sweep(Path(one))) for one in folders if os.path.lexists(Path(one) / STUDY)
     ]
     facts = origins.origins([trial.record for trial in trials if trial.record])
-    alone = len(trials) == 1 and not studies
+    single = len(trials) == 1 and not studies
     failed = failures.failures([(trial.name, trial.row) for trial in trials])
     return Page(
         title=_title(folders),
         subtitle=_subtitle(trials),
         source=", ".join(map(str, folders)) if len(folders) < 4 else f"{len(folders)} folders",
-        numbers=_numbers(trials),
-        alerts=[*_alerts(trials, studies), *map(Alert, origins.mixed(facts))],
+        numbers=_numbers(trials, single),
+        alerts=[*alerts(trials, studies), *map(Alert, origins.mixed(facts))],
         figures=[],
-        cells=None,
+        cells=None if single else cell_table([trial.row for trial in trials]),
         failures=failed,
         more_failures=_more(trials, failed),
-        heats=[] if alone else layers.heats(_by_name(trials)),
-        runs=None if alone else _runs(trials),
-        panels=_panels(trials),
-        alone=alone,
+        heats=[] if single else layers.heats(_by_name(trials)),
+        runs=None if single else run_table(trials),
+        panels=[alone(trials[0])] if single else panels(trials),
+        alone=single,
         differences=differences([(trial.name, trial.spec) for trial in trials if trial.spec]),
         origins=facts,
         files=_files(studies),
     )
+
+
+def _title(folders: Sequence[str | Path]) -> str:
+    names = [Path(one).resolve().name for one in folders]
+    return ", ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _subtitle(trials: Sequence[Trial]) -> str:
+    """Who was compared: the keys that vary, and how many values each has."""
+    rows = [trial.row for trial in trials]
+    parts = [
+        f"{len({spelling(row.cell.get(key)) for row in rows})} × {key}" for key in varying(rows)
+    ]
+    seeds = len({row.seed for row in rows})
+    return ", ".join([*parts, f"{seeds} seeds"] if seeds > 1 else parts)
+
+
+def _numbers(trials: Sequence[Trial], single: bool) -> list[tuple[str, str]]:
+    """The numbers at the head of the page: of one run what it reached, else how far all are."""
+    if single:
+        (trial,) = trials
+        keys = ("test.accuracy", "test.loss", "density", "kept", "dead", "empty", "seconds")
+        known = trial.row.metrics
+        return [(key, spelled(known[key])) for key in keys if key in known]
+    states = Counter(trial.row.state for trial in trials)
+    return [("runs", spelled(len(trials))), *((s, spelled(n)) for s, n in states.most_common())]
+
+
+def _more(trials: Sequence[Trial], shown: Sequence[failures.Failure]) -> str:
+    more = sum(trial.row.state == "failed" for trial in trials) - len(shown)
+    return f"... and {more} more that failed; the table of runs has them." if more else ""
+
+
+def _by_name(trials: Sequence[Trial]) -> dict[str, list[Sequence[Mapping[str, Any]]]]:
+    """Name of a cell -> the layers of each of its finished runs."""
+    groups: dict[str, list[Sequence[Mapping[str, Any]]]] = {}
+    for trial in trials:
+        if trial.layers:
+            groups.setdefault(trial.name, []).append(trial.layers)
+    return groups
+
+
+def _files(studies: Sequence[Study]) -> list[File]:
+    """The study's file, as it was read."""
+    found = [folder / "sweep.toml" for folder, _ in studies]
+    return [File(str(p), _lines_of(p)) for p in found if os.path.lexists(p)]
+
+
+def _lines_of(path: Path) -> list[str]:
+    try:
+        return read_regular(regular_inside(path, path.parent)).decode("utf-8", "replace").split("\n")
+    except (PrunekitError, OSError, ValueError) as error:
+        return [f"cannot read it: {error}"]

@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 
 from prunekit.reports.report import spelled
-from prunekit.reports.tidy import Row
 
 CHOICES = 12
 """A column of so many texts at most is also filtered by choosing one."""
@@ -51,13 +50,15 @@ def cell(value: Any, text: str | None = None, **more: Any) -> Cell:
     return Cell(said, float(value) if known else None, number=number, empty=value is None, **more)
 
 
-def table(heads: Sequence[str], rows: Sequence[list[Cell]], note: str = "", **says: str) -> Table:
+def table(
+    heads: Sequence[str], rows: Sequence[list[Cell]], note: str, says: Mapping[str, str]
+) -> Table:
     """A table of these columns. says: head -> what a reader sees who points at it."""
     made = []
     for number, text in enumerate(heads):
         column = [row[number] for row in rows]
         texts = list(dict.fromkeys(one.text for one in column))
-        few = 1 < len(texts) <= CHOICES and len(texts) < len(column)
+        few = 1 < len(texts) <= CHOICES and 2 * len(texts) <= len(column)
         numbers = any(one.number for one in column)
         made.append(Head(text, number, numbers, texts if few else [], says.get(text, "")))
     return Table(made, list(rows), note)

@@ -10,8 +10,9 @@ from typing import Any
 import attrs
 
 from prunekit.errors import PrunekitError
-from prunekit.reports.report import spelled
-from prunekit.reports.tidy import Row, rows, shown_spec
+from prunekit.reports.cells import spelling, varying
+from prunekit.reports.report import shown_spec
+from prunekit.reports.tidy import Row, rows
 from prunekit.storage.runfolder import RunFolder
 
 
@@ -37,20 +38,19 @@ class Trial:
 
 def read_trials(folders: Sequence[str | Path]) -> list[Trial]:
     """The runs of these folders, in the order of `rows`."""
-    return [_read(row, number) for number, row in enumerate(rows(folders), 1)]
+    found = rows(folders)
+    keys = varying(found)
+    return [_read(row, number, keys) for number, row in enumerate(found, 1)]
 
 
-def name_of(row: Row) -> str:
-    """What varied, in words; the folder's name where nothing did."""
-    return ", ".join(map(spelled, row.cell.values())) or row.folder.resolve().name
-
-
-def _read(row: Row, number: int) -> Trial:
-    run, bare = RunFolder(row.folder), Trial(row, number, name_of(row))
+def _read(row: Row, number: int, keys: Sequence[str]) -> Trial:
+    known = [spelling(row.cell[key]) for key in keys if row.cell.get(key) is not None]
+    name = ", ".join(known) or row.folder.resolve().name
+    run, bare = RunFolder(row.folder), Trial(row, number, name)
     try:
         return attrs.evolve(
             bare,
-            spec=shown_spec(row.folder) if run.holds_run() else {},
+            spec=shown_spec(run) if run.holds_run() else {},
             record=run.read_components() if os.path.lexists(run.components) else {},
             layers=run.read_layers() if os.path.lexists(run.layers) else [],
         )

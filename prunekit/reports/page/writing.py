@@ -19,21 +19,19 @@ from prunekit.storage.runfolder import refuse_kept
 PIECES = Path(__file__).parent
 
 
-def write_page(folders: Sequence[str | Path], out: str | Path) -> None:
+def write_page(folders: Sequence[str | Path], out: str | Path, version: str) -> None:
     """Write the page of run folders and sweeps to `out`, an HTML file that loads nothing.
 
-    Raises SpecError for a folder that holds neither and for an `out` that is a file of a run,
+    version: of prunekit, which the page names. Raises SpecError for a folder that holds neither and for an `out` that is a file of a run,
     StorageError for what cannot be read or written.
     """
     refuse_kept(out)
     require_folder_of(out)
-    write_bytes(out, rendered(read_page(folders)).encode())
+    write_bytes(out, rendered(read_page(folders), version).encode())
 
 
-def rendered(page: Page) -> str:
+def rendered(page: Page, version: str) -> str:
     """The page as HTML: every text of it is escaped, and no script but ours may run."""
-    from prunekit import __version__
-
     script = _piece("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     made = Environment(
@@ -41,7 +39,7 @@ def rendered(page: Page) -> str:
     )
     return made.from_string(_piece("page.html")).render(
         page=page,
-        version=__version__,
+        version=version,
         style=Markup(_piece("page.css")),  # noqa: S704
         script=Markup(script),  # noqa: S704
         script_hash=digest,
