@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         split_batches,
         sum_gradients,
     )
+    from prunekit.reports.records import results
     from prunekit.runs.running import load, resume, run
     from prunekit.selection.budget import Budget, Sampled
     from prunekit.selection.masks import Masks
@@ -87,6 +88,7 @@ _HOMES = {
         "sign_values",
         "uniform_values",
     ),
+    "prunekit.reports.records": ("results",),
     "prunekit.runs.running": ("load", "resume", "run"),
     "prunekit.selection.budget": ("Budget", "Sampled"),
     "prunekit.pruning.scoring": (

@@ -205,13 +205,6 @@ def show(args: argparse.Namespace) -> int:
     return 0
 
 
-def compare(args: argparse.Namespace) -> int:
-    from prunekit.reports import comparison
-
-    comparison.compare(args.runs, args.out)
-    return 0
-
-
 def evaluate(args: argparse.Namespace) -> int:
     from prunekit.reports import report
 

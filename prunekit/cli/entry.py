@@ -15,6 +15,7 @@ from prunekit import __version__
 from prunekit.cli import commands
 from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
 from prunekit.cli.pages import add_report
+from prunekit.cli.results import add_results
 from prunekit.cli.theory import add_theory
 from prunekit.errors import PrunekitError, SpecError, printable
 from prunekit.reports.displays import display, displays, occupy_standard_files
@@ -54,6 +55,7 @@ def make_parser() -> Parser:
     add_run_flags(run)
     run.set_defaults(call=commands.run, parser=run, leaves_files=True)
     _add_folder_commands(commands_)
+    add_results(commands_)
     add_report(commands_)
     _add_export(commands_)
     _add_tickets(commands_)
@@ -73,10 +75,6 @@ def _add_folder_commands(commands_: Any) -> None:
     show = commands_.add_parser("show", help="print a run's results")
     show.add_argument("run", metavar="RUN", help="a run folder")
     show.set_defaults(call=commands.show)
-    compare = commands_.add_parser("compare", help="runs side by side: a table, and a plot")
-    compare.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or those of --seeds")
-    compare.add_argument("--out", metavar="PNG", help="draw accuracy and density here")
-    compare.set_defaults(call=commands.compare)
     evaluate = commands_.add_parser("eval", help="measure a finished run's model anew")
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
     evaluate.add_argument("--device", metavar="TEXT", help="cpu, cuda, mps [the run's]")

@@ -155,7 +155,7 @@ FAILED = Table(
     {"code": CODE, "reason": TEXT, "attempts": COUNT}, others=PLAIN, required=("code", "reason")
 )
 """`<trial>.failed.json`, beside the run folder: why a trial failed."""
-CELL = Table({}, others=PLAIN | TEXTS | NUMBERS)
+CELL = Table({}, others=ANY)
 TRIAL = Table(
     {"id": TEXT, "folder": TEXT, "cell": CELL, "seed": COUNT, "published": PUBLISHED},
     others=ANY,
