@@ -47,9 +47,7 @@ def alerts(trials: Sequence[Trial], studies: Sequence[Study]) -> Iterable[Alert]
 
 def _collapse(trials: Sequence[Trial]) -> str:
     """Which layers keep no weight, in how many runs; "" where none has."""
-    counts = Counter(
-        row["name"] for trial in trials for row in trial.layers if has_collapsed(row)
-    )
+    counts = Counter(row["name"] for trial in trials for row in trial.layers if has_collapsed(row))
     runs = sum(any(map(has_collapsed, trial.layers)) for trial in trials)
     known = sum(bool(trial.layers) for trial in trials)
     told = _some([f"{name} in {count}" for name, count in counts.most_common()])
@@ -59,5 +57,3 @@ def _collapse(trials: Sequence[Trial]) -> str:
 def _some(names: Sequence[str], most: int = MOST) -> str:
     more = [f"and {len(names) - most} more"] if len(names) > most else []
     return ", ".join([*names[:most], *more])
-
-

@@ -12,16 +12,20 @@ import attrs
 
 from prunekit.errors import PrunekitError
 from prunekit.reports.cells import spelling, varying
+from prunekit.reports.layout import Layout, Question, laid_out
 from prunekit.reports.page import failures, layers, origins, tables
 from prunekit.reports.page.alerts import Alert, Study, alerts
 from prunekit.reports.page.differences import differences
 from prunekit.reports.page.origins import Fact
 from prunekit.reports.page.panels import Panel, alone, panels
+from prunekit.reports.page.pictures import Picture, pictures
 from prunekit.reports.page.results import cell_table, run_table
 from prunekit.reports.page.trials import Trial, read_trials
+from prunekit.reports.plots import NoPlot
 from prunekit.reports.report import spelled
 from prunekit.reports.tidy import STUDY, read_sweep
 from prunekit.storage.texts import read_regular, regular_inside
+
 
 @attrs.frozen
 class File:
@@ -38,7 +42,8 @@ class Page:
     source: str
     numbers: list[tuple[str, str]]
     alerts: list[Alert]
-    figures: list[Any]
+    figures: list[Picture]
+    wide: Layout | None
     cells: tables.Table | None
     failures: list[failures.Failure]
     more_failures: str
@@ -73,14 +78,16 @@ def read_page(folders: Sequence[str | Path]) -> Page:
     ]
     facts = origins.origins([trial.record for trial in trials if trial.record])
     single = len(trials) == 1 and not studies
+    drawn, missing = _drawn(trials)
     failed = failures.failures([(trial.name, trial.row) for trial in trials])
     return Page(
         title=_title(folders),
         subtitle=_subtitle(trials),
         source=", ".join(map(str, folders)) if len(folders) < 4 else f"{len(folders)} folders",
         numbers=_numbers(trials, single),
-        alerts=[*alerts(trials, studies), *map(Alert, origins.mixed(facts))],
-        figures=[],
+        alerts=[*alerts(trials, studies), *map(Alert, [*origins.mixed(facts), *missing])],
+        figures=drawn,
+        wide=_wide(trials) if studies else None,
         cells=None if single else cell_table([trial.row for trial in trials]),
         failures=failed,
         more_failures=_more(trials, failed),
@@ -92,6 +99,14 @@ def read_page(folders: Sequence[str | Path]) -> Page:
         origins=facts,
         files=_files(studies),
     )
+
+
+def _drawn(trials: Sequence[Trial]) -> tuple[list[Picture], list[str]]:
+    """The figures, and a line where they cannot be drawn: the numbers stand elsewhere."""
+    try:
+        return pictures([trial.row for trial in trials]), []
+    except NoPlot as error:
+        return [], [f"The page lacks figures: {error}"]
 
 
 def _title(folders: Sequence[str | Path]) -> str:
@@ -120,6 +135,12 @@ def _numbers(trials: Sequence[Trial], single: bool) -> list[tuple[str, str]]:
     return [("runs", spelled(len(trials))), *((s, spelled(n)) for s, n in states.most_common())]
 
 
+def _wide(trials: Sequence[Trial]) -> Layout | None:
+    """The table as in a paper; None where it would be the one of every combination."""
+    made = laid_out([trial.row for trial in trials], Question())
+    return made if made.across else None
+
+
 def _more(trials: Sequence[Trial], shown: Sequence[failures.Failure]) -> str:
     more = sum(trial.row.state == "failed" for trial in trials) - len(shown)
     return f"... and {more} more that failed; the table of runs has them." if more else ""
@@ -142,6 +163,8 @@ def _files(studies: Sequence[Study]) -> list[File]:
 
 def _lines_of(path: Path) -> list[str]:
     try:
-        return read_regular(regular_inside(path, path.parent)).decode("utf-8", "replace").split("\n")
+        return (
+            read_regular(regular_inside(path, path.parent)).decode("utf-8", "replace").split("\n")
+        )
     except (PrunekitError, OSError, ValueError) as error:
         return [f"cannot read it: {error}"]

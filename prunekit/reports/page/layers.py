@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ class LayerRow:
     total: str
     density: str
     dead: str
-    width: str
+    alive_width: str
     dead_width: str
     collapsed: bool
     has_dead: bool
@@ -84,7 +85,7 @@ def _layer(row: Mapping[str, Any]) -> LayerRow:
         spelled(row["total"]),
         spelled(row["density"]),
         spelled(dead),
-        f"{100 * row['density']:.2f}",
+        f"{100 * max(0.0, row['density'] - share):.2f}",
         f"{100 * min(share, row['density']):.2f}",
         has_collapsed(row),
         dead > 0,
@@ -125,4 +126,9 @@ def _heat(rows: Sequence[Mapping[str, Any]]) -> HeatCell:
     said += [f"collapsed in {gone} of {len(rows)} runs"] * bool(gone)
     text = f"{density:.3g}" if not gone else f"∅ {gone} of {len(rows)}"
     shown = f"{100 * share:.0f} %" if share >= DEAD_SHARE else ""
-    return HeatCell(text, "; ".join(said), f"{0.05 + 0.6 * density:.3f}", gone > 0, shown)
+    return HeatCell(text, "; ".join(said), f"{_shade(density):.3f}", gone > 0, shown)
+
+
+def _shade(density: float) -> float:
+    """0 for a density of 0.001 and below, 0.6 for 1, by its logarithm."""
+    return 0.6 * max(0.0, 1 + math.log10(density) / 3) if density > 0 else 0.0

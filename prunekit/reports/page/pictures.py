@@ -1,39 +1,72 @@
-"""A figure of matplotlib as a piece of a page, in the colours of the page."""
+"""The figures of a page: SVG inside of it, in the colours of the page."""
 
 from __future__ import annotations
 
-import io
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+import attrs
 from markupsafe import Markup
 
-from prunekit.reports.plots import by_matplotlib
+from prunekit.errors import SpecError
+from prunekit.reports import figures
+from prunekit.reports.plots import NoPlot
+from prunekit.reports.series import EPOCH, LAYER, Chart, chart
+from prunekit.reports.tidy import Row
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-THEMED = {"#000000": "currentColor", "#ffffff": "var(--paper)"}
-"""Ink and paper of a figure -> those of the page, be it light or dark."""
-SETTINGS = {"svg.fonttype": "path", "svg.hashsalt": "prunekit"}
-"""Letters are shapes, so that no font of the reader moves them; ids are the same each time."""
+THEMED = {"#000000": "currentColor", "#ffffff": "var(--paper)", "#0072b2": "var(--blue)"}
+"""Ink, paper and dark blue of a figure -> those of the page, be it light or dark."""
+MOST_LINES = {None: 16, EPOCH: 8, LAYER: 8}
+"""Lines of a figure, at most: more of them nobody tells apart."""
 
 
-@by_matplotlib()
-def inline(made: Figure, prefix: str) -> Markup:
-    """The figure as an `<svg>` whose ids begin with `prefix`: a page has each id once.
+@attrs.frozen
+class Picture:
+    svg: Markup
+    title: str
+    caption: str
 
-    Texts of the figure become shapes; the comments that spell them are left out.
+
+def pictures(rows: Sequence[Row]) -> list[Picture]:
+    """What the runs came to against what varies, their curves, and their layers, if there are any.
+
+    NoPlot where matplotlib cannot draw.
     """
-    import matplotlib
+    found: dict[str, Chart] = {}
+    for x in (None, EPOCH, LAYER):
+        if made := _chart(rows, x):
+            found.setdefault(made.x, made)
+    return [_picture(one, f"figure{number}") for number, one in enumerate(found.values(), 1)]
 
-    image = io.StringIO()
-    with matplotlib.rc_context(SETTINGS):
-        made.savefig(image, format="svg", metadata={"Date": None})
-    text = image.getvalue()
-    text = text[text.index("<svg") :]
+
+def _chart(rows: Sequence[Row], x: str | None) -> Chart | None:
+    """None where there is nothing to draw, or too much."""
+    lines = {tuple(map(repr, row.cell.values())) for row in rows}
+    if x is not None and len(lines) > MOST_LINES[x]:
+        return None
+    try:
+        made = chart(rows, x)
+    except NoPlot:
+        raise
+    except SpecError:
+        return None
+    return made if len(made.series) <= MOST_LINES[x] else None
+
+
+def _picture(made: Chart, prefix: str) -> Picture:
+    title = f"{figures.words(made.y)} against {figures.words(made.x)}"
+    return Picture(inline(figures.drawn(made), prefix), title, figures.said_of(made))
+
+
+def inline(svg: bytes, prefix: str) -> Markup:
+    """An SVG file of matplotlib as an element whose ids begin with `prefix`: a page has each once.
+
+    Its texts are shapes; the comments that spell them are left out, so no text of a file is in it.
+    """
+    text = svg.decode()
     text = re.sub(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = text[text.index("<svg") :]
     text = re.sub(r'( id="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-", text)
     for colour, themed in THEMED.items():
         text = text.replace(colour, themed)
-    return Markup(text)  # noqa: S704 -- matplotlib's own markup, without any text of a file
+    return Markup(text)

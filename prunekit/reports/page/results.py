@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import attrs
+
 from prunekit.reports.cells import Cell, cells, chosen_metric, is_time, spelling, stat_of, varying
-from prunekit.reports.layout import paper, sigmas, stated
+from prunekit.reports.layout import least, paper, sigmas, stated
 from prunekit.reports.page import tables
 from prunekit.reports.page.tables import cell
 from prunekit.reports.page.trials import Trial
@@ -37,7 +39,7 @@ def cell_table(rows: Sequence[Row]) -> tables.Table:
     found = cells(rows, metric, keys)
     columns = dict(_columns(rows, found, metric, keys))
     lines = [[say(one) for say in columns.values()] for one in found]
-    return tables.table(list(columns), lines, NOTE, SAYS)
+    return tables.table(list(columns), lines, NOTE, SAYS, keys)
 
 
 def _columns(
@@ -48,8 +50,9 @@ def _columns(
     for key in keys:
         yield key, lambda one, key=key: _labelled(one.key.get(key))
     yield "n", _count
-    yield metric, lambda one: cell(one.measured.mean, stated(one.measured, usual))
-    yield f"min {metric}", lambda one: _number(one.measured.least)
+    yield metric, lambda one: _stat(one, metric, usual)
+    if usual > 1:
+        yield f"min {metric}", lambda one: cell(one.measured.least, least(one.measured))
     if any(one.published for one in found):
         yield "published", lambda one: cell(one.published.get("mean"), paper(one))
         yield "difference", lambda one: cell(one.deviation, sigmas(one))
@@ -99,12 +102,13 @@ def _less(one: Cell, stat: Any) -> tables.Cell:
 
 
 def _stat(one: Cell, metric: str, usual: int) -> tables.Cell:
+    """Another metric; how many runs it is of is said where that differs from the column n."""
     stat = stat_of(one.rows, metric)
-    return cell(stat.mean, stated(stat, usual) if stat.n != one.measured.n else stated(stat, stat.of))
-
-
-def _number(value: float | None) -> tables.Cell:
-    return cell(value, "-" if value is None else lone(value))
+    if stat.std == 0:  # a count that all runs share
+        return cell(stat.mean, lone(stat.values[0]))
+    if stat.n == one.measured.n:
+        return cell(stat.mean, stated(attrs.evolve(stat, of=stat.n, failed=0), stat.n))
+    return cell(stat.mean, stated(stat, usual))
 
 
 def run_table(trials: Sequence[Trial]) -> tables.Table:
@@ -112,19 +116,23 @@ def run_table(trials: Sequence[Trial]) -> tables.Table:
     rows = [trial.row for trial in trials]
     metric, keys = chosen_metric(rows, None), varying(rows)
     several = len({row.seed for row in rows}) > 1
-    shown = [m for m in (metric, *BESIDE, "seconds") if any(m in row.metrics for row in rows)]
-    heads = ["run", *keys, *["seed"] * several, "state", *shown]
+    wanted = dict.fromkeys((metric, *BESIDE, "seconds"))
+    shown = [one for one in wanted if any(one in row.metrics for row in rows)]
+    heads = ["run", *keys, *["seed"] * several, "state", *shown, "folder"]
     lines = [
         [
             cell(trial.number, link=trial.id),
             *(_labelled(trial.row.cell.get(key)) for key in keys),
             *[cell(trial.row.seed, str(trial.row.seed))] * several,
             _state(trial.row),
-            *(_measured(trial.row, one) for one in dict.fromkeys(shown)),
+            *(_measured(trial.row, one) for one in shown),
+            cell("/".join(trial.row.folder.parts[-2:])),
         ]
         for trial in trials
     ]
-    return tables.table(heads, lines, "A run's number leads to its layers.", SAYS)
+    return tables.table(
+        heads, lines, "A run's number leads to its layers.", SAYS, (*keys, "seed", "state")
+    )
 
 
 def _state(row: Row) -> tables.Cell:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -11,7 +11,7 @@ import attrs
 from prunekit.reports.report import spelled
 
 CHOICES = 12
-"""A column of so many texts at most is also filtered by choosing one."""
+"""A label of so many values at most is filtered by choosing one."""
 
 
 @attrs.frozen
@@ -51,14 +51,22 @@ def cell(value: Any, text: str | None = None, **more: Any) -> Cell:
 
 
 def table(
-    heads: Sequence[str], rows: Sequence[list[Cell]], note: str, says: Mapping[str, str]
+    heads: Sequence[str],
+    rows: Sequence[list[Cell]],
+    note: str,
+    says: Mapping[str, str],
+    labels: Collection[str],
 ) -> Table:
-    """A table of these columns. says: head -> what a reader sees who points at it."""
+    """A table of these columns.
+
+    says: head -> what a reader sees who points at it. labels: the heads of columns that name a
+    line; those with few values are filtered by choosing one.
+    """
     made = []
     for number, text in enumerate(heads):
         column = [row[number] for row in rows]
         texts = list(dict.fromkeys(one.text for one in column))
-        few = 1 < len(texts) <= CHOICES and 2 * len(texts) <= len(column)
+        few = text in labels and 1 < len(texts) <= CHOICES
         numbers = any(one.number for one in column)
         made.append(Head(text, number, numbers, texts if few else [], says.get(text, "")))
     return Table(made, list(rows), note)

@@ -22,8 +22,8 @@ PIECES = Path(__file__).parent
 def write_page(folders: Sequence[str | Path], out: str | Path, version: str) -> None:
     """Write the page of run folders and sweeps to `out`, an HTML file that loads nothing.
 
-    version: of prunekit, which the page names. Raises SpecError for a folder that holds neither and for an `out` that is a file of a run,
-    StorageError for what cannot be read or written.
+    version: of prunekit, which the page names. Raises SpecError for a folder that holds neither
+    and for an `out` that is a file of a run, StorageError for what cannot be read or written.
     """
     refuse_kept(out)
     require_folder_of(out)
@@ -40,8 +40,8 @@ def rendered(page: Page, version: str) -> str:
     return made.from_string(_piece("page.html")).render(
         page=page,
         version=version,
-        style=Markup(_piece("page.css")),  # noqa: S704
-        script=Markup(script),  # noqa: S704
+        style=Markup(_piece("page.css")),
+        script=Markup(script),
         script_hash=digest,
     )
 
