@@ -63,7 +63,8 @@ def write_failure(run: Path, method: str) -> None:
     told = {"code": 6, "reason": f"{method}: the loss is NaN at step 12", "attempts": 1}
     run.with_name(f"{run.name}.failed.json").write_text(json.dumps(told))
     lines = [f"epoch {number}: loss {number * 3.0:.1f}" for number in range(1, 40)]
-    run.with_name(f"{run.name}.log").write_text("\n".join([*lines, told["reason"]]) + "\n")
+    log = "\n".join([*lines, told["reason"]]) + "\n"
+    run.with_name(f"{run.name}.log").write_bytes(log.encode("utf-8", "replace"))
 
 
 def write_run(run: Path, method: str, density: float, seed: int, reached: float) -> Path:
@@ -90,7 +91,7 @@ def write_run(run: Path, method: str, density: float, seed: int, reached: float)
     }
     lines = [_line(epoch, reached) for epoch in range(1, 6)]
     (run / "spec.toml").write_text(
-        SPEC.format(seed=seed, method=json.dumps(method)[1:-1], density=density)
+        SPEC.format(seed=seed, method=method if method.isidentifier() else "other", density=density)
     )
     (run / "layers.json").write_text(json.dumps(layers))
     (run / "summary.json").write_text(json.dumps(summary))

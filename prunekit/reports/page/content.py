@@ -21,7 +21,6 @@ from prunekit.reports.page.panels import Panel, alone, panels
 from prunekit.reports.page.pictures import Picture, pictures
 from prunekit.reports.page.results import cell_table, run_table
 from prunekit.reports.page.trials import Trial, read_trials
-from prunekit.reports.plots import NoPlot
 from prunekit.reports.report import spelled
 from prunekit.reports.tidy import STUDY, read_sweep
 from prunekit.storage.texts import read_regular, regular_inside
@@ -78,7 +77,7 @@ def read_page(folders: Sequence[str | Path]) -> Page:
     ]
     facts = origins.origins([trial.record for trial in trials if trial.record])
     single = len(trials) == 1 and not studies
-    drawn, missing = _drawn(trials)
+    drawn, missing = pictures([trial.row for trial in trials if not trial.damage])
     failed = failures.failures([(trial.name, trial.row) for trial in trials])
     return Page(
         title=_title(folders),
@@ -99,14 +98,6 @@ def read_page(folders: Sequence[str | Path]) -> Page:
         origins=facts,
         files=_files(studies),
     )
-
-
-def _drawn(trials: Sequence[Trial]) -> tuple[list[Picture], list[str]]:
-    """The figures, and a line where they cannot be drawn: the numbers stand elsewhere."""
-    try:
-        return pictures([trial.row for trial in trials]), []
-    except NoPlot as error:
-        return [], [f"The page lacks figures: {error}"]
 
 
 def _title(folders: Sequence[str | Path]) -> str:

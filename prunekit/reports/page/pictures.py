@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 from markupsafe import Markup
 
-from prunekit.errors import SpecError
+from prunekit.errors import SpecError, StorageError
 from prunekit.reports import figures
 from prunekit.reports.plots import NoPlot
 from prunekit.reports.series import EPOCH, LAYER, Chart, chart
 from prunekit.reports.tidy import Row
 
-THEMED = {"#000000": "currentColor", "#ffffff": "var(--paper)", "#0072b2": "var(--blue)"}
-"""Ink, paper and dark blue of a figure -> those of the page, be it light or dark."""
-MOST_LINES = {None: 16, EPOCH: 8, LAYER: 8}
-"""Lines of a figure, at most: more of them nobody tells apart."""
+THEMED = {
+    "#000000": "currentColor",
+    "#ffffff": "var(--paper)",
+    "#555555": "var(--quiet)",
+    "#0072b2": "var(--blue)",
+}
+"""Ink, paper, grey and dark blue of a figure -> those of the page, be it light or dark."""
+MOST_LINES: Mapping[str | None, int] = {None: 16, EPOCH: 8, LAYER: 8}
+"""What figures are of -> lines of one, at most: more of them nobody tells apart."""
 
 
 @attrs.frozen
@@ -27,16 +32,20 @@ class Picture:
     caption: str
 
 
-def pictures(rows: Sequence[Row]) -> list[Picture]:
+def pictures(rows: Sequence[Row]) -> tuple[list[Picture], list[str]]:
     """What the runs came to against what varies, their curves, and their layers, if there are any.
 
-    NoPlot where matplotlib cannot draw.
+    Then a line for each that cannot be drawn: the numbers stand elsewhere.
     """
-    found: dict[str, Chart] = {}
-    for x in (None, EPOCH, LAYER):
-        if made := _chart(rows, x):
-            found.setdefault(made.x, made)
-    return [_picture(one, f"figure{number}") for number, one in enumerate(found.values(), 1)]
+    found, missing = dict[str, Picture](), list[str]()
+    for x in MOST_LINES:
+        try:
+            made = _chart(rows, x)
+            if made and made.x not in found:
+                found[made.x] = _picture(made, f"figure{len(found) + 1}")
+        except (NoPlot, StorageError) as error:
+            missing.append(f"The page lacks a figure: {error}")
+    return list(found.values()), list(dict.fromkeys(missing))
 
 
 def _chart(rows: Sequence[Row], x: str | None) -> Chart | None:
@@ -46,16 +55,15 @@ def _chart(rows: Sequence[Row], x: str | None) -> Chart | None:
         return None
     try:
         made = chart(rows, x)
-    except NoPlot:
-        raise
     except SpecError:
         return None
-    return made if len(made.series) <= MOST_LINES[x] else None
+    points = max(len(one.points) for one in made.series)
+    return made if points > 1 and len(made.series) <= MOST_LINES[x] else None
 
 
 def _picture(made: Chart, prefix: str) -> Picture:
-    title = f"{figures.words(made.y)} against {figures.words(made.x)}"
-    return Picture(inline(figures.drawn(made), prefix), title, figures.said_of(made))
+    title = f"{figures.words(made.y)} against {figures.words(made.x) or made.x}"
+    return Picture(inline(figures.drawn([made]), prefix), title, figures.said_of(made))
 
 
 def inline(svg: bytes, prefix: str) -> Markup:
