@@ -10,11 +10,13 @@ from typing import Any
 import attrs
 
 from prunekit.reports.cells import spelling
+from prunekit.reports.page.controls import beaten_by_none
 from prunekit.reports.page.layers import has_collapsed
 from prunekit.reports.page.trials import Trial
+from prunekit.reports.page.words import some
 
 MOST = 8
-"""Things of one kind that are named; of more their count is told."""
+"""Damaged runs that are named."""
 
 Study = tuple[Path, Mapping[str, Any]]
 """The folder of a sweep, and its sweep.json."""
@@ -35,14 +37,24 @@ def alerts(trials: Sequence[Trial], studies: Sequence[Study]) -> Iterable[Alert]
         yield Alert(f"{left} of {len(trials)} runs are not finished; they are in no mean.")
     if text := _collapse(trials):
         yield Alert(text, bad=True)
+    if lines := beaten_by_none([trial.row for trial in trials]):
+        told = some(lines, separator="; ")
+        yield Alert(f"Not better than a control by more than both standard deviations: {told}")
     for trial in [trial for trial in trials if trial.damage][:MOST]:
         yield Alert(trial.damage, bad=True)
     for folder, study in studies:
-        for one in study.get("left_out", []):
-            name = ", ".join(map(spelling, one["cell"].values()))
-            yield Alert(f"Left out: {name}: {one['reason']}")
+        yield from map(Alert, _left_out(study))
         if gone := study.get("orphaned", []):
-            yield Alert(f"No longer in the study, and not on this page: {_some(gone)} in {folder}")
+            yield Alert(f"No longer in the study, and not on this page: {some(gone)} in {folder}")
+
+
+def _left_out(study: Mapping[str, Any]) -> list[str]:
+    """A line for each reason for which combinations are left out, with their names."""
+    names: dict[str, list[str]] = {}
+    for one in study.get("left_out", []):
+        name = ", ".join(map(spelling, one["cell"].values()))
+        names.setdefault(one["reason"], []).append(name)
+    return [f"Left out: {some(cells, separator='; ')}: {why}" for why, cells in names.items()]
 
 
 def _collapse(trials: Sequence[Trial]) -> str:
@@ -50,10 +62,5 @@ def _collapse(trials: Sequence[Trial]) -> str:
     counts = Counter(row["name"] for trial in trials for row in trial.layers if has_collapsed(row))
     runs = sum(any(map(has_collapsed, trial.layers)) for trial in trials)
     known = sum(bool(trial.layers) for trial in trials)
-    told = _some([f"{name} in {count}" for name, count in counts.most_common()])
+    told = some([f"{name} in {count}" for name, count in counts.most_common()])
     return f"Layer collapse in {runs} of {known} runs: {told}." if runs else ""
-
-
-def _some(names: Sequence[str], most: int = MOST) -> str:
-    more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more])

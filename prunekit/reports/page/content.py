@@ -12,7 +12,7 @@ import attrs
 
 from prunekit.errors import PrunekitError
 from prunekit.reports.cells import spelling, varying
-from prunekit.reports.layout import Layout, Question, laid_out
+from prunekit.reports.layout import Layout, Question, laid_out, unfinished
 from prunekit.reports.page import failures, layers, origins, tables
 from prunekit.reports.page.alerts import Alert, Study, alerts
 from prunekit.reports.page.differences import differences
@@ -22,7 +22,7 @@ from prunekit.reports.page.pictures import Picture, pictures
 from prunekit.reports.page.results import cell_table, run_table
 from prunekit.reports.page.trials import Trial, read_trials
 from prunekit.reports.report import spelled
-from prunekit.reports.tidy import STUDY, read_sweep
+from prunekit.reports.tidy import STUDY, Row, read_sweep
 from prunekit.storage.texts import read_regular, regular_inside
 
 
@@ -75,6 +75,7 @@ def read_page(folders: Sequence[str | Path]) -> Page:
     studies = [
         (Path(one), read_sweep(Path(one))) for one in folders if os.path.lexists(Path(one) / STUDY)
     ]
+    found = [trial.row for trial in trials]
     facts = origins.origins([trial.record for trial in trials if trial.record])
     single = len(trials) == 1 and not studies
     drawn, missing = pictures([trial.row for trial in trials if not trial.damage])
@@ -86,8 +87,8 @@ def read_page(folders: Sequence[str | Path]) -> Page:
         numbers=_numbers(trials, single),
         alerts=[*alerts(trials, studies), *map(Alert, [*origins.mixed(facts), *missing])],
         figures=drawn,
-        wide=_wide(trials) if studies else None,
-        cells=None if single else cell_table([trial.row for trial in trials]),
+        wide=_wide(found) if studies else None,
+        cells=None if single else cell_table(found),
         failures=failed,
         more_failures=_more(trials, failed),
         heats=[] if single else layers.heats(_by_name(trials)),
@@ -126,10 +127,14 @@ def _numbers(trials: Sequence[Trial], single: bool) -> list[tuple[str, str]]:
     return [("runs", spelled(len(trials))), *((s, spelled(n)) for s, n in states.most_common())]
 
 
-def _wide(trials: Sequence[Trial]) -> Layout | None:
-    """The table as in a paper; None where it would be the one of every combination."""
-    made = laid_out([trial.row for trial in trials], Question())
-    return made if made.across else None
+def _wide(rows: Sequence[Row]) -> Layout | None:
+    """The table as in a paper; None where it would be the one of every combination.
+
+    What is not finished stands in a part of its own.
+    """
+    made, elsewhere = laid_out(rows, Question()), {*unfinished(rows)}
+    notes = tuple(note for note in made.notes if note not in elsewhere)
+    return attrs.evolve(made, notes=notes) if made.across else None
 
 
 def _more(trials: Sequence[Trial], shown: Sequence[failures.Failure]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prunekit.reports.page.origins import Fact, Value
+from prunekit.reports.page.words import some
 from prunekit.reports.report import spelled
 from prunekit.reports.varied import NEVER, flat
 
@@ -32,15 +33,12 @@ def _values(pairs: Sequence[tuple[str, Any]]) -> tuple[Value, ...]:
     having: dict[str, list[str]] = {}
     for name, value in pairs:
         having.setdefault(_exactly(value), []).append(name)
-    return tuple(Value(text, len(names), _some(names)) for text, names in having.items())
+    return tuple(
+        Value(text, len(names), some([*dict.fromkeys(names)], NAMED, "; "))
+        for text, names in having.items()
+    )
 
 
 def _exactly(value: Any) -> str:
     """A value in full: two that differ in the last digit are two."""
     return repr(value) if isinstance(value, float) else spelled(value)
-
-
-def _some(names: Sequence[str]) -> str:
-    once = list(dict.fromkeys(names))
-    more = [f"and {len(once) - NAMED} more"] if len(once) > NAMED else []
-    return "; ".join([*once[:NAMED], *more])

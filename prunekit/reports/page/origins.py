@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from prunekit.reports.page.words import runs
 from prunekit.reports.report import spelled
 from prunekit.spec.sections import COMPONENTS
 
@@ -50,14 +51,10 @@ def mixed(facts: Iterable[Fact]) -> list[str]:
     for fact in facts:
         kind = fact.key.partition(" ")[0]
         if len(fact.values) > 1 and (fact.key in MIXING or kind in COMPONENTS):
-            parts = ", ".join(f"{one.text:.40} ({_runs(one.count)})" for one in fact.values)
+            parts = ", ".join(f"{one.text:.40} ({runs(one.count)})" for one in fact.values)
             what = "the code of the " if kind in COMPONENTS else ""
             lines.append(f"The runs differ in {what}{fact.key}: {parts}.")
     return lines
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _said(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -10,13 +10,12 @@ import attrs
 from prunekit.reports.cells import Cell, cells, chosen_metric, is_time, spelling, stat_of, varying
 from prunekit.reports.layout import least, paper, sigmas, stated
 from prunekit.reports.page import tables
+from prunekit.reports.page.controls import CONTROL, PLAIN, controls_of
 from prunekit.reports.page.tables import cell
 from prunekit.reports.page.trials import Trial
 from prunekit.reports.rounding import lone
 from prunekit.reports.tidy import Row
 
-CONTROL = "prune.control"
-PLAIN = "none"
 BESIDE = ("test.loss", "density", "empty", "dead", "flops.effective")
 """Metrics beside the main one, where any run has them."""
 SAYS = {
@@ -56,7 +55,7 @@ def _columns(
     if any(one.published for one in found):
         yield "published", lambda one: cell(one.published.get("mean"), paper(one))
         yield "difference", lambda one: cell(one.deviation, sigmas(one))
-    for control in _controls(rows, keys):
+    for control in controls_of(rows) if CONTROL in keys else []:
         less = {
             _place(one, keys): one.minus for one in cells(rows, metric, keys, (CONTROL, control))
         }
@@ -64,17 +63,6 @@ def _columns(
     for other in BESIDE:
         if other != metric and any(other in row.metrics for row in rows):
             yield other, lambda one, other=other: _stat(one, other, usual)
-
-
-def _controls(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
-    """The controls whose runs can be subtracted from those without one."""
-    if CONTROL not in keys:
-        return []
-    return [
-        text
-        for text in dict.fromkeys(spelling(row.cell.get(CONTROL)) for row in rows)
-        if text not in (PLAIN, "-")
-    ]
 
 
 def _place(one: Cell, keys: Sequence[str]) -> tuple[str, ...]:
