@@ -20,8 +20,14 @@ FLAGS = (
 )
 
 
+class Gone(Exception):
+    """The browser has ended."""
+
+
 def found() -> str | None:
     """The path of a Chromium of this machine; $CHROMIUM comes first."""
+    if os.name != "posix":
+        return None  # the pipe needs the file numbers 3 and 4
     names = (os.environ.get("CHROMIUM", ""), *NAMES)
     return next(filter(None, map(shutil.which, names)), None)
 
@@ -45,7 +51,10 @@ class Chromium:
         message = {"id": self.number, "method": method, "params": params}
         if self.session:
             message["sessionId"] = self.session
-        os.write(self.commands, json.dumps(message).encode() + b"\0")
+        try:
+            os.write(self.commands, json.dumps(message).encode() + b"\0")
+        except BrokenPipeError:
+            raise Gone from None
         while True:
             told = self.hear()
             if told.get("id") == self.number:
@@ -56,7 +65,8 @@ class Chromium:
         """The next message; an event is kept too."""
         while b"\0" not in self.left:
             more = os.read(self.answers, 2**20)
-            assert more, "the browser is gone"
+            if not more:
+                raise Gone
             self.left += more
         text, _, self.left = self.left.partition(b"\0")
         told = json.loads(text)

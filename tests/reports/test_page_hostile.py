@@ -56,3 +56,10 @@ def test_texts_of_files_are_text(first: int, tmp_path: Path) -> None:
     assert "1337" not in text
     for evil in hostile:
         assert any(printable(evil) in one for row in found.rows for one in row)
+
+
+def test_an_endless_text_is_cut(tmp_path: Path) -> None:
+    long = "x" * 10**5
+    page = page_of(write_study(tmp_path / "study", ["snip", long], [0.5], 1, failing=[long]))
+    assert len(page) < 10**5
+    assert f"{'x' * 2000} ... " in page

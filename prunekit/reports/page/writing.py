@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from prunekit.errors import printable
+from prunekit.errors import LONGEST, printable
 from prunekit.reports.page.content import Page, read_page
 from prunekit.storage.files import require_folder_of, write_bytes
 from prunekit.storage.runfolder import refuse_kept
@@ -51,5 +51,8 @@ def _piece(name: str) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """What stands in the page for a value: text without anything that a reader would obey."""
-    return value if isinstance(value, Markup) else printable(str(value))
+    """What stands in the page for a value: not endless, and without what a reader would obey."""
+    if isinstance(value, Markup):
+        return value
+    text, half = printable(str(value)), LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
