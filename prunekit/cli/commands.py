@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -169,14 +168,14 @@ def require_own(folder: RunFolder, spec: Spec, available: Plugins) -> None:
 
 def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Mean ± sample standard deviation over the seeds, a line for each number that matters."""
-    from prunekit.reports import comparison
+    from prunekit.reports import cells
 
     lines = [f"{len(summaries)} seeds, mean ± standard deviation:"]
     for key in ("test.accuracy", "test.loss", "density", "seconds"):
         values = [summary[key] for summary in summaries if summary.get(key) is not None]
         if len(values) == len(summaries):
-            mean, deviation = statistics.fmean(values), comparison.spread(values)
-            lines.append(f"  {key} {mean:.4f} ± {deviation:.4f}")
+            stat = cells.Stat(tuple(values), len(values))
+            lines.append(f"  {key} {stat.mean:.4f} ± {stat.std:.4f}")
     published = summaries[0].get("published", {})
     if figure := papers.short(published):
         lines.append(f"published ({published['source']}): {figure}")

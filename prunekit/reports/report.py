@@ -40,7 +40,13 @@ LABELS = {
     "redrawn_share": "share of kept redrawn",
     "redrawn_zeros": "redrawn for being all zero",
 }
-NOT_LISTED = ("masks_sha256", "published", "survey", "left_out")  # long, or told apart
+NOT_LISTED = (
+    "masks_sha256",
+    "cold_seconds",
+    "published",
+    "survey",
+    "left_out",
+)  # long, or told apart
 SHOWN_LAYERS = 40
 SHOWN_ROUNDS = 8
 WIDE = 250  # columns of a pipe or file: no cell is cut

@@ -117,7 +117,9 @@ SUMMARY = Table(
         **dict.fromkeys(("kept", "maskable", "parameters", "rounds", "epochs", "dead"), COUNT),
         **dict.fromkeys(("redraws", "redrawn", "redrawn_kept", "classes"), COUNT),
         **dict.fromkeys(("test.loss", "test.accuracy", "validation.loss"), NUMBER | NOTHING),
-        **dict.fromkeys(("flops.dense", "flops.effective", "seconds"), NUMBER | NOTHING),
+        **dict.fromkeys(
+            ("flops.dense", "flops.effective", "seconds", "cold_seconds"), NUMBER | NOTHING
+        ),
         **dict.fromkeys(("empty", "redrawn_zeros", "left_out"), TEXTS),
         "redraw_events": COUNT | NOTHING,
         "input_shape": SIZES,
