@@ -12,7 +12,8 @@ import attrs
 
 from prunekit.errors import PrunekitError
 from prunekit.reports.cells import spelling, varying
-from prunekit.reports.layout import Layout, Question, laid_out, unfinished
+from prunekit.reports.layout import Layout, laid_out
+from prunekit.reports.notes import unfinished
 from prunekit.reports.page import failures, layers, origins, tables
 from prunekit.reports.page.alerts import Alert, Study, alerts
 from prunekit.reports.page.differences import differences
@@ -21,6 +22,7 @@ from prunekit.reports.page.panels import Panel, alone, panels
 from prunekit.reports.page.pictures import Picture, pictures
 from prunekit.reports.page.results import cell_table, run_table
 from prunekit.reports.page.trials import Trial, read_trials
+from prunekit.reports.question import Question
 from prunekit.reports.report import spelled
 from prunekit.reports.tidy import STUDY, Row, read_sweep
 from prunekit.storage.texts import read_regular, regular_inside

@@ -9,7 +9,7 @@ import attrs
 from markupsafe import Markup
 
 from prunekit.errors import SpecError, StorageError
-from prunekit.reports import figures
+from prunekit.reports import figures, marks
 from prunekit.reports.plots import NoPlot
 from prunekit.reports.series import EPOCH, LAYER, Chart, chart
 from prunekit.reports.tidy import Row
@@ -62,8 +62,8 @@ def _chart(rows: Sequence[Row], x: str | None) -> Chart | None:
 
 
 def _picture(made: Chart, prefix: str) -> Picture:
-    title = f"{figures.words(made.y)} against {figures.words(made.x) or made.x}"
-    return Picture(inline(figures.drawn([made]), prefix), title, figures.said_of(made))
+    title = f"{marks.words(made.y)} against {marks.words(made.x) or made.x}"
+    return Picture(inline(figures.drawn([made]), prefix), title, marks.said_of(made))
 
 
 def inline(svg: bytes, prefix: str) -> Markup:
