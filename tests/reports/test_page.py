@@ -80,6 +80,17 @@ def test_what_is_not_finished_left_out_or_orphaned_is_said(tmp_path: Path) -> No
     assert ["random", "0.5", "2 of 3"] in [row[:3] for row in Reader(page).rows]
 
 
+def test_runs_of_other_code_are_marked(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", ["snip"], [0.5])
+    study = json.loads((folder / "sweep.json").read_text())
+    study["trials"][1]["changed"] = ["scorer"]
+    (folder / "sweep.json").write_text(json.dumps(study))
+    page = page_of(folder)
+    assert "† 1 run of other code (scorer) than when the sweep last began" in page
+    rows = [row for row in Reader(page).rows if "done†" in row]
+    assert [row[0] for row in rows] == ["2"]
+
+
 def test_a_layer_over_seeds_says_its_density_its_collapse_and_its_dead_weights() -> None:
     def layer(kept: int, dead: int = 0) -> dict[str, object]:
         facts = {"total": 10, "kept": kept, "density": kept / 10, "dead": dead}

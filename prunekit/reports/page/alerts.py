@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -12,14 +11,13 @@ import attrs
 from prunekit.reports.cells import spelling
 from prunekit.reports.page.controls import beaten_by_none
 from prunekit.reports.page.layers import has_collapsed
-from prunekit.reports.page.trials import Trial
-from prunekit.reports.page.words import some
+from prunekit.reports.page.trials import Study, Trial
+from prunekit.reports.page.words import runs, some
 
+CHANGED = "†"
+"""The mark of a run that other code has made."""
 MOST = 8
 """Damaged runs that are named."""
-
-Study = tuple[Path, Mapping[str, Any]]
-"""The folder of a sweep, and its sweep.json."""
 
 
 @attrs.frozen
@@ -40,6 +38,10 @@ def alerts(trials: Sequence[Trial], studies: Sequence[Study]) -> Iterable[Alert]
     if lines := beaten_by_none([trial.row for trial in trials]):
         told = some(lines, separator="; ")
         yield Alert(f"Not better than a control by more than both standard deviations: {told}")
+    if changed := [trial for trial in trials if trial.changed]:
+        kinds = some([*dict.fromkeys(kind for trial in changed for kind in trial.changed)])
+        told = f"{runs(len(changed))} of other code ({kinds}) than when the sweep last began"
+        yield Alert(f"{CHANGED} {told}; their numbers are counted with the others.")
     for trial in [trial for trial in trials if trial.damage][:MOST]:
         yield Alert(trial.damage, bad=True)
     for folder, study in studies:
@@ -60,7 +62,7 @@ def _left_out(study: Mapping[str, Any]) -> list[str]:
 def _collapse(trials: Sequence[Trial]) -> str:
     """Which layers keep no weight, in how many runs; "" where none has."""
     counts = Counter(row["name"] for trial in trials for row in trial.layers if has_collapsed(row))
-    runs = sum(any(map(has_collapsed, trial.layers)) for trial in trials)
+    having = sum(any(map(has_collapsed, trial.layers)) for trial in trials)
     known = sum(bool(trial.layers) for trial in trials)
     told = some([f"{name} in {count}" for name, count in counts.most_common()])
-    return f"Layer collapse in {runs} of {known} runs: {told}." if runs else ""
+    return f"Layer collapse in {having} of {known} runs: {told}." if having else ""

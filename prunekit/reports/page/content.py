@@ -15,16 +15,16 @@ from prunekit.reports.cells import spelling, varying
 from prunekit.reports.layout import Layout, laid_out
 from prunekit.reports.notes import unfinished
 from prunekit.reports.page import failures, layers, origins, tables
-from prunekit.reports.page.alerts import Alert, Study, alerts
+from prunekit.reports.page.alerts import Alert, alerts
 from prunekit.reports.page.differences import differences
 from prunekit.reports.page.origins import Fact
 from prunekit.reports.page.panels import Panel, alone, panels
 from prunekit.reports.page.pictures import Picture, pictures
 from prunekit.reports.page.results import cell_table, run_table
-from prunekit.reports.page.trials import Trial, read_trials
+from prunekit.reports.page.trials import Study, Trial, read_studies, read_trials
 from prunekit.reports.question import Question
 from prunekit.reports.report import spelled
-from prunekit.reports.tidy import STUDY, Row, read_sweep
+from prunekit.reports.tidy import Row
 from prunekit.storage.texts import read_regular, regular_inside
 
 
@@ -73,10 +73,8 @@ class Page:
 
 def read_page(folders: Sequence[str | Path]) -> Page:
     """Everything that the page of these folders says."""
-    trials = read_trials(folders)
-    studies = [
-        (Path(one), read_sweep(Path(one))) for one in folders if os.path.lexists(Path(one) / STUDY)
-    ]
+    studies = read_studies(folders)
+    trials = read_trials(folders, studies)
     found = [trial.row for trial in trials]
     facts = origins.origins([trial.record for trial in trials if trial.record])
     single = len(trials) == 1 and not studies

@@ -10,6 +10,7 @@ import attrs
 from prunekit.reports.cells import Cell, cells, chosen_metric, is_time, spelling, stat_of, varying
 from prunekit.reports.layout import least, paper, sigmas, stated
 from prunekit.reports.page import tables
+from prunekit.reports.page.alerts import CHANGED
 from prunekit.reports.page.controls import CONTROL, PLAIN, controls_of
 from prunekit.reports.page.tables import cell
 from prunekit.reports.page.trials import Trial
@@ -112,7 +113,7 @@ def run_table(trials: Sequence[Trial]) -> tables.Table:
             cell(trial.number, link=trial.id),
             *(_labelled(trial.row.cell.get(key)) for key in keys),
             *[cell(trial.row.seed, str(trial.row.seed))] * several,
-            _state(trial.row),
+            _state(trial),
             *(_measured(trial.row, one) for one in shown),
             cell("/".join(trial.row.folder.parts[-2:])),
         ]
@@ -123,9 +124,10 @@ def run_table(trials: Sequence[Trial]) -> tables.Table:
     )
 
 
-def _state(row: Row) -> tables.Cell:
+def _state(trial: Trial) -> tables.Cell:
+    row = trial.row
     text = f"failed ({row.code})" if row.state == "failed" else row.state
-    return cell(text, style="bad" if row.state == "failed" else "")
+    return cell(text + CHANGED * bool(trial.changed), style="bad" if row.state == "failed" else "")
 
 
 def _measured(row: Row, metric: str) -> tables.Cell:

@@ -12,7 +12,7 @@ import attrs
 from prunekit.errors import PrunekitError
 from prunekit.reports.cells import spelling, varying
 from prunekit.reports.report import shown_spec
-from prunekit.reports.tidy import Row, rows
+from prunekit.reports.tidy import STUDY, Row, read_sweep, rows
 from prunekit.storage.runfolder import RunFolder
 
 
@@ -20,7 +20,8 @@ from prunekit.storage.runfolder import RunFolder
 class Trial:
     """A row and the files of its folder, as far as they are there.
 
-    number: from 1. name: what varied, in words. damage: why a file cannot be read; "" = none.
+    number: from 1. name: what varied, in words. changed: the kinds of its components whose code was
+    another when its sweep last began. damage: why a file cannot be read; "" = none.
     """
 
     row: Row
@@ -29,6 +30,7 @@ class Trial:
     spec: Mapping[str, Any] = {}
     record: Mapping[str, Any] = {}
     layers: Sequence[Mapping[str, Any]] = ()
+    changed: Sequence[str] = ()
     damage: str = ""
 
     @property
@@ -36,11 +38,30 @@ class Trial:
         return f"run-{self.number}"
 
 
-def read_trials(folders: Sequence[str | Path]) -> list[Trial]:
+Study = tuple[Path, Mapping[str, Any]]
+"""The folder of a sweep, and its sweep.json."""
+
+
+def read_studies(folders: Sequence[str | Path]) -> list[Study]:
+    """The sweeps among these folders."""
+    paths = list(map(Path, folders))
+    return [(path, read_sweep(path)) for path in paths if os.path.lexists(path / STUDY)]
+
+
+def read_trials(folders: Sequence[str | Path], studies: Sequence[Study]) -> list[Trial]:
     """The runs of these folders, in the order of `rows`."""
     found = rows(folders)
     keys = varying(found)
-    return [_read(row, number, keys) for number, row in enumerate(found, 1)]
+    changed = {
+        folder / trial["folder"]: trial["changed"]
+        for folder, study in studies
+        for trial in study["trials"]
+        if "changed" in trial
+    }
+    return [
+        attrs.evolve(_read(row, number, keys), changed=changed.get(row.folder, ()))
+        for number, row in enumerate(found, 1)
+    ]
 
 
 def _read(row: Row, number: int, keys: Sequence[str]) -> Trial:
