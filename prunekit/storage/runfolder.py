@@ -72,6 +72,7 @@ class RunFolder:
     layers = _Entry("layers.json")
     summary = _Entry("summary.json")
     checkpoints = _Entry("checkpoints", folder=True)
+    rounds = _Entry("rounds", folder=True)
     plots = _Entry("plots", folder=True)
     density_plot = _Entry("plots/density.png")
     curves_plot = _Entry("plots/curves.png")
@@ -88,6 +89,20 @@ class RunFolder:
     def held(self, path: Path) -> Path:
         """`path`, a regular file of this run: who reads one asks here. StorageError for others."""
         return regular_inside(path, self.path)
+
+    def of_round(self, number: int) -> Path:
+        """The folder for what is kept of round `number` (from 1), made if it is not there yet.
+
+        Its masks have the name that a run's have. StorageError where it cannot be made.
+        """
+        path = self.rounds / f"{number:03d}"
+        for folder in (self.rounds, path):
+            require_kind(folder, folder=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot create {path}: {reason(error)}; free space") from None
+        return path
 
     def holds_run(self) -> bool:
         return status_of(self.spec) is not None
