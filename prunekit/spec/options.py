@@ -6,6 +6,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import attrs
@@ -92,8 +93,13 @@ def fields_of(cls: type) -> Iterator[attrs.Attribute[Any]]:
     return (field for field in attrs.fields(cls) if field.init and not field.name.startswith("_"))
 
 
-def types_of(cls: type) -> Mapping[str, Any]:
+def types_of(cls: Any) -> Mapping[str, Any]:
     """Field name -> resolved annotation (attrs keeps them as text under `from __future__`)."""
+    return _types_of(cls)
+
+
+@lru_cache(maxsize=1024)
+def _types_of(cls: Any) -> Mapping[str, Any]:
     try:
         resolved = attrs.resolve_types(cls)
     except NameError as error:
@@ -143,6 +149,11 @@ def is_union(annotation: Any) -> bool:
 
 def is_a(value: Any, annotation: Any) -> bool:
     """Strictly: True is no int, 3 is no str; an int is a float (TOML writes 1 for 1.0)."""
+    if annotation in (int, float):
+        kinds = (int, float) if annotation is float else int
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    if type(annotation) is type:
+        return isinstance(value, annotation)
     if annotation is Any:
         return True
     if is_union(annotation):
@@ -151,12 +162,7 @@ def is_a(value: Any, annotation: Any) -> bool:
         return any(type(value) is type(one) and value == one for one in typing.get_args(annotation))
     if typing.get_origin(annotation) is tuple:
         return isinstance(value, tuple) and _are(value, typing.get_args(annotation))
-    if _none(annotation):
-        return value is None
-    if annotation in (int, float):
-        kinds = (int, float) if annotation is float else int
-        return isinstance(value, kinds) and not isinstance(value, bool)
-    return isinstance(value, annotation)
+    return value is None if _none(annotation) else isinstance(value, annotation)
 
 
 def _are(items: tuple[Any, ...], parts: tuple[Any, ...]) -> bool:
