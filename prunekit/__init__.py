@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         split_batches,
         sum_gradients,
     )
+    from prunekit.reports.records import results
     from prunekit.runs.running import load, resume, run
     from prunekit.selection.budget import Budget, Sampled
     from prunekit.selection.masks import Masks
@@ -56,7 +57,9 @@ if TYPE_CHECKING:
     from prunekit.selection.select import kth_smallest, top_k, top_k_each
     from prunekit.selection.weighted import draw_with_replacement, draw_without_replacement
     from prunekit.spec.sections import DataOptions, Prune, Rounds, Spec, Train
+    from prunekit.spec.tasks import Outcome, Task
     from prunekit.storage.archives import fetch_archive
+    from prunekit.sweeps.work import work
 
 _HOMES = {
     "prunekit.api.components": ("component",),
@@ -87,6 +90,7 @@ _HOMES = {
         "sign_values",
         "uniform_values",
     ),
+    "prunekit.reports.records": ("results",),
     "prunekit.runs.running": ("load", "resume", "run"),
     "prunekit.selection.budget": ("Budget", "Sampled"),
     "prunekit.pruning.scoring": (
@@ -98,6 +102,8 @@ _HOMES = {
     ),
     "prunekit.selection.select": ("kth_smallest", "top_k", "top_k_each"),
     "prunekit.spec.sections": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
+    "prunekit.spec.tasks": ("Outcome", "Task"),
+    "prunekit.sweeps.work": ("work",),
     "prunekit.selection.weighted": ("draw_with_replacement", "draw_without_replacement"),
 }
 _PACKAGES = ("testing", "theory", "tickets")

@@ -21,7 +21,7 @@ from prunekit.reports.report import (
     spelled,
     widths_of,
 )
-from prunekit.spec.sections import COMPONENTS
+from prunekit.reports.varied import flat
 from prunekit.storage.runfolder import RunFolder, refuse_kept
 
 if TYPE_CHECKING:
@@ -140,15 +140,3 @@ def transposed(head: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -
         )
         for group in (columns[at : at + across] for at in range(0, len(columns), across))
     ]
-
-
-def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted key -> value; a component's name stands under its kind alone."""
-    keys: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            keys |= flat(value, f"{prefix}{key}.")
-        else:
-            named = key == "name" and prefix.rstrip(".") in COMPONENTS
-            keys[prefix.rstrip(".") if named else prefix + key] = value
-    return keys

@@ -77,14 +77,14 @@ def read_run(folder: str | Path) -> Run:
     run.require_run()
     return Run(
         run.path,
-        _shown_spec(run),
+        shown_spec(run),
         run.read_summary() if os.path.lexists(run.summary) else {},
         run.read_layers() if os.path.lexists(run.layers) else [],
         run.lines(),
     )
 
 
-def _shown_spec(run: RunFolder) -> dict[str, Any]:
+def shown_spec(run: RunFolder) -> dict[str, Any]:
     """The spec as far as it is shown: nobody looks up what its names stand for."""
     spec = read_toml(run.held(run.spec))
     try:
