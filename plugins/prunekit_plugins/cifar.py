@@ -184,17 +184,14 @@ def vgg(plan: str, options: Cifar, shape: Shape, classes: int) -> nn.Module:
 
 
 def resnet(
+    first: int,
     block: type[Block],
     depths: Sequence[int],
     options: Cifar,
     shape: Shape,
     classes: int,
-    first: int = 64,
 ) -> nn.Module:
-    """Stages of 64, 128, 256, 512; `width` scales these, not the stem of 64 channels.
-
-    first: channels of the stem and the first stage, in place of 64; the others are its multiples.
-    """
+    """Stages of `first` (64) to 8 * `first`; `width` scales these, not the stem of `first`."""
     stem: list[nn.Module] = [conv3x3(shape[0], first), nn.BatchNorm2d(first), nn.ReLU()]
     if options.stem == "imagenet":
         wide = Conv(shape[0], first, 7, 2, padding=3, bias=False)
@@ -204,10 +201,8 @@ def resnet(
     return nn.Sequential(*stem, stages(block, first, widths, depths), head(last, classes))
 
 
-def thin_resnet(
-    depth: int, options: Cifar, shape: Shape, classes: int, first: int = 16
-) -> nn.Module:
-    """ResNet-20 and its like: 16, 32, 64 channels (`first` for 16), the stem scaled too."""
+def thin_resnet(first: int, depth: int, options: Cifar, shape: Shape, classes: int) -> nn.Module:
+    """ResNet-20 and its like: `first` (16) to 4 * `first` channels, the stem scaled too."""
     widths = scaled((first, 2 * first, 4 * first), options.width)
     stem = [conv3x3(shape[0], widths[0]), nn.BatchNorm2d(widths[0]), nn.ReLU()]
     body = stages(Block, widths[0], widths, [(depth - 2) // 6] * 3)
@@ -240,14 +235,14 @@ WITH_BIAS: Mapping[str, Plan] = {
     **{name: functools.partial(vgg, plan) for name, plan in VGG_PLANS.items()},
 }
 WITH_STEM: Mapping[str, Plan] = {
-    **{name: functools.partial(resnet, *plan) for name, plan in RESNET_PLANS.items()},
-    "wide-resnet18": functools.partial(resnet, *RESNET_PLANS["resnet18"], first=128),
+    **{name: functools.partial(resnet, 64, *plan) for name, plan in RESNET_PLANS.items()},
+    "wide-resnet18": functools.partial(resnet, 128, *RESNET_PLANS["resnet18"]),
 }
 PLANS: Mapping[str, Plan] = {
     **WITH_BIAS,
     **WITH_STEM,
-    **{f"resnet{depth}": functools.partial(thin_resnet, depth) for depth in (20, 32, 44, 56)},
-    "wrn-20-32": functools.partial(thin_resnet, 20, first=32),
+    **{f"resnet{depth}": functools.partial(thin_resnet, 16, depth) for depth in (20, 32, 44, 56)},
+    "wrn-20-32": functools.partial(thin_resnet, 32, 20),
 }
 
 

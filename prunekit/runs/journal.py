@@ -15,7 +15,7 @@ from prunekit.runs.signals import Stopper
 from prunekit.runs.state import State
 from prunekit.selection.masks import Masks
 from prunekit.storage.checkpoints import save_checkpoint
-from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.runfolder import RunFolder, of_round
 from prunekit.storage.tensorfile import write_tensors
 
 CHECKPOINT_SECONDS = 30.0  # between rounds that do not train
@@ -43,7 +43,7 @@ class Journal:
 
         Raises StorageError where that cannot be done. A round that is done again writes them again.
         """
-        folder = self.folder.of_round(number)
+        folder = of_round(self.folder, number)
         masks.save(folder / self.folder.masks.name)
         if scores is not None:
             write_tensors(folder / "scores.safetensors", scores)

@@ -90,20 +90,6 @@ class RunFolder:
         """`path`, a regular file of this run: who reads one asks here. StorageError for others."""
         return regular_inside(path, self.path)
 
-    def of_round(self, number: int) -> Path:
-        """The folder for what is kept of round `number` (from 1), made if it is not there yet.
-
-        Its masks have the name that a run's have. StorageError where it cannot be made.
-        """
-        path = self.rounds / f"{number:03d}"
-        for folder in (self.rounds, path):
-            require_kind(folder, folder=True)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"cannot create {path}: {reason(error)}; free space") from None
-        return path
-
     def holds_run(self) -> bool:
         return status_of(self.spec) is not None
 
@@ -222,6 +208,21 @@ class RunFolder:
                 f"{self.metrics} has lost lines; put it back, or remove {self.checkpoints} to "
                 "begin anew"
             )
+
+
+def of_round(run: RunFolder, number: int) -> Path:
+    """The folder for what a run keeps of round `number` (from 1), made if it is not there yet.
+
+    Its masks have the name that a run's have. StorageError where it cannot be made.
+    """
+    path = run.rounds / f"{number:03d}"
+    for folder in (run.rounds, path):
+        require_kind(folder, folder=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot create {path}: {reason(error)}; free space") from None
+    return path
 
 
 def _json_lines(path: Path, size: int) -> list[Any]:

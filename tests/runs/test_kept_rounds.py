@@ -14,7 +14,7 @@ from prunekit.errors import StorageError
 from prunekit.network.model import Network
 from prunekit.resolve.filling import resolve
 from prunekit.runs.building import build_model
-from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.runfolder import RunFolder, of_round
 from prunekit.storage.tensorfile import read_tensors
 from tests.tinyruns import kept_in, plugins, run_tiny, tiny_spec
 
@@ -98,5 +98,5 @@ def test_a_link_in_place_of_the_folder_is_not_written_through(tmp_path):
     with pytest.raises((SpecError, StorageError)):
         run_tiny(tiny_spec(**ROUNDS), tmp_path / "run")
     with pytest.raises(StorageError, match="it is a link"):
-        RunFolder(tmp_path / "run").of_round(1)
+        of_round(RunFolder(tmp_path / "run"), 1)
     assert not any((tmp_path / "elsewhere").iterdir())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import attrs
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from prunekit import Data, Split
+from prunekit.cli.entry import main
 from prunekit.network.layers import maskable_layers
 from prunekit.resolve.filling import resolve
 from prunekit.runs.running import run
@@ -31,10 +31,10 @@ COUNTS = {  # file -> cells, seeds, cells with a figure
     "iterand/appendix-figure1": (3 * 5, 3, 0),
     "iterand/appendix-figure2": (4 * 4, 3, 0),
     "iterand/tiny-imagenet": (3, 3, 0),
-    "sketching/table1": (96, 3, 96),
-    "sketching/table2": (96, 3, 96),
-    "sketching/table3": (12, 3, 12),
-    "sketching/table4": (36, 3, 36),
+    "sketching/sketching-table1": (96, 3, 96),
+    "sketching/sketching-table2": (96, 3, 96),
+    "sketching/sketching-table3": (12, 3, 12),
+    "sketching/sketching-table4": (36, 3, 36),
 }
 SHAPES = {
     "CIFAR10": ((3, 32, 32), 10),
@@ -42,12 +42,6 @@ SHAPES = {
     "ImageNet": ((3, 224, 224), 1000),
     "TinyImageNet": ((3, 64, 64), 200),
     "IMDB": ((400,), 2),
-}
-INITS = {
-    "SignedConstant": "SC",
-    "KaimingUniform": "KU",
-    "KaimingNormal": None,
-    "Default": None,
 }
 
 
@@ -78,118 +72,17 @@ def test_a_file_expands_to_the_cells_of_its_table_and_every_cell_plans(name):
 
 
 def test_the_tables_of_sketching_have_240_cells():
-    assert sum(COUNTS[f"sketching/table{number}"][0] for number in (1, 2, 3, 4)) == 240
+    assert sum(COUNTS[f"sketching/sketching-table{number}"][0] for number in (1, 2, 3, 4)) == 240
 
 
-# -- the figures, beside a list that was made without these files ---------------------------------
+def test_the_files_have_folders_of_their_own_by_default():
+    assert len({path.stem for path in FILES.values()}) == len(FILES)
 
 
-def golden(name: str) -> list[dict[str, Any]]:
-    table = json.loads((GOLDEN / name).read_text())
-    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
-
-
-def method_of(spec: Any) -> str:
-    if spec.rounds.epochs:
-        return "IMP with 3 retraining"
-    if spec.prune.density == 1:
-        return "SGD"
-    return "IteRand" if type(spec.reinit).__name__ == "IteRand" else "edge-popup"
-
-
-def iterand_row(trial: Trial) -> tuple[Any, ...]:
-    spec, model = trial.spec, trial.spec.arch.model
-    method = method_of(spec)
-    width = getattr(spec.arch, "width", 1.0)
-    table = int(trial.published.source.removeprefix("IteRand, Table "))
-    init = None if table == 5 else INITS[type(spec.init).__name__]
-    return (table, model, width, method, init, round(1 - spec.prune.density, 12))
-
-
-def golden_row(row: dict[str, Any]) -> tuple[Any, ...]:
-    model = {"WideResNet-50-2": "wide_resnet50_2"}.get(row["network"], row["network"].lower())
-    pruned = 0.0 if row["method"] == "SGD" else row["p"]
-    return (row["table"], model, row["width"], row["method"], row["distribution"], pruned)
-
-
-@pytest.mark.parametrize("table", [3, 4, 5, 7, 8, 9, 10])
-def test_each_figure_of_iterand_stands_at_its_cell(table):
-    rows = {golden_row(row): row for row in golden("paper_figures.json") if row["table"] == table}
-    found = {iterand_row(trial): trial.published for trial in cells(f"iterand/table{table}")}
-    assert set(found) == set(rows)
-    for key, row in rows.items():
-        scale, published = (1 if table == 5 else 100), found[key]
-        assert published.metric == ("seconds" if table == 5 else "test.accuracy")
-        assert published.mean == pytest.approx(row["mean"] / scale, abs=1e-9)
-        assert published.std == (row["std"] and pytest.approx(row["std"] / scale, abs=1e-9))
-        assert published.n == row["runs"]
-
-
-METHODS = {  # of sketching -> scorer and data of the published list
-    "random": ("random", "none"),
-    "magnitude": ("magnitude", "none"),
-    "grasp": ("grasp", "real"),
-    "grasp-normal": ("grasp", "normal"),
-    "imp": ("imp", "real"),
-    "imp-noise": ("imp", "random"),
-    "synflow": ("synflow", "ones"),
-    "synflow-chi": ("synflow", "chi"),
-    "snip-normal": ("snip", "normal"),
-    "snip-sparse": ("snip", "sparse-normal"),
-}
-NETS = {"resnet18": "ResNet-18", "wide-resnet18": "WideResNet", "vgg19": "VGG-19"}
-
-
-def sketching_row(trial: Trial) -> tuple[Any, ...]:
-    spec, given = trial.spec, trial.cell
-    scorer, data = METHODS.get(given.get("method", ""), (None, None))
-    if "prune.data" in given:
-        scorer, data = "snip", given["prune.data"]
-    sets = {"CIFAR10": "cifar10", "CIFAR100": "cifar100", "TinyImageNet": "tiny-imagenet"}
-    return (
-        int(trial.published.source.rpartition(" ")[2]),
-        NETS.get(spec.arch.model, "ResNet-20"),
-        sets[type(spec.dataset).__name__],
-        spec.prune.density,
-        scorer or "synflow",
-        data or "ones",
-        type(spec.sampler).__name__.lower(),
-    )
-
-
-def test_each_figure_of_sketching_stands_at_its_cell_and_those_of_table_1_in_table_4_too():
-    rows = {tuple(row.values())[:7]: row for row in golden("sketching_figures.json")}
-    files = [cells(f"sketching/table{number}") for number in (1, 2, 3, 4)]
-    found = [(sketching_row(trial), trial.published) for trials in files for trial in trials]
-    assert len(rows) == 216
-    assert {key for key, _ in found} == set(rows)
-    assert len(found) == 216 + 24
-    for key, published in found:
-        row = rows[key]
-        assert published.mean == pytest.approx(row["mean"] / 100, abs=1e-9)
-        assert published.std == (row["std"] and pytest.approx(row["std"] / 100, abs=1e-9))
-        assert (published.metric, published.n) == ("test.accuracy", row["n"])
-
-
-def test_the_nine_cells_that_were_measured_on_an_h200_stand_in_the_file_of_table_3():
-    told = re.findall(
-        r'net = "(\w+)", method = "([\w-]+)", init = "(\w+)-(\w+)", arch.width = ([\d.]+), '
-        r"mean = ([\d.]+), .*# ([\d.]+) on an H200",
-        FILES["iterand/table3"].read_text(),
-    )
-    rows = {}
-    for line in (ROOT / "docs/results/h200.md").read_text().splitlines():
-        if match := re.match(
-            r"\| (\w+)-rho([\d.]+)-(\w\w)-([\w-]+) \| ([\d.]+) ± [\d.]+ \| ([\d.]+)", line
-        ):
-            net, width, law, method, paper, here = match.groups()
-            rows[net, method, law, float(width)] = [float(paper) / 100, float(here) / 100]
-    found = {
-        (net, method, first[0] + second[0], float(width)): [float(paper), float(here)]
-        for net, method, first, second, width, paper, here in told
-    }
-    assert len(found) == 9
-    assert found == {key: pytest.approx(figures) for key, figures in rows.items()}
+def test_a_try_of_two_epochs_on_little_data_is_one_line(capsys):
+    line = ["--only", "net=conv6", "--train.epochs", "2", "--data.limit", "2000", "--dry-run"]
+    assert main(["sweep", str(FILES["iterand/table3"]), *line]) == 0
+    assert "180 trials = 60 cells x 3 seeds" in capsys.readouterr().out
 
 
 # -- the networks ---------------------------------------------------------------------------------
@@ -243,7 +136,7 @@ TABLE_7 = "iterand/table7"
 
 
 def test_the_levels_of_imp_prune_a_fifth_and_end_at_the_density():
-    for trial in cells("sketching/table2"):
+    for trial in cells("sketching/sketching-table2"):
         if trial.cell["method"].startswith("imp"):
             kept_by_each = trial.spec.prune.density ** (1 / trial.spec.rounds.count)
             assert kept_by_each == pytest.approx(0.8, abs=0.01)
@@ -306,9 +199,9 @@ RUN = {
     "iterand/table4": {"net": "resnet34", "method": "iterand"},
     "iterand/table7": {"net": "vgg11", "method": "imp"},
     "iterand/table9": {"net": "wrn-50-2", "method": "edge-popup"},
-    "sketching/table1": {"net": "resnet20", "method": "snip-sparse", "sampler": "sketch"},
-    "sketching/table2": {"net": "resnet20", "method": "imp-noise", "sampler": "sketch"},
-    "sketching/table3": {"net": "wide-resnet18", "sampler": "sketch"},
+    "sketching/sketching-table1": {"net": "resnet20", "method": "snip-sparse", "sampler": "sketch"},
+    "sketching/sketching-table2": {"net": "resnet20", "method": "imp-noise", "sampler": "sketch"},
+    "sketching/sketching-table3": {"net": "wide-resnet18", "sampler": "sketch"},
 }
 """The cells that run; of other files it is the first one."""
 
