@@ -194,9 +194,7 @@ class RunFolder:
         Raises StorageError where they are not what was written, or cannot be read.
         """
         self._require_bytes(size)
-        if not size:
-            return []
-        lines = _json_lines(self.metrics, size)
+        lines = _json_lines(self.metrics, size) if size else []
         if not all(isinstance(line, dict) for line in lines):
             raise StorageError(f"{self.metrics} has other lines than the run wrote; put it back")
         return lines
