@@ -34,6 +34,7 @@ def study_of(
     file = file_of(path) if path else None
     table = inlined(read_toml(file), file.parent) if file else {"base": {}}
     base, axes = dict(table["base"]), axes_table(table.get("axes", {}))
+    shown = base.pop("published", {})  # of all figures: no spec has a source without a mean
     plain: dict[str, str | None] = {}
     for key in sorted(keys, key=lambda key: key not in COMPONENTS):  # names before options
         values = listed(key, keys[key], base, axes, plugins)
@@ -44,6 +45,7 @@ def study_of(
         else:
             vary(axes, key, values)
     base = flags.with_flags(base, plain, plugins)
+    base |= {"published": shown | base.get("published", {})} if shown else {}
     table = {**table, "base": base, "axes": axes}
     if seeds is not None:
         table["seeds"] = seeds_of(seeds)

@@ -13,7 +13,7 @@ from prunekit.errors import SpecError
 from prunekit.reports import papers
 from prunekit.reports.cells import Stat, comparable, spelling, stat_of, varying
 from prunekit.reports.formats import in_parts
-from prunekit.reports.layout import unfinished
+from prunekit.reports.notes import unfinished
 from prunekit.reports.report import console, make_table, print_lines, spelled, widths_of
 from prunekit.reports.rounding import rounded
 from prunekit.reports.tidy import STUDY, Row, rows, runs_below

@@ -18,7 +18,7 @@ from prunekit.reports.cells import (
     spelling,
     varying,
 )
-from prunekit.reports.layout import ACROSS
+from prunekit.reports.question import ACROSS
 from prunekit.reports.tidy import Row
 from prunekit.storage.runfolder import RunFolder
 

@@ -161,19 +161,20 @@ def study_from(given: Mapping[str, Any], name: str = "study", folder: Path = Pat
 
 
 def _with_figures(study: Study, figures: list[Figure]) -> Study:
-    """The study with its figures; SpecError for one that is of no cell, or of several."""
+    """The study with its figures; SpecError for one that is of no cell, or of several that run."""
     study = attrs.evolve(study, figures=tuple(figures))
     if not figures:
         return study
-    cells = [cell for cell, _ in attrs.evolve(study, skip=()).cells()]
+    skip, cells = study.skip, [cell for cell, _ in attrs.evolve(study, skip=()).cells()]
     owners = [study.figure_of(cell) for cell in cells]
     for figure in figures:
         found = [cell for cell, owner in zip(cells, owners) if owner is figure]
         if not found:
             raise SpecError(f"{figure.where} is of no cell of this study; see its conditions")
-        if len(found) > 1:
+        run = [cell for cell in found if not any(holds(one, cell) for one in skip)]
+        if len(run) > 1:
             raise SpecError(
-                f"{figure.where} is of {len(found)} cells ({said(found[0])}; {said(found[1])}); "
+                f"{figure.where} is of {len(run)} cells ({said(run[0])}; {said(run[1])}); "
                 "a figure is of one: name the values of the other axes too"
             )
     return study

@@ -121,7 +121,7 @@ def check_closing_stops_what_runs(engine: Engine) -> None:
     """When the generator is closed, what runs is saved and ends, and nothing more begins."""
     with a_folder() as folder:
         arch, mark = net(folder, SLOWLY)
-        tasks = [task(folder, "first"), *(task(folder, f"slow-{n}", arch, 2000) for n in range(9))]
+        tasks = [task(folder, "first"), *(task(folder, f"slow-{n}", arch, 2000) for n in range(2))]
         outcomes = engine.work(tasks)
         next(outcomes)
         until = time.monotonic() + PATIENCE
