@@ -159,7 +159,14 @@ FAILED = Table(
 """`<trial>.failed.json`, beside the run folder: why a trial failed."""
 CELL = Table({}, others=ANY)
 TRIAL = Table(
-    {"id": TEXT, "folder": TEXT, "cell": CELL, "seed": COUNT, "published": PUBLISHED},
+    {
+        "id": TEXT,
+        "folder": TEXT,
+        "cell": CELL,
+        "seed": COUNT,
+        "published": PUBLISHED,
+        "changed": TEXTS,
+    },
     others=ANY,
     required=("id", "folder", "cell", "seed"),
 )
