@@ -42,6 +42,7 @@ CONTRACTS: Mapping[str, tuple[type, ...]] = {
     "prunekit_inits": (laws.CountedInit, laws.DrawnInit),
     "prunekit_datasets": (contracts.Dataset,),
     "prunekit_observers": (contracts.Observer,),
+    "prunekit_engines": (contracts.Engine,),
 }
 """Hook -> the contracts of what it returns: a component keeps the first, or what it says."""
 COMMANDS = (
@@ -59,7 +60,8 @@ def component_page(name: str) -> str:
     path = source.module.replace(".", "/")
     parts = [f"# {name}", markdown(module.__doc__), f"Source: `plugins/{path}.py`."]
     for kind, key, cls in components_of(name):
-        parts += [f"## {kind} `{key}`", markdown(cls.__doc__), options_of(cls, kind)]
+        parts += [f"## {kind} `{key}`", markdown(cls.__doc__)]
+        parts += [options_of(cls, listing.prefix_of(kind))]
         if suggests := listing.suggestions_of(cls):
             rows = [(f"`{item}`", f"`{listing.plain(value)}`") for item, value in suggests.items()]
             parts += ["It suggests, where you leave it open:", table(("key", "value"), rows)]

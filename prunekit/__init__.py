@@ -57,7 +57,10 @@ if TYPE_CHECKING:
     from prunekit.selection.select import kth_smallest, top_k, top_k_each
     from prunekit.selection.weighted import draw_with_replacement, draw_without_replacement
     from prunekit.spec.sections import DataOptions, Prune, Rounds, Spec, Train
+    from prunekit.spec.tasks import Outcome, Task
     from prunekit.storage.archives import fetch_archive
+    from prunekit.sweeps.conduct import sweep
+    from prunekit.sweeps.work import work
 
 _HOMES = {
     "prunekit.api.components": ("component",),
@@ -100,6 +103,9 @@ _HOMES = {
     ),
     "prunekit.selection.select": ("kth_smallest", "top_k", "top_k_each"),
     "prunekit.spec.sections": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
+    "prunekit.spec.tasks": ("Outcome", "Task"),
+    "prunekit.sweeps.conduct": ("sweep",),
+    "prunekit.sweeps.work": ("work",),
     "prunekit.selection.weighted": ("draw_with_replacement", "draw_without_replacement"),
 }
 _PACKAGES = ("testing", "theory", "tickets")

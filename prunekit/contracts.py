@@ -4,8 +4,7 @@ Everything per weight is a mapping from parameter name to tensor, in the order o
 `model.named_parameters()`, each tensor of its parameter's shape. Names are those of the model
 without wrappers (`network.names.layers_of`).
 
-A component may also state class attributes; where it does not, the default stands. The functions
-at the end of this file read them, and nothing else does:
+A component may also state class attributes, which the functions at the end of this file read:
 
 | attribute   | on            | default     | meaning                                              |
 |-------------|---------------|-------------|------------------------------------------------------|
@@ -24,13 +23,15 @@ at the end of this file read them, and nothing else does:
 | `same_bits_as` | any        | `()`        | sha256 of earlier files of it: their runs may go on  |
 | `batches`   | scorer        | `1`         | how many batches it is given in a round              |
 | `period`    | reinitializer | `1`         | where scores are learned: steps between two redraws  |
+| `threads`   | engine        | all cores   | threads of a trial, where `--threads` does not say   |
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, cast
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from prunekit.network.model import Network, Scores
     from prunekit.network.objective import Batch
     from prunekit.selection.budget import Budget, Sampled
+    from prunekit.spec.tasks import Outcome, Task
 
 Reads = Literal["batches", "one batch", "nothing"]
 
@@ -97,8 +99,7 @@ class FollowingSampler(MaskSampler, Protocol):
         """Return what finds the smallest score kept in each layer, at every step of a training.
 
         To offer it is to say that `sample` keeps exactly the scores that reach these thresholds,
-        whatever `rng` is; None where there are none for this budget and these shapes. Asked once,
-        before the first step; scores: those that it ranks.
+        whatever `rng` is; None where there are none for this budget and these shapes. Asked once.
         """
 
 
@@ -108,8 +109,8 @@ class Follower(Protocol):
     def thresholds(self, scores: Scores) -> Mapping[str, float | Tensor]:
         """Return the smallest score kept in each layer, for scores of the shapes followed.
 
-        A number; or a tensor of one number on the scores' device, where that is no CPU, so that
-        nothing waits for it: the next call may overwrite it.
+        A number; or a tensor of one on the scores' device, where that is no CPU, so that nothing
+        waits for it: the next call may overwrite it.
         """
 
 
@@ -119,9 +120,9 @@ class Reinitializer(Protocol):
     def reinit(self, network: Network, law: Law, rng: torch.Generator) -> dict[str, Redraw]:
         """Return the weights to redraw, after a round whose masks are `network.masks`.
 
-        Names that are left out keep their values. A redrawn weight competes in the next round.
-        Values come from the layer's own law: `law(name, rng)` for all weights of the parameter
-        `name`, `law(name, rng, elements)` for those at flat int64 indices, one-dimensional.
+        Names left out keep their values; a redrawn weight competes in the next round. Values are
+        of the layer's own law: `law(name, rng)` for all weights of the parameter `name`,
+        `law(name, rng, elements)` for those at flat int64 indices, one-dimensional.
         Between rounds it acts after each but the last; where scores are learned, inside training,
         every `period` steps: an option of that name, at least 1; at every step without one.
         """
@@ -180,16 +181,26 @@ class Observer(Protocol):
         """Called once with the contents of summary.json."""
 
 
+class Engine(Protocol):
+    """Where do the trials of a sweep run? Its options are flags of `prunekit sweep`."""
+
+    def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Yield what `prunekit.work(task)` returns, once for each task, in any order, as it ends.
+
+        It is called in another process, begun with `task.environment`; one that dies is tried
+        again, 3 attempts in all, which go on from its checkpoint. Closed, the generator stops what
+        runs by SIGTERM, so that it saves, begins no other, and returns when no process is left.
+        """
+
+
 def suggests(component: object) -> Mapping[str, Any]:
     """Dotted keys -> values for what a spec leaves open."""
-    stated: Mapping[str, Any] = getattr(component, "suggests", {})
-    return stated
+    return cast("Mapping[str, Any]", getattr(component, "suggests", {}))
 
 
 def same_bits_as(component: object) -> tuple[str, ...]:
     """The sha256 of files that the component had before and that gave the same bits."""
-    stated: tuple[str, ...] = getattr(component, "same_bits_as", ())
-    return stated
+    return cast("tuple[str, ...]", getattr(component, "same_bits_as", ()))
 
 
 def learns(scorer: object) -> TypeGuard[LearnedScorer]:
@@ -199,15 +210,11 @@ def learns(scorer: object) -> TypeGuard[LearnedScorer]:
 
 def reads(scorer: object) -> Reads:
     """What a scorer is given: "batches", "one batch" (a round) or "nothing"."""
-    stated: Reads = "nothing" if learns(scorer) else getattr(scorer, "reads", "batches")
-    return stated
+    return "nothing" if learns(scorer) else cast("Reads", getattr(scorer, "reads", "batches"))
 
 
 def batches_read(scorer: object) -> int:
-    """How many batches a scorer is given in a round, and no more are read.
-
-    One for those that read "one batch", another in each round.
-    """
+    """How many batches a scorer is given in a round; one of "one batch" another in each."""
     fixed: Mapping[str, int] = {"nothing": 0, "one batch": 1}
     return fixed.get(reads(scorer), getattr(scorer, "batches", 1))
 
@@ -220,10 +227,9 @@ def revives(scorer: object) -> bool:
 def adds_up(scorer: object) -> bool:
     """Whether scores come of a sum over batches of what is linear in the loss of each.
 
-    Gradients are, and products with the Hessian; what happens to the sum does not matter, as the
-    absolute value in |w * dL/dw|. To say it is to allow the core to make `batch_losses` give the
-    loss of a batch that does not fit into memory in parts, several losses of which it is the sum,
-    in `network.parts`. A scorer that calls the model itself cuts its batches into so many.
+    Gradients are, and products with the Hessian, whatever happens to the sum. To say it is to allow
+    the core to make `batch_losses` give the loss of a batch too large for memory in `network.parts`
+    parts, whose sum it is. A scorer that calls the model itself cuts its batches into so many.
     """
     return bool(getattr(scorer, "adds_up", False))
 
@@ -286,3 +292,8 @@ def skips_bad(dataset: Dataset) -> TypeGuard[SkippingDataset]:
 def takes(arch: object) -> str:
     """What the network reads: "images", or "tokens"."""
     return str(getattr(arch, "takes", "images"))
+
+
+def threads(engine: object) -> int:
+    """Threads of a trial where nobody gives their number."""
+    return int(getattr(engine, "threads", 0)) or os.cpu_count() or 1

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prunekit.contracts import (
         Architecture,
         Dataset,
+        Engine,
         MaskSampler,
         Observer,
         Reinitializer,
@@ -61,3 +62,8 @@ def prunekit_datasets() -> Mapping[str, type[Dataset]]:  # type: ignore[empty-bo
 @hookspec
 def prunekit_observers(spec: Spec) -> list[Observer]:  # type: ignore[empty-body]
     """Observers of one run, made fresh for that run: who watches?"""
+
+
+@hookspec
+def prunekit_engines() -> Mapping[str, type[Engine]]:  # type: ignore[empty-body]
+    """Engines by name: where do the trials of a sweep run?"""

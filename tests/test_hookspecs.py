@@ -20,6 +20,7 @@ HOOKS = {
     "prunekit_architectures": "arch",
     "prunekit_inits": "init",
     "prunekit_datasets": "dataset",
+    "prunekit_engines": "engine",
 }
 
 

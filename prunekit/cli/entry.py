@@ -6,25 +6,24 @@ import argparse
 import os
 import re
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from prunekit import __version__
-from prunekit.cli import commands
+from prunekit.cli import commands, studies
 from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
 from prunekit.cli.pages import add_report
 from prunekit.cli.results import add_results
 from prunekit.cli.theory import add_theory
-from prunekit.errors import PrunekitError, SpecError, printable
+from prunekit.errors import SpecError, printable
 from prunekit.reports.displays import display, displays, occupy_standard_files
-from prunekit.resolve.faults import HINT, fault_of
-from prunekit.resolve.places import places_of, said
+from prunekit.resolve.faults import ended
 
 EPILOG = """\
 exit codes: 0 done; 1 a fault of prunekit; 2 usage, spec, plugin or data; 3 out of memory;
-4 storage; 5 the run folder is in use; 6 numerical failure; 130 and 143 stopped by a signal.
+4 storage; 5 the run folder is in use; 6 numerical failure; 7 trials of a sweep have failed;
+130 and 143 stopped by a signal.
 """
 
 
@@ -54,6 +53,7 @@ def make_parser() -> Parser:
     )
     add_run_flags(run)
     run.set_defaults(call=commands.run, parser=run, leaves_files=True)
+    studies.add_sweep(commands_)
     _add_folder_commands(commands_)
     add_results(commands_)
     add_report(commands_)
@@ -169,23 +169,10 @@ def answered(argv: list[str]) -> int:
 
 
 def told(error: BaseException) -> int:
-    """Say in one line what ended the command, and all of it with PRUNEKIT_DEBUG; the exit code."""
-    fault = fault_of(error)
-    if fault is None and not isinstance(error, Exception | KeyboardInterrupt):
-        raise error  # argparse's own exit
-    if os.environ.get("PRUNEKIT_DEBUG", "0") not in ("", "0"):
-        error.__suppress_context__ = False
-        traceback.print_exception(error)
-    if fault is not None:
-        print(f"prunekit: {fault}", file=sys.stderr)
-        return fault.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        print("prunekit: interrupted", file=sys.stderr)
-        return 130
-    *_, place = places_of(error)
-    line = PrunekitError(f"{said(error):.500} at {place}; please report it; {HINT}")
-    print(f"prunekit: a fault of its own: {line}", file=sys.stderr)
-    return 1
+    """Say in one line what ended the command; the exit code."""
+    code, line = ended(error)
+    print(f"prunekit: {line}", file=sys.stderr)
+    return code
 
 
 def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -222,13 +209,13 @@ def is_text(args: argparse.Namespace) -> bool:
 def obey(argv: list[str], args: argparse.Namespace) -> int:
     """Call the command that `argv` names; `args` gets what was parsed."""
     parser = make_parser()
-    if argv[:1] == ["run"]:
-        argv = ["run", *joined(argv[1:])]
+    if argv[:1] in (["run"], ["sweep"]):
+        argv = [*argv[:1], *joined(argv[1:])]
     _, others = parser.parse_known_args(argv, args)
     if args.command is None and not others:
         parser.print_help()
         return 0
-    if args.command == "run":
+    if args.command in ("run", "sweep"):
         return int(args.call(args, others))
     if getattr(args, "takes_flags", False):
         args.arguments, others = others, []

@@ -80,7 +80,7 @@ def plugin_page(plugins: Plugins, name: str) -> str:
 def component_page(kind: str, name: str, cls: type) -> str:
     """One component: its summary, its options, and what it suggests."""
     lines = [f"{kind} {name}: {summary(cls)}"]
-    options = option_rows(cls, kind)
+    options = option_rows(cls, prefix_of(kind))
     lines.append(indented(columns(options)) if options else "  no options")
     if suggests := suggestions_of(cls):
         filled = ", ".join(f"{key} = {value!r}" for key, value in suggests.items())
@@ -96,18 +96,23 @@ def suggestions_of(cls: type) -> Mapping[str, Any]:
         return {}
 
 
+def prefix_of(kind: str) -> str:
+    """What stands before the options of a component in flags: its kind, if specs have it."""
+    return kind if kind in COMPONENTS else ""
+
+
 def option_rows(
     cls: type, prefix: str, suggested: Mapping[str, Any] | None = None
 ) -> list[tuple[str, str, str]]:
-    """(flag, default, help) of each option of a component or section.
+    """(flag, default, help) of each option of a component or section; prefix "" = none.
 
     `suggested`: dotted key -> value that a chosen component puts in place of the default.
     """
     annotations = types_of(cls)
     rows = []
     for field in fields_of(cls):
-        flag = f"--{prefix}.{field.name.replace('_', '-')} {placeholder(annotations[field.name])}"
-        key = f"{prefix}.{field.name}"
+        key = f"{prefix}.{field.name}" if prefix else field.name
+        flag = f"--{key.replace('_', '-')} {placeholder(annotations[field.name])}"
         default = (suggested or {}).get(key, shown_default(field))
         origin = ", suggested" if key in (suggested or {}) else ""
         rows.append((flag, f"[{plain(default)}{origin}]", field.metadata.get("help", "")))
@@ -145,9 +150,9 @@ def further_options(
         for key, value in suggestions_of(deciding[kind]).items():
             suggested.setdefault(key, value)
     parts = []
-    for kind in (kind for kind in COMPONENTS if kind in classes):
+    for kind in (kind for kind in dict.fromkeys((*COMPONENTS, *KINDS)) if kind in classes):
         name, cls = classes[kind]
-        rows = option_rows(cls, kind)
+        rows = option_rows(cls, prefix_of(kind))
         parts.append(f"{kind} {name}:\n" + indented(columns(rows) if rows else "no options"))
     for section, cls in SECTIONS.items():
         rows = option_rows(cls, section, suggested)

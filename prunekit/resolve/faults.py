@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import re
+import traceback
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -53,6 +55,26 @@ def naming_faults(*, own_code: bool = False) -> Callable[[Callable[P, R]], Calla
         return inside
 
     return decorated
+
+
+def ended(error: BaseException) -> tuple[int, str]:
+    """Exit code and line of what ended a command or a trial; the traceback with PRUNEKIT_DEBUG.
+
+    Raises what is an exit of the program's own: argparse's, that of a signal's handler.
+    """
+    fault = fault_of(error)
+    if fault is None and not isinstance(error, Exception | KeyboardInterrupt):
+        raise error
+    if os.environ.get("PRUNEKIT_DEBUG", "0") not in ("", "0"):
+        error.__suppress_context__ = False
+        traceback.print_exception(error)
+    if fault is not None:
+        return fault.exit_code, str(fault)
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted"
+    *_, place = places_of(error)
+    line = PrunekitError(f"{said(error):.500} at {place}; please report it; {HINT}")
+    return 1, f"a fault of its own: {line}"
 
 
 def fault_of(

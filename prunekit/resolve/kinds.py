@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from prunekit.errors import PluginError, PrunekitError
@@ -19,6 +20,7 @@ KINDS: Mapping[str, str] = {
     "arch": "prunekit_architectures",
     "init": "prunekit_inits",
     "dataset": "prunekit_datasets",
+    "engine": "prunekit_engines",
 }
 """Kind of component -> the hook that offers it."""
 
@@ -29,12 +31,13 @@ METHODS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "arch": (("build",),),
     "init": (("quantile",), ("draw",)),
     "dataset": (("load",),),
+    "engine": (("work",),),
 }
 """Kind of component -> the contracts it may keep, each a set of methods."""
 
 TAKES: Mapping[str, int] = {
     "score": 3, "initial": 2, "rank": 1, "sample": 3, "reinit": 3, "build": 2, "quantile": 1,
-    "draw": 2, "load": 0,
+    "draw": 2, "load": 0, "work": 1,
 }  # fmt: skip
 """Method -> how many arguments it is called with."""
 
@@ -51,6 +54,7 @@ PLURALS: Mapping[str, str] = {
     "arch": "architectures",
     "init": "inits",
     "dataset": "datasets",
+    "engine": "engines",
 }
 ASIDES = {
     "arch": " A model of theirs is named like this: --arch cifar --arch.model conv6; your own "
@@ -109,14 +113,27 @@ def check_observers(observers: Sequence[Any], names: Sequence[str]) -> None:
 def check_arguments(kind: str, component: Any) -> None:
     """PluginError where a method of its contract cannot be called as it will be."""
     for name in (name for methods in METHODS[kind] for name in methods if hasattr(component, name)):
-        try:
-            inspect.signature(getattr(component, name)).bind(*range(TAKES[name]))
-        except (TypeError, ValueError) as error:
-            cls = type(component)
+        method = getattr(component, name)
+        count, cls = TAKES[name], type(component)
+        if inspect.ismethod(method):
+            reason = _misfit(method.__func__, count + 1)
+        else:
+            reason = _misfit.__wrapped__(method, count)  # anything that can be called
+        if reason:
             raise PluginError(
                 f"{kind} {cls.__qualname__} ({cls.__module__}): {name} is called with "
-                f"{TAKES[name]} arguments: {error}; see prunekit.contracts"
-            ) from None
+                f"{count} arguments: {reason}; see prunekit.contracts"
+            )
+
+
+@lru_cache(maxsize=1024)
+def _misfit(function: Any, count: int) -> str:
+    """Why a function cannot be called with so many arguments; "" where it can."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except (TypeError, ValueError) as error:
+        return str(error) or "it cannot"
+    return ""
 
 
 def methods_of(kind: str) -> str:

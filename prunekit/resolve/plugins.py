@@ -30,6 +30,7 @@ class Plugins:
             sources = [*builtin_sources(), *installed_sources()]
         self._sources: dict[str, list[Source]] = {}
         self._modules: dict[str, ModuleType] = {}
+        self._offers: dict[tuple[str, str], Mapping[str, type]] = {}
         for source in sources:
             known = self._sources.setdefault(source.name, [])
             if source not in known:  # one package seen twice on sys.path is one source
@@ -41,6 +42,7 @@ class Plugins:
         _only([*self._sources.get(name, []), source])
         self._modules[name] = _checked(module, source)
         self._sources[name] = [source]
+        self._offers = {key: offered for key, offered in self._offers.items() if key[0] != name}
 
     def names(self) -> list[str]:
         return sorted(self._sources)
@@ -85,15 +87,10 @@ class Plugins:
             return getattr(module, hook, None)
 
     def offers(self, name: str, kind: str) -> Mapping[str, type]:
-        """What plugin `name` answers to the hook of `kind`, checked; empty when it answers none."""
-        hook, source = self.hook(name, KINDS[kind]), self.source(name)
-        if hook is None:
-            return {}
-        with faults_of(source, f": {KINDS[kind]} raises"):
-            offered = hook()
-            offered = dict(offered) if isinstance(offered, Mapping) else offered
-        check_offered(source, kind, offered)
-        return dict(offered)
+        """What plugin `name` answers to the hook of `kind`, checked, asked once; {} for nothing."""
+        if (name, kind) not in self._offers:
+            self._offers[name, kind] = _answer(self, name, kind)
+        return self._offers[name, kind]
 
     def component(self, kind: str, name: str) -> type:
         """The class of component `name`; PluginError with the nearest name when there is none."""
@@ -171,6 +168,18 @@ class Plugins:
             except PluginError as error:
                 lines.append(str(error))
         return lines
+
+
+def _answer(plugins: Plugins, name: str, kind: str) -> Mapping[str, type]:
+    """What a plugin answers to the hook of `kind` now."""
+    hook, source = plugins.hook(name, KINDS[kind]), plugins.source(name)
+    if hook is None:
+        return {}
+    with faults_of(source, f": {KINDS[kind]} raises"):
+        offered = hook()
+        offered = dict(offered) if isinstance(offered, Mapping) else offered
+    check_offered(source, kind, offered)
+    return dict(offered)
 
 
 def _only(sources: Sequence[Source]) -> Source:

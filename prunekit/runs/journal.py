@@ -11,10 +11,13 @@ import attrs
 
 from prunekit.contracts import Observer
 from prunekit.errors import same_place
+from prunekit.network.model import Scores
 from prunekit.runs.signals import Stopper
 from prunekit.runs.state import State
+from prunekit.selection.masks import Masks
 from prunekit.storage.checkpoints import save_checkpoint
-from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.runfolder import RunFolder, of_round
+from prunekit.storage.tensorfile import write_tensors
 
 CHECKPOINT_SECONDS = 30.0  # between rounds that do not train
 LOADED_LATE = "torch._dynamo"
@@ -39,6 +42,16 @@ class Journal:
         with same_place():
             for observer in self.observers:
                 observer.record(line)
+
+    def keep(self, number: int, masks: Masks, scores: Scores | None) -> None:
+        """Write the masks of round `number`, and scores where they are given.
+
+        Raises StorageError where that cannot be done. A round that is done again writes them again.
+        """
+        folder = of_round(self.folder, number)
+        masks.save(folder / self.folder.masks.name)
+        if scores is not None:
+            write_tensors(folder / "scores.safetensors", scores)
 
     def due(self) -> bool:
         """Whether a checkpoint is due between rounds: it has been long, or a signal came."""

@@ -6,6 +6,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import attrs
@@ -92,8 +93,13 @@ def fields_of(cls: type) -> Iterator[attrs.Attribute[Any]]:
     return (field for field in attrs.fields(cls) if field.init and not field.name.startswith("_"))
 
 
-def types_of(cls: type) -> Mapping[str, Any]:
+def types_of(cls: Any) -> Mapping[str, Any]:
     """Field name -> resolved annotation (attrs keeps them as text under `from __future__`)."""
+    return _types_of(cls)
+
+
+@lru_cache(maxsize=1024)
+def _types_of(cls: Any) -> Mapping[str, Any]:
     try:
         resolved = attrs.resolve_types(cls)
     except NameError as error:
@@ -143,20 +149,28 @@ def is_union(annotation: Any) -> bool:
 
 def is_a(value: Any, annotation: Any) -> bool:
     """Strictly: True is no int, 3 is no str; an int is a float (TOML writes 1 for 1.0)."""
+    return _test_of(annotation)(value)
+
+
+@lru_cache(maxsize=1024)
+def _test_of(annotation: Any) -> Callable[[Any], bool]:
+    """Tells whether a value is of an annotation."""
     if annotation is Any:
-        return True
+        return lambda value: True
+    parts = typing.get_args(annotation)
     if is_union(annotation):
-        return any(is_a(value, part) for part in typing.get_args(annotation))
+        tests = [_test_of(part) for part in parts]
+        return lambda value: any(test(value) for test in tests)
     if typing.get_origin(annotation) is Literal:
-        return any(type(value) is type(one) and value == one for one in typing.get_args(annotation))
+        return lambda value: any(type(value) is type(one) and value == one for one in parts)
     if typing.get_origin(annotation) is tuple:
-        return isinstance(value, tuple) and _are(value, typing.get_args(annotation))
+        return lambda value: isinstance(value, tuple) and _are(value, parts)
     if _none(annotation):
-        return value is None
+        return lambda value: value is None
     if annotation in (int, float):
         kinds = (int, float) if annotation is float else int
-        return isinstance(value, kinds) and not isinstance(value, bool)
-    return isinstance(value, annotation)
+        return lambda value: isinstance(value, kinds) and not isinstance(value, bool)
+    return lambda value: isinstance(value, annotation)
 
 
 def _are(items: tuple[Any, ...], parts: tuple[Any, ...]) -> bool:

@@ -1,0 +1,1 @@
+"""A study as one file: many runs, each found again."""
