@@ -20,6 +20,8 @@ from prunekit.sweeps.places import Place
 
 TAIL = 4096
 """Bytes at the end of a file of metrics that hold its last line, or there is none to show."""
+CLOCK = 1.0
+"""Seconds by which a file's clock may be behind ours."""
 MOST_SHOWN = 12
 """Running trials that the display shows."""
 
@@ -70,7 +72,7 @@ class Progress:
     def running(self) -> list[str]:
         """The trials that have begun since this start and have not ended."""
         waiting = ((name, place) for name, place in self.places.items() if name not in self.ended)
-        return [name for name, place in waiting if changed_at(place.log) >= self.began]
+        return [name for name, place in waiting if changed_at(place.log) >= self.began - CLOCK]
 
     def time_left(self) -> str:
         """About how long the rest takes, by how long what has ended took; "" before that."""
