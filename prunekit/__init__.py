@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         split_batches,
         sum_gradients,
     )
+    from prunekit.reports.records import results
     from prunekit.runs.running import load, resume, run
     from prunekit.selection.budget import Budget, Sampled
     from prunekit.selection.masks import Masks
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from prunekit.spec.sections import DataOptions, Prune, Rounds, Spec, Train
     from prunekit.spec.tasks import Outcome, Task
     from prunekit.storage.archives import fetch_archive
+    from prunekit.sweeps.conduct import sweep
     from prunekit.sweeps.work import work
 
 _HOMES = {
@@ -89,6 +91,7 @@ _HOMES = {
         "sign_values",
         "uniform_values",
     ),
+    "prunekit.reports.records": ("results",),
     "prunekit.runs.running": ("load", "resume", "run"),
     "prunekit.selection.budget": ("Budget", "Sampled"),
     "prunekit.pruning.scoring": (
@@ -101,6 +104,7 @@ _HOMES = {
     "prunekit.selection.select": ("kth_smallest", "top_k", "top_k_each"),
     "prunekit.spec.sections": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
     "prunekit.spec.tasks": ("Outcome", "Task"),
+    "prunekit.sweeps.conduct": ("sweep",),
     "prunekit.sweeps.work": ("work",),
     "prunekit.selection.weighted": ("draw_with_replacement", "draw_without_replacement"),
 }

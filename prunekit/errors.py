@@ -169,6 +169,12 @@ class NumericalError(PrunekitError):
     exit_code = 6
 
 
+class TrialsFailed(PrunekitError):
+    """A sweep has come to its end, and some of its trials have failed."""
+
+    exit_code = 7
+
+
 class Interrupted(PrunekitError):
     """A signal stopped the run: exit code 130 for SIGINT, 143 for any other.
 

@@ -21,6 +21,8 @@ from prunekit.cli.flags import given_keys, joined, spec_table
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins, builtin_sources
 from prunekit.resolve.structure import structure
+from prunekit.sweeps.study import study_from
+from prunekit.sweeps.trials import expanded
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -106,9 +108,12 @@ def test_python_prompts_show_what_python_says(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", [p for p in PAGES if blocks(p, "toml")], ids=label)
-def test_toml_blocks_are_specs(path):
-    for code in blocks(path, "toml"):
-        resolve(structure(tomllib.loads(code), PLUGINS), PLUGINS)
+def test_toml_blocks_are_specs_or_studies(path):
+    for table in map(tomllib.loads, blocks(path, "toml")):
+        if "axes" in table:
+            assert expanded(study_from(table), PLUGINS).refused == ()
+        else:
+            resolve(structure(table, PLUGINS), PLUGINS)
 
 
 @pytest.mark.parametrize(("page", "line"), commands())

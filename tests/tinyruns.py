@@ -195,12 +195,18 @@ def left_by(out: Path) -> dict[str, Any]:
         "masks": folder.masks.read_bytes(),
         "scale": folder.scale.read_bytes() if folder.scale.exists() else b"",
         "draws": folder.draws.read_bytes() if folder.draws.exists() else b"",
+        "rounds": {str(p.relative_to(out)): p.read_bytes() for p in kept_in(folder)},
         "layers": json.loads(folder.layers.read_text()),
         "state": state,
         "position": timeless({k: v for k, v in position.items() if k != "metrics_bytes"}),
         "metrics": [timeless(line) for line in folder.lines()],
         "summary": timeless(folder.read_summary()),
     }
+
+
+def kept_in(folder: RunFolder) -> list[Path]:
+    """The files of rounds that were kept."""
+    return sorted(path for path in folder.rounds.rglob("*") if path.is_file())
 
 
 def timeless(line: Mapping[str, Any]) -> dict[str, Any]:

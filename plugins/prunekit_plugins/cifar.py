@@ -6,6 +6,8 @@ wide_resnet50_2              Zagoruyko & Komodakis: resnet50 with blocks twice a
 resnet20, 32, 44, 56         He et al., section 4.2, with 1x1 convolutions as shortcuts (OpenLTH)
 vgg11, vgg16, vgg19          Simonyan & Zisserman, ICLR 2015, with batch norm and one linear layer
 wrn-DEPTH-K                  Zagoruyko & Komodakis, BMVC 2016, e.g. wrn-28-10, wrn-16-8
+wrn-20-32                    no WRN: what OpenLTH calls so, resnet20 that begins with 32 channels
+wide-resnet18                resnet18 with all channels doubled, those of the stem too
 
 Every convolution and linear weight starts as N(0, 2 / fan_in), every bias as 0, batch norm as 1
 and 0; `reset_parameters` draws from the same law. Pools end where the image is one pixel wide and
@@ -19,7 +21,7 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import attrs
 import torch.nn.functional as F
@@ -182,21 +184,26 @@ def vgg(plan: str, options: Cifar, shape: Shape, classes: int) -> nn.Module:
 
 
 def resnet(
-    block: type[Block], depths: Sequence[int], options: Cifar, shape: Shape, classes: int
+    first: int,
+    block: type[Block],
+    depths: Sequence[int],
+    options: Cifar,
+    shape: Shape,
+    classes: int,
 ) -> nn.Module:
-    """Stages of 64, 128, 256, 512; `width` scales these, not the stem of 64 channels."""
-    stem: list[nn.Module] = [conv3x3(shape[0], 64), nn.BatchNorm2d(64), nn.ReLU()]
+    """Stages of `first` (64) to 8 * `first`; `width` scales these, not the stem of `first`."""
+    stem: list[nn.Module] = [conv3x3(shape[0], first), nn.BatchNorm2d(first), nn.ReLU()]
     if options.stem == "imagenet":
-        wide = Conv(shape[0], 64, 7, 2, padding=3, bias=False)
+        wide = Conv(shape[0], first, 7, 2, padding=3, bias=False)
         stem = [wide, *stem[1:], nn.MaxPool2d(3, 2, padding=1)]
-    widths = scaled((64, 128, 256, 512), options.width)
+    widths = scaled((first, 2 * first, 4 * first, 8 * first), options.width)
     last = widths[-1] * block.expansion
-    return nn.Sequential(*stem, stages(block, 64, widths, depths), head(last, classes))
+    return nn.Sequential(*stem, stages(block, first, widths, depths), head(last, classes))
 
 
-def thin_resnet(depth: int, options: Cifar, shape: Shape, classes: int) -> nn.Module:
-    """ResNet-20 and its like: 16, 32, 64 channels, the stem scaled with `width` too."""
-    widths = scaled((16, 32, 64), options.width)
+def thin_resnet(first: int, depth: int, options: Cifar, shape: Shape, classes: int) -> nn.Module:
+    """ResNet-20 and its like: `first` (16) to 4 * `first` channels, the stem scaled too."""
+    widths = scaled((first, 2 * first, 4 * first), options.width)
     stem = [conv3x3(shape[0], widths[0]), nn.BatchNorm2d(widths[0]), nn.ReLU()]
     body = stages(Block, widths[0], widths, [(depth - 2) // 6] * 3)
     return nn.Sequential(*stem, body, head(widths[-1], classes))
@@ -228,12 +235,14 @@ WITH_BIAS: Mapping[str, Plan] = {
     **{name: functools.partial(vgg, plan) for name, plan in VGG_PLANS.items()},
 }
 WITH_STEM: Mapping[str, Plan] = {
-    name: functools.partial(resnet, *plan) for name, plan in RESNET_PLANS.items()
+    **{name: functools.partial(resnet, 64, *plan) for name, plan in RESNET_PLANS.items()},
+    "wide-resnet18": functools.partial(resnet, 128, *RESNET_PLANS["resnet18"]),
 }
 PLANS: Mapping[str, Plan] = {
     **WITH_BIAS,
     **WITH_STEM,
-    **{f"resnet{depth}": functools.partial(thin_resnet, depth) for depth in (20, 32, 44, 56)},
+    **{f"resnet{depth}": functools.partial(thin_resnet, 16, depth) for depth in (20, 32, 44, 56)},
+    "wrn-20-32": functools.partial(thin_resnet, 32, 20),
 }
 
 
@@ -241,13 +250,16 @@ PLANS: Mapping[str, Plan] = {
 class Cifar:
     """Networks for small images, counted as in the pruning literature."""
 
+    same_bits_as: ClassVar[tuple[str, ...]] = (  # the file without wrn-20-32 and wide-resnet18
+        "7b1cd77aa6a8aca8261db3c7bda33dfc2c1f12b020b6f6217acf641c3a1d1766",
+    )
     model: str = prunekit.option("conv2", help=f"{', '.join(PLANS)}, or wrn-DEPTH-K")
     width: float = prunekit.option(
         1.0, help="width factor; a width is int(base * factor)", validator=prunekit.positive()
     )
     bias: bool = prunekit.option(True, help="biases in the layers of conv* and vgg*")
     stem: Literal["small", "imagenet"] = prunekit.option(
-        "small", help="first layers of resnet18 to wide_resnet50_2: 3x3, or 7x7 and a max-pool"
+        "small", help="first layers of resnet18 to wide-resnet18: 3x3, or 7x7 and a max-pool"
     )
 
     def __attrs_post_init__(self) -> None:
@@ -272,7 +284,10 @@ def plan_of(model: str) -> Plan:
     if model in PLANS:
         return PLANS[model]
     if wide:
-        raise prunekit.SpecError(f"model {model!r}: the depth must be 6n + 4, as in wrn-28-10")
+        thin = "; for resnet20 with twice its channels give wrn-20-32" if wide[1] == "20" else ""
+        raise prunekit.SpecError(
+            f"model {model!r}: the depth must be 6n + 4, as in wrn-28-10{thin}"
+        )
     near = difflib.get_close_matches(model, PLANS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     offer = f"On offer: {', '.join(PLANS)}, wrn-DEPTH-K."

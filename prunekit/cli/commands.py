@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
-import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import attrs
-
-from prunekit.cli import flags, listing
-from prunekit.errors import PluginError, PrunekitError, SpecError
-from prunekit.reports import papers
-from prunekit.resolve.archfile import FileArchitecture
+from prunekit.cli import flags, listing, studies
+from prunekit.cli.varied import say, seeds_of
+from prunekit.errors import SpecError
 from prunekit.resolve.plugins import Plugins
-from prunekit.resolve.structure import structure, unstructure
-from prunekit.spec.options import parse
+from prunekit.resolve.structure import structure
 from prunekit.spec.sections import COMPONENTS, Spec
 from prunekit.storage.runfolder import RunFolder
-from prunekit.storage.texts import read_toml
 
 EXPORTS: Mapping[str, str] = {
     "state-dict": "to_state_dict", "torch-nn-prune": "to_torch_prune", "onnx": "to_onnx",
@@ -36,17 +27,20 @@ TICKET_FORMS: Mapping[str, str] = {
 
 
 def run(args: argparse.Namespace, others: Sequence[str]) -> int:
-    """`prunekit run`: its help, its plan, or one run for each seed."""
+    """`prunekit run`: its help, its plan, one run, or one for each seed."""
     available = Plugins()
     keys = flags.given_keys(args, others)
     if args.help:
         print(run_help(args, keys, available))
         return 0
-    seeds = seed_count(args.seeds)
-    spec = structure(flags.spec_table(args.spec, keys, available), available)
-    attrs.evolve(spec, seed=spec.seed + seeds - 1)  # the last one must be a seed too
-    act = dry_run if args.dry_run else run_seeds
-    return act(spec, seeds, args.out, available)
+    if args.go_on and args.out is None:
+        raise SpecError("--continue goes on with the run in a folder; name it by --out DIR")
+    seeds = 1 if args.seeds is None else seeds_of(args.seeds)
+    table = flags.spec_table(args.spec, keys, available)
+    if seeds != 1:
+        return studies.run_seeds(table, seeds, args.out, args.dry_run, available)
+    act = dry_run if args.dry_run else run_one
+    return act(structure(table, available), args.out, args.go_on, available)
 
 
 def run_help(args: argparse.Namespace, keys: Mapping[str, str | None], available: Plugins) -> str:
@@ -63,128 +57,35 @@ def run_help(args: argparse.Namespace, keys: Mapping[str, str | None], available
     return f"{text}\n\n{listing.further_options(chosen, deciding)}"
 
 
-def refuse_ranks() -> None:
-    """SpecError where a launcher started this command several times, as torchrun does.
-
-    All of them would work in one run folder, which has one process at a time.
-    """
-    rank, size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE", "")
-    if rank is not None and size.isdigit() and int(size) > 1:
-        raise SpecError(
-            f"this is rank {rank} of {size}, and a run is one process: start it without torchrun "
-            "(--device names the GPU); several GPUs train one model from Python, by "
-            "prunekit.train or learn of a model in DistributedDataParallel"
-        )
-
-
-def seed_count(text: str | None) -> int:
-    """How many seeds `--seeds` asks for; 1 where it is not given."""
-    try:
-        count = 1 if text is None else int(parse(text, int))
-    except SpecError:
-        count = 0
-    if count < 1:
-        raise SpecError(f"--seeds must be an int >= 1: {text!r}")
-    return count
-
-
-def dry_run(spec: Spec, seeds: int, out: str | None, available: Plugins) -> int:
+def dry_run(spec: Spec, out: str | None, go_on: bool, available: Plugins) -> int:
     """Print the plan; refuse what the run would refuse before its work."""
     from prunekit.reports import report
     from prunekit.runs import planning
+    from prunekit.sweeps import single
 
-    for folder in seed_folders(spec, seeds, out, available).values():
-        if folder is not None and seeds == 1:
-            RunFolder(Path(folder)).require_empty()
+    if out is not None and not (go_on and single.holds_own(out, spec, available)):
+        RunFolder(Path(out)).require_empty()
     report.print_plan(planning.foretell(spec, plugins=available))
     return 0
 
 
-def run_seeds(spec: Spec, seeds: int, out: str | None, available: Plugins) -> int:
-    """Run `seeds` seeds from spec.seed on, in out/seed-<seed> where there are several.
-
-    Of several, those that are begun go on, and those that are done are left as they are.
-    """
-    refuse_ranks()
+def run_one(spec: Spec, out: str | None, go_on: bool, available: Plugins) -> int:
+    """Run a spec, or go on with it where that is asked for; show what it came to."""
+    studies.refuse_ranks()
     from prunekit.reports import report
     from prunekit.runs import running
+    from prunekit.sweeps import single
 
-    spec, results = pinned(spec), []
-    own = spec.arch if isinstance(spec.arch, FileArchitecture) else None
-    for seed, folder in seed_folders(spec, seeds, out, available).items():
-        if seeds > 1 and folder is not None and RunFolder(Path(folder)).holds_run():
-            again = partial(running.resume, trust=True, arch=own)  # `spec` names its code
-            results.append(again(folder, plugins=available, say=say))
-        else:
-            results.append(running.run(attrs.evolve(spec, seed=seed), folder, plugins=available))
-        report.show(results[-1].folder)
-    if seeds > 1:
-        report.print_lines(seed_lines([result.summary for result in results]))
+    if go_on and out is not None:
+        result = single.continued(spec, out, plugins=available, say=say)
+    else:
+        result = running.run(spec, out, plugins=available)
+    report.show(result.folder)
     return 0
 
 
-def pinned(spec: Spec) -> Spec:
-    """The spec with the content that its architecture's file has now: all seeds execute that."""
-    read = isinstance(spec.arch, FileArchitecture)
-    return attrs.evolve(spec, arch=spec.arch.read()) if read else spec
-
-
-def seed_folders(
-    spec: Spec, seeds: int, out: str | None, available: Plugins
-) -> dict[int, str | None]:
-    """The run folder of each seed; what stands in one may refuse all before the first run."""
-    wanted = range(spec.seed, spec.seed + seeds)
-    if out is None or seeds == 1:
-        return dict.fromkeys(wanted, out)
-    if RunFolder(Path(out)).holds_run():
-        raise SpecError(f"{out} holds a run, and --seeds makes several; choose another --out")
-    folders = {seed: str(Path(out) / f"seed-{seed}") for seed in wanted}
-    for seed, folder in folders.items():
-        require_own(RunFolder(Path(folder)), attrs.evolve(spec, seed=seed), available)
-    return dict(folders)
-
-
-def require_own(folder: RunFolder, spec: Spec, available: Plugins) -> None:
-    """SpecError unless the folder is empty, or holds a run of this very spec.
-
-    PluginError where a component has changed since.
-    """
-    from prunekit.resolve.filling import resolve
-    from prunekit.runs.provenance import refuse_changed
-
-    spec = resolve(spec, available).spec
-    if not folder.holds_run():
-        folder.require_empty()
-        return
-    if read_toml(folder.held(folder.spec)) != unstructure(spec, available):
-        raise SpecError(f"{folder.path} holds a run of another spec; choose another --out")
-    if os.path.lexists(folder.components):
-        changed = refuse_changed(folder.read_components(), spec, available, but_for=COMPONENTS)
-        for kind, now in changed.items():
-            raise PluginError(
-                f"the {kind} {now['name']!r} has changed since the run was started in "
-                f"{folder.path}; restore it, or choose another --out"
-            )
-
-
-def seed_lines(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Mean ± sample standard deviation over the seeds, a line for each number that matters."""
-    from prunekit.reports import comparison
-
-    lines = [f"{len(summaries)} seeds, mean ± standard deviation:"]
-    for key in ("test.accuracy", "test.loss", "density", "seconds"):
-        values = [summary[key] for summary in summaries if summary.get(key) is not None]
-        if len(values) == len(summaries):
-            mean, deviation = statistics.fmean(values), comparison.spread(values)
-            lines.append(f"  {key} {mean:.4f} ± {deviation:.4f}")
-    published = summaries[0].get("published", {})
-    if figure := papers.short(published):
-        lines.append(f"published ({published['source']}): {figure}")
-    return lines
-
-
 def resume(args: argparse.Namespace) -> int:
-    refuse_ranks()
+    studies.refuse_ranks()
     from prunekit.reports import report
     from prunekit.runs import running
 
@@ -193,22 +94,10 @@ def resume(args: argparse.Namespace) -> int:
     return 0
 
 
-def say(line: str) -> None:
-    """One line on stderr."""
-    print(f"prunekit: {PrunekitError(line)}", file=sys.stderr, flush=True)
-
-
 def show(args: argparse.Namespace) -> int:
     from prunekit.reports import report
 
     report.show(args.run)
-    return 0
-
-
-def compare(args: argparse.Namespace) -> int:
-    from prunekit.reports import comparison
-
-    comparison.compare(args.runs, args.out)
     return 0
 
 

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from prunekit import __version__
-from prunekit.cli import commands
+from prunekit.cli import commands, studies
 from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
+from prunekit.cli.pages import add_report
+from prunekit.cli.results import add_results
 from prunekit.cli.theory import add_theory
 from prunekit.errors import SpecError, printable
 from prunekit.reports.displays import display, displays, occupy_standard_files
@@ -20,7 +22,8 @@ from prunekit.resolve.faults import ended
 
 EPILOG = """\
 exit codes: 0 done; 1 a fault of prunekit; 2 usage, spec, plugin or data; 3 out of memory;
-4 storage; 5 the run folder is in use; 6 numerical failure; 130 and 143 stopped by a signal.
+4 storage; 5 the run folder is in use; 6 numerical failure; 7 trials of a sweep have failed;
+130 and 143 stopped by a signal.
 """
 
 
@@ -50,7 +53,10 @@ def make_parser() -> Parser:
     )
     add_run_flags(run)
     run.set_defaults(call=commands.run, parser=run, leaves_files=True)
+    studies.add_sweep(commands_)
     _add_folder_commands(commands_)
+    add_results(commands_)
+    add_report(commands_)
     _add_export(commands_)
     _add_tickets(commands_)
     _add_plugins(commands_)
@@ -69,10 +75,6 @@ def _add_folder_commands(commands_: Any) -> None:
     show = commands_.add_parser("show", help="print a run's results")
     show.add_argument("run", metavar="RUN", help="a run folder")
     show.set_defaults(call=commands.show)
-    compare = commands_.add_parser("compare", help="runs side by side: a table, and a plot")
-    compare.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or those of --seeds")
-    compare.add_argument("--out", metavar="PNG", help="draw accuracy and density here")
-    compare.set_defaults(call=commands.compare)
     evaluate = commands_.add_parser("eval", help="measure a finished run's model anew")
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
     evaluate.add_argument("--device", metavar="TEXT", help="cpu, cuda, mps [the run's]")
@@ -207,13 +209,13 @@ def is_text(args: argparse.Namespace) -> bool:
 def obey(argv: list[str], args: argparse.Namespace) -> int:
     """Call the command that `argv` names; `args` gets what was parsed."""
     parser = make_parser()
-    if argv[:1] == ["run"]:
-        argv = ["run", *joined(argv[1:])]
+    if argv[:1] in (["run"], ["sweep"]):
+        argv = [*argv[:1], *joined(argv[1:])]
     _, others = parser.parse_known_args(argv, args)
     if args.command is None and not others:
         parser.print_help()
         return 0
-    if args.command == "run":
+    if args.command in ("run", "sweep"):
         return int(args.call(args, others))
     if getattr(args, "takes_flags", False):
         args.arguments, others = others, []

@@ -49,7 +49,10 @@ SHOWN: Mapping[str, str] = {
 
 METAVARS = {**dict.fromkeys(COMPONENTS, "NAME"), "prune.masks": "RUN|FILE", "weights": "PATH"}
 BOOLS = (bool, bool | None)
-BARE = ("--help", "-h", "--dry-run")
+BARE = ("--help", "-h", "--dry-run", "--continue", "--retry-failed")
+REPEATED = ("--only",)
+OWN = ("out", "seeds", "dry-run", "continue")
+"""Flags of `prunekit run` that are no key of a spec."""
 MORE = (
     "Every key of the spec has a flag of its dotted name: --prune.min-per-layer 1, "
     "--scorer.input chi, --train.compile. "
@@ -60,21 +63,28 @@ MORE = (
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of `prunekit run` that its help shows."""
-    parser.add_argument(
-        "spec", nargs="?", metavar="SPEC.toml", help="a spec; flags override its keys"
-    )
-    for name, key in SHOWN.items():
-        annotation, help_text = static_option(key)
-        metavar = METAVARS.get(key) or placeholder(annotation)
-        parser.add_argument(f"--{name}", metavar=metavar, help=help_text.replace("%", "%%"))
+    add_spec_flags(parser, "spec", "SPEC.toml", "a spec; flags override its keys")
     parser.add_argument(
         "--out", metavar="DIR", help="the run folder; runs/<time>-<name> by default"
     )
     parser.add_argument(
-        "--seeds", metavar="N", help="run N seeds, from --seed on, or go on with them: mean ± std"
+        "--continue", action="store_true", dest="go_on",
+        help="go on with the run in --out, or leave it if it is finished; without one, begin it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seeds", metavar="N", help="run N seeds, from --seed on, or go on with them"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
+
+
+def add_spec_flags(parser: argparse.ArgumentParser, name: str, metavar: str, told: str) -> None:
+    """A file, and the flags of a spec's keys that a help shows."""
+    parser.add_argument(name, nargs="?", metavar=metavar, help=told)
+    for flag, key in SHOWN.items():
+        annotation, help_text = static_option(key)
+        shown = METAVARS.get(key) or placeholder(annotation)
+        parser.add_argument(f"--{flag}", metavar=shown, help=help_text.replace("%", "%%"))
 
 
 def placeholder(annotation: Any) -> str:
@@ -105,8 +115,12 @@ def static_keys() -> list[str]:
 
 
 def joined(argv: Sequence[str]) -> list[str]:
-    """argv with paths first and each `--flag value` as one `--flag=value`; no flag twice."""
+    """argv with paths first and each `--flag value` as one `--flag=value`.
+
+    No flag twice, but for those that may be repeated.
+    """
     paths: list[str] = []
+    repeated: list[str] = []
     flags: dict[str, str] = {}
     queue = list(argv)
     while queue:
@@ -120,8 +134,11 @@ def joined(argv: Sequence[str]) -> list[str]:
             raise SpecError(f"{flag} is given twice; keep one")
         if not has_value and queue and _takes(flag, queue[0]):
             has_value, value = "=", queue.pop(0)
-        flags[flag] = f"{flag}{has_value}{value}"
-    return [*paths, *flags.values()]
+        if flag in REPEATED:
+            repeated.append(f"{flag}{has_value}{value}")
+        else:
+            flags[flag] = f"{flag}{has_value}{value}"
+    return [*paths, *flags.values(), *repeated]
 
 
 def _is_flag(token: str) -> bool:
@@ -138,17 +155,22 @@ def _takes(flag: str, following: str) -> bool:
     return True
 
 
-def given_keys(shown: argparse.Namespace, others: Iterable[str]) -> dict[str, str | None]:
-    """Dotted key -> text, or None for a bare flag; SpecError for an unknown flag."""
+def given_keys(
+    shown: argparse.Namespace, others: Iterable[str], own: Sequence[str] = OWN
+) -> dict[str, str | None]:
+    """Dotted key -> text, or None for a bare flag; SpecError for an unknown flag.
+
+    own: what else the command takes.
+    """
     texts = ((name, getattr(shown, name)) for name in SHOWN)
     keys: dict[str, str | None] = {SHOWN[name]: text for name, text in texts if text is not None}
     for token in others:
         flag, has_value, text = token.partition("=")
         key = flag[2:].replace("-", "_")
         if not flag.startswith("--"):
-            raise SpecError(f"unexpected argument {token!r}; one SPEC.toml, then flags")
+            raise SpecError(f"unexpected argument {token!r}; one file, then flags")
         if not _known(key):
-            raise unknown_flag(flag, [*SHOWN, *static_keys(), "out", "seeds", "dry-run"])
+            raise unknown_flag(flag, [*SHOWN, *static_keys(), *own])
         if key in keys:
             raise SpecError(f"{flag} is given twice, once by its short name; keep one")
         keys[key] = text if has_value else None
@@ -174,7 +196,13 @@ def spec_table(
     path: str | None, keys: Mapping[str, str | None], plugins: Plugins
 ) -> dict[str, Any]:
     """The nested mapping of the TOML file at `path` with the flags' values over it."""
-    table = underscored(read_toml(path)) if path else {}
+    return with_flags(underscored(read_toml(path)) if path else {}, keys, plugins)
+
+
+def with_flags(
+    table: dict[str, Any], keys: Mapping[str, str | None], plugins: Plugins
+) -> dict[str, Any]:
+    """The nested mapping of a spec, changed in place by the flags' values."""
     for key in sorted(keys, key=lambda key: key not in COMPONENTS):  # names before options
         if key in static_keys():
             _set_static(table, key, keys[key])
@@ -213,7 +241,8 @@ def flag_value(key: str, text: str | None, annotation: Any) -> Any:
         with contextlib.suppress(SpecError):
             return parse(text, annotation)
     flag, shown = f"--{key.replace('_', '-')}", "nothing" if text is None else repr(text)
-    raise SpecError(f"{flag} must be {spell(annotation)}: {shown}")
+    lists = "; `prunekit sweep` takes lists" if "," in (text or "") else ""
+    raise SpecError(f"{flag} must be {spell(annotation)}: {shown}{lists}")
 
 
 def chosen_class(table: Mapping[str, Any], kind: str, plugins: Plugins) -> type:

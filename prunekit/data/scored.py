@@ -7,7 +7,7 @@ from torch import Tensor
 
 from prunekit.data.splits import Data, Normalise, Split, refuse_noise
 from prunekit.data.streams import Fitted, read_batches
-from prunekit.data.synthetic import RANDOM_IMAGES
+from prunekit.data.synthetic import FIXED, RANDOM_IMAGES, fixed_labels, fixed_normal
 from prunekit.draws.chance import generator
 from prunekit.spec.sections import DataSource
 
@@ -26,7 +26,8 @@ def scored_batches(
     Inputs are float32 (batch, *input_shape), normalised; labels those of the split. Real examples
     come from the training split without augmentation, each at most once until all were used;
     a batch has at most as many as the split. "shuffled-labels" are the same images with the
-    labels permuted within each batch. Random images (see synthetic.py) have uniform labels.
+    labels permuted within each batch. Random images (see synthetic.py) have uniform labels;
+    "fixed-normal" and "labelled-normal" are those of the examples that "real" takes.
     Raises SpecError for random images of token data.
     """
     refuse_noise(data, source)
@@ -35,7 +36,8 @@ def scored_batches(
         pairs = [_random(data, source, batch_size, seed, round, i) for i in range(count)]
     else:
         rng = generator(seed, "scored", round)
-        pairs = _real(data, _indices(len(data.train), count, batch_size, rng))
+        indices = _indices(len(data.train), count, batch_size, rng)
+        pairs = _fixed(data, source, indices, seed) if source in FIXED else _real(data, indices)
     if source == "shuffled-labels":
         rng = generator(seed, "scored labels", round)
         pairs = [(x, y[torch.randperm(len(y), generator=rng)]) for x, y in pairs]
@@ -56,6 +58,15 @@ def _real(data: Data, indices: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
     normalise = Normalise.of(data, torch.device("cpu"))
     images = _images(data.train, data.input_shape, indices)
     return [(normalise(x), data.train.labels[index]) for x, index in zip(images, indices)]
+
+
+def _fixed(
+    data: Data, source: DataSource, indices: list[Tensor], seed: int
+) -> list[tuple[Tensor, Tensor]]:
+    labels = data.train.labels
+    if source == "fixed-normal":
+        labels = fixed_labels(len(data.train), data.classes, seed)
+    return [(fixed_normal(index, data.input_shape, seed), labels[index]) for index in indices]
 
 
 def _images(split: Split, shape: tuple[int, ...], indices: list[Tensor]) -> list[Tensor]:

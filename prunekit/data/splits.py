@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from prunekit.data.augment import AUGMENTS, send
+from prunekit.data.limit import limited
 from prunekit.data.streams import Fitted, Resized, Stream, read_batches, resize
-from prunekit.data.synthetic import RANDOM_IMAGES
+from prunekit.data.synthetic import FIXED, RANDOM_IMAGES, fixed_labels, fixed_normal
 from prunekit.draws.chance import fold, generator
 from prunekit.errors import DataError, SpecError
 from prunekit.spec.sections import DataSource
@@ -96,14 +97,16 @@ class Data:
 
 
 def prepare(data: Data, options: DataSettings, seed: int) -> Data:
-    """`data` with a validation set split off the training set and images of the wanted size.
+    """`data` as `options` want it: a validation set split off, so many examples, images of a size.
 
-    The validation set is drawn from `seed` (the published split of CIFAR-10 has 45,000 / 5,000).
+    The validation set is drawn from `seed` (the published split of CIFAR-10 has 45,000 / 5,000),
+    and so are the training examples that `limit` leaves.
     Raises DataError for an empty split, SpecError for an option that cannot act.
     """
     if not isinstance(data, Data):
         raise DataError(f"a data set must load a prunekit.Data: {type(data).__name__}")
     data = _split_off(data, options.validation, seed)
+    data = attrs.evolve(data, train=limited(data.train, options.limit, seed))
     for name in ("train", "test", "validation"):
         split = getattr(data, name)
         if split is not None and len(split) == 0:
@@ -122,8 +125,7 @@ def _split_off(data: Data, count: int, seed: int) -> Data:
         return data
     if data.validation is not None:
         raise SpecError(f"data.validation = {count} cannot act: the dataset has a validation split")
-    if count >= len(data.train):
-        have = len(data.train)
+    if count >= (have := len(data.train)):
         raise SpecError(
             f"data.validation must be below the {have} training examples: {count}; lower it"
         )
@@ -179,9 +181,8 @@ class Batches:
 
     Small sets live on the device as uint8 and are augmented there, a batch at a time; streams
     are read by `workers` processes, whose number changes nothing. `source` replaces the images
-    or labels by random ones (see synthetic.py): "normal" and "sparse-normal" draw fresh images
-    and uniform labels for each batch, "shuffled-labels" permutes the labels of the whole split
-    once. `stream` names the purpose: other names give other draws.
+    or labels by random ones (see synthetic.py); "shuffled-labels" permutes the labels of the whole
+    split once. `stream` names the purpose: other names give other draws.
     """
 
     def __init__(
@@ -208,6 +209,8 @@ class Batches:
         labels = split.labels
         if source == "shuffled-labels":
             labels = labels[torch.randperm(len(split), generator=self._rng("labels"))]
+        if source == "fixed-normal":
+            labels = fixed_labels(len(split), data.classes, seed)
         self._labels = labels.to(self.device)
         self._images = None if split.images is None else split.images.to(self.device)
 
@@ -234,6 +237,8 @@ class Batches:
         """
         if self.source in RANDOM_IMAGES:
             return self._random(epoch, start)
+        if self.source in FIXED:
+            return self._fixed(epoch, start)
         return self._real(epoch, start)
 
     def _real(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -273,6 +278,11 @@ class Batches:
             labels = torch.randint(self.data.classes, (count,), generator=rng)
             yield send(images, self.device), send(labels, self.device)
 
+    def _fixed(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for index in self._order(epoch).split(self._sizes)[start:]:
+            images = fixed_normal(index, self.data.input_shape, self.seed)
+            yield send(images, self.device), self._labels[send(index, self.device)]
+
     def _rng(self, *purpose: str | int) -> torch.Generator:
         return generator(self.seed, self.stream, *purpose)
 
@@ -280,13 +290,11 @@ class Batches:
 def refuse_noise(data: Data, source: DataSource) -> None:
     """SpecError when random images are asked for, and examples are tokens or labels no classes."""
     labels = data.train.labels
-    if source in RANDOM_IMAGES and (labels.is_floating_point() or labels.ndim != 1):
-        raise SpecError(
-            f"data source {source!r} draws class numbers as labels, and these are "
-            f"{tuple(labels.shape[1:])} {labels.dtype} each; choose real or shuffled-labels"
-        )
-    if data.tokens and source in RANDOM_IMAGES:
-        raise SpecError(
-            f"data source {source!r} makes random images, and these examples are integer tokens; "
-            "choose real or shuffled-labels"
-        )
+    numbered = source == "labelled-normal" or (labels.ndim == 1 and not labels.is_floating_point())
+    if (source not in RANDOM_IMAGES and source not in FIXED) or (numbered and not data.tokens):
+        return
+    why = "makes random images, and these examples are integer tokens"
+    if not numbered:
+        kind = f"{tuple(labels.shape[1:])} {labels.dtype}"
+        why = f"draws class numbers as labels, and these are {kind} each"
+    raise SpecError(f"data source {source!r} {why}; choose real or shuffled-labels")

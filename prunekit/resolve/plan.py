@@ -21,7 +21,16 @@ from prunekit.pruning.method import LearnedMethod, Method, Round, rounds_of
 from prunekit.resolve.rules import comes_trained
 from prunekit.selection.budget import Rule
 from prunekit.selection.schedule import densities
-from prunekit.spec.sections import Control, DataSource, LossName, Norm, Prune, RewindTo, Spec
+from prunekit.spec.sections import (
+    Control,
+    DataSource,
+    KeptOfRounds,
+    LossName,
+    Norm,
+    Prune,
+    RewindTo,
+    Spec,
+)
 from prunekit.spec.settings import (
     DataSettings,
     PruneSettings,
@@ -43,13 +52,15 @@ class Rewind:
 class MeasuredMasks:
     """Masks from measured scores. rounds: () = density 1, no weight is masked.
 
-    scored: the batches of each round. trained_on: what rounds that train train on.
+    scored: the batches of each round. trained_on: what rounds that train train on. keep: what of
+    each round stays in the run folder.
     """
 
     rounds: tuple[Round, ...]
     scored: Scored
     rewind: Rewind
     trained_on: DataSource
+    keep: KeptOfRounds
 
 
 @attrs.frozen(eq=False)
@@ -165,6 +176,7 @@ def _masks_of(
         scored,
         Rewind(rounds.rewind, step),
         rounds.data,
+        rounds.keep,
     )
 
 

@@ -39,7 +39,7 @@ class Source:
 def builtin_sources() -> list[Source]:
     """One source for each file of `prunekit_plugins`; imports none of them."""
     folder = _builtin_folder()
-    version = _version("prunekit")
+    version = version_of("prunekit")
     names = sorted(module.name for module in pkgutil.iter_modules([str(folder)]))
     return [
         Source(name.replace("_", "-"), f"{BUILT_IN}.{name}", "prunekit", version) for name in names
@@ -54,7 +54,8 @@ def _builtin_folder() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The version of an installed package; "0+checkout" where it is not installed."""
     return _version_on(package, _path_now())
 
 

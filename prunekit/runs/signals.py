@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -72,10 +72,13 @@ class Stopper:
     program's own handler, if it has one; Interrupted is raised if that returns. Outside the main
     thread signals are left alone, ignored ones too (SIGINT, which shells ignore for jobs in the
     background, is not), and SIGTERM in a submitit job, whose other signal asks for the same.
+
+    says: what Interrupted says after the signal's name; without, what has become of the run.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, says: Callable[[], str] | None = None) -> None:
         self.folder, self.signum, self.in_middle = RunFolder(folder), 0, False
+        self.says = says or self._run
         self._process, self._hosts = os.getpid(), dict[int, Host]()
 
     def __enter__(self) -> Stopper:
@@ -135,15 +138,17 @@ class Stopper:
             raise self.interrupted()
 
     def interrupted(self) -> Interrupted:
-        """What a signal came to: the folder as it stands."""
-        name, folder = signal.Signals(self.signum).name, self.folder
+        """What a signal came to."""
+        return Interrupted(f"{signal.Signals(self.signum).name}: {self.says()}", self.signum)
+
+    def _run(self) -> str:
+        """The run folder as it stands."""
+        folder = self.folder
         if folder.summary.is_file():
-            text = f"{name}: the run is finished; `prunekit show {folder.path}` shows it"
-        elif folder.holds_run():
-            text = f"{name}: saved; continue with `prunekit resume {folder.path}`"
-        else:
-            text = f"{name}: nothing was begun in {folder.path}; run it again"
-        return Interrupted(text, self.signum)
+            return f"the run is finished; `prunekit show {folder.path}` shows it"
+        if folder.holds_run():
+            return f"saved; continue with `prunekit resume {folder.path}`"
+        return f"nothing was begun in {folder.path}; run it again"
 
 
 def asking() -> list[int]:

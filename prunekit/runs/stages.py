@@ -112,9 +112,17 @@ class Stages:
         if round_.last:
             state.score_stats = score_stats(state.pruning)
         self.journal.record(line)
+        self.keep()
         state.trained = False
         if not round_.last and (round_.epochs or self.journal.due()):
             self.journal.save(state)  # after the last round `work` saves, when the masks are final
+
+    def keep(self) -> None:
+        """Keep what the plan says of the round just done, before a checkpoint counts on it."""
+        masks, pruning = self.plan.masks, self.state.pruning
+        if isinstance(masks, MeasuredMasks) and masks.keep != "none":
+            scores = pruning.scores if masks.keep == "all" else None
+            self.journal.keep(pruning.round, self.state.masks, scores)
 
     def take_trained_weights(self) -> None:
         """After a training: the kept weights are the trained ones, the pruned keep their values."""

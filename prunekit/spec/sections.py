@@ -10,7 +10,10 @@ import attrs
 from prunekit.errors import SpecError
 from prunekit.spec.options import at_least, between, density, left_open, option, positive
 
-DataSource = Literal["real", "normal", "sparse-normal", "shuffled-labels"]
+DataSource = Literal[
+    "real", "normal", "sparse-normal", "fixed-normal", "labelled-normal", "shuffled-labels"
+]
+KeptOfRounds = Literal["none", "masks", "all"]
 Norm = Literal["affine", "non-affine"]
 Control = Literal["none", "shuffle", "redraw", "random-layerwise", "invert"]
 Allocation = Literal["global", "layer", "erk", "row"]
@@ -62,6 +65,9 @@ class Rounds:
     )
     rewind_step: int | None = left_open(None, help="the step to rewind to", validator=at_least(1))
     data: DataSource | None = left_open("real", help="what rounds that train train on")
+    keep: KeptOfRounds = option(
+        "none", help="what is kept of every round, in rounds/ of the run folder; all: scores too"
+    )
 
 
 @attrs.frozen
@@ -124,6 +130,11 @@ class DataOptions:
 
     augment: Augment | None = left_open("none", help="augmentation of training batches")
     validation: int = option(0, help="examples split off the training set", validator=at_least(0))
+    limit: int = option(
+        0,
+        help="train on so many of the examples, the same share of each class; 0 = all",
+        validator=at_least(0),
+    )
     size: int | None = option(
         None,
         help="resize images to this many pixels",
@@ -139,7 +150,7 @@ class DataOptions:
 
 @attrs.frozen
 class Published:
-    """What a paper reports for this run. It changes nothing; `show` and `compare` print it too."""
+    """What a paper reports for this run. It changes nothing; `show` and `report` print it too."""
 
     source: str | None = option(None, help="the paper and its table")
     metric: str | None = option(None, help="the number of summary.json that the figure is of")

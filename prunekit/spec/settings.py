@@ -12,6 +12,7 @@ from prunekit.spec.sections import (
     Augment,
     Control,
     DataSource,
+    KeptOfRounds,
     Optimizer,
     RatePer,
     RateSchedule,
@@ -63,6 +64,7 @@ class RoundSettings(Settings):
     rewind: RewindTo
     rewind_step: int | None
     data: DataSource
+    keep: KeptOfRounds
 
 
 @attrs.frozen
@@ -99,12 +101,13 @@ class TrainSettings(Settings):
 class DataSettings(Settings):
     """How batches are made from the dataset; the fields are those of `DataOptions`.
 
-    size: pixels that images are resized to; None = as they are. skip_bad: image files that cannot
-    be decoded and may be left out.
+    limit: training examples that are used; 0 = all. size: pixels that images are resized to; None =
+    as they are. skip_bad: image files that cannot be decoded and may be left out.
     """
 
     augment: Augment
     validation: int
+    limit: int
     size: int | None
     workers: int
     skip_bad: int = 0

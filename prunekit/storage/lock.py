@@ -60,6 +60,11 @@ class FolderLock:
         """Whether anybody ever held it."""
         return status_of(self.folder / LOCK) is not None
 
+    def in_use(self) -> bool:
+        """Whether somebody who has signed holds it; nobody is kept out by asking."""
+        owner = self._read_owner()
+        return bool(owner) and not _is_dead(owner) and _is_held(self.folder / LOCK)
+
     def owner(self) -> str:
         """Who holds the lock, in words; an owner that came just now is still to sign."""
         for _ in range(20):
@@ -106,6 +111,20 @@ class FolderLock:
             if is_temporary(entry.name):
                 with contextlib.suppress(OSError):  # a folder of that name is nobody's file
                     entry.unlink()
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a file is locked; True where that cannot be told."""
+    try:
+        import fcntl
+
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return False
 
 
 def _is_dead(owner: Mapping[str, Any]) -> bool:

@@ -72,6 +72,7 @@ class RunFolder:
     layers = _Entry("layers.json")
     summary = _Entry("summary.json")
     checkpoints = _Entry("checkpoints", folder=True)
+    rounds = _Entry("rounds", folder=True)
     plots = _Entry("plots", folder=True)
     density_plot = _Entry("plots/density.png")
     curves_plot = _Entry("plots/curves.png")
@@ -194,9 +195,7 @@ class RunFolder:
         Raises StorageError where they are not what was written, or cannot be read.
         """
         self._require_bytes(size)
-        if not size:
-            return []
-        lines = _json_lines(self.metrics, size)
+        lines = _json_lines(self.metrics, size) if size else []
         if not all(isinstance(line, dict) for line in lines):
             raise StorageError(f"{self.metrics} has other lines than the run wrote; put it back")
         return lines
@@ -207,6 +206,21 @@ class RunFolder:
                 f"{self.metrics} has lost lines; put it back, or remove {self.checkpoints} to "
                 "begin anew"
             )
+
+
+def of_round(run: RunFolder, number: int) -> Path:
+    """The folder for what a run keeps of round `number` (from 1), made if it is not there yet.
+
+    Its masks have the name that a run's have. StorageError where it cannot be made.
+    """
+    path = run.rounds / f"{number:03d}"
+    for folder in (run.rounds, path):
+        require_kind(folder, folder=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot create {path}: {reason(error)}; free space") from None
+    return path
 
 
 def _json_lines(path: Path, size: int) -> list[Any]:

@@ -117,7 +117,9 @@ SUMMARY = Table(
         **dict.fromkeys(("kept", "maskable", "parameters", "rounds", "epochs", "dead"), COUNT),
         **dict.fromkeys(("redraws", "redrawn", "redrawn_kept", "classes"), COUNT),
         **dict.fromkeys(("test.loss", "test.accuracy", "validation.loss"), NUMBER | NOTHING),
-        **dict.fromkeys(("flops.dense", "flops.effective", "seconds"), NUMBER | NOTHING),
+        **dict.fromkeys(
+            ("flops.dense", "flops.effective", "seconds", "cold_seconds"), NUMBER | NOTHING
+        ),
         **dict.fromkeys(("empty", "redrawn_zeros", "left_out"), TEXTS),
         "redraw_events": COUNT | NOTHING,
         "input_shape": SIZES,
@@ -150,5 +152,37 @@ METRICS = Table({"kind": TEXT, "phase": TEXT}, others=SHOWN)
 BRIEF = Kind("an object with count, sha256 and first", _is_brief)
 COMPONENTS = Table({"bad_files": BRIEF | TEXTS}, others=Table({}, others=PLAIN))
 """components.json: for each kind of component a table of what it was."""
+CODE = Kind("an exit code", lambda value: type(value) is int and abs(value) < 2**31)
+FAILED = Table(
+    {"code": CODE, "reason": TEXT, "attempts": COUNT}, others=PLAIN, required=("code", "reason")
+)
+"""`<trial>.failed.json`, beside the run folder: why a trial failed."""
+CELL = Table({}, others=ANY)
+TRIAL = Table(
+    {
+        "id": TEXT,
+        "folder": TEXT,
+        "cell": CELL,
+        "seed": COUNT,
+        "published": PUBLISHED,
+        "changed": TEXTS,
+    },
+    others=ANY,
+    required=("id", "folder", "cell", "seed"),
+)
+SWEEP = Table(
+    {
+        "format": COUNT,
+        "name": TEXT,
+        "threads": COUNT | NOTHING,
+        "axes": Table({}, others=ANY),
+        "trials": ListOf(TRIAL),
+        "left_out": ListOf(Table({"cell": CELL, "reason": TEXT}, ANY, ("cell", "reason"))),
+        "orphaned": TEXTS,
+    },
+    others=ANY,
+    required=("format", "trials"),
+)
+"""sweep.json: the trials of a sweep, as its last start planned them."""
 SIGNED = Table({"pid": COUNT, "host": TEXT}, others=PLAIN, required=("pid", "host"))
 """.owner.json: who holds the lock."""

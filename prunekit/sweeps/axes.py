@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -42,10 +43,11 @@ class Axis:
 
     def _one(self, wanted: Any, where: str) -> Any:
         for value in self.values:
-            if wanted == value or (isinstance(wanted, str) and wanted == label(value)):
+            if wanted == value or (isinstance(wanted, str) and says(wanted, value)):
                 return value
         labels = [label(value) for value in self.values]
-        hint = did_you_mean(str(wanted), labels) or f" On offer: {', '.join(labels)}."
+        near = did_you_mean(wanted, labels) if isinstance(wanted, str) else ""
+        hint = near or f" On offer: {', '.join(labels)}."
         raise SpecError(f"{where}: {self.name} has no value {wanted!r}.{hint}")
 
 
@@ -199,7 +201,16 @@ def label(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, Mapping):
         options = [f"{key}={label(one)}" for key, one in value.items() if key != "name"]
-        return ",".join([str(value.get("name", "")), *options]).lstrip(",")
+        return ":".join([str(value.get("name", "")), *options]).lstrip(":")
     if isinstance(value, list | tuple):
         return "+".join(map(label, value))
     return str(value)
+
+
+def says(text: str, value: Any) -> bool:
+    """Whether a text, of the command line, means a value: its label, or the same number."""
+    if text == label(value):
+        return True
+    with contextlib.suppress(ValueError):
+        return type(value) in (int, float) and float(text) == value
+    return False

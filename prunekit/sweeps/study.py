@@ -114,73 +114,78 @@ def read_study(path: str | Path) -> Study:
     return study_from(read_toml(file), file.stem, file.parent)
 
 
-def study_from(given: Mapping[str, Any], name: str = "study", folder: Path = Path()) -> Study:
-    """The study that a nested table says; a spec alone is one too.
+def inlined(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The table of a study, with its base in full where it names a file in `folder`.
 
-    folder: where the file of a base that is named lies. SpecError names the key that is wrong.
+    A spec alone is the base of one. SpecError for a key that no study has.
     """
     if not {"base", "axes", "seeds", "skip"} & set(given):
         given = {"base": given}
     for key in given:
         if key.replace("-", "_") in KEYS and key not in STUDY:
-            raise SpecError(
-                f"{key!r} is a key of a spec: set it under [base], or vary it in [axes]"
-            )
+            raise SpecError(f"{key!r} is a key of a spec: set it under [base] or in [axes]")
     refuse_unknown(given, STUDY, "")
-    base, shown = _base(given.get("base", {}), folder)
-    axes = axes_from(given.get("axes", {}))
+    base = given.get("base", {})
+    if isinstance(base, str):
+        base = read_toml(folder / base)
+    if not isinstance(base, Mapping):
+        raise SpecError(f"base must be a spec or the name of its file: {base!r}")
+    base = copy.deepcopy(underscored(base, "base."))
+    refuse_unknown(base, KEYS, "base")
+    return {**given, "base": base}
+
+
+def study_from(given: Mapping[str, Any], name: str = "study", folder: Path = Path()) -> Study:
+    """The study that a nested table says; a spec alone is one too.
+
+    folder: where the file of a base that is named lies. SpecError names the key that is wrong.
+    """
+    table = inlined(given, folder)
+    base = dict(table["base"])
+    shown, first = _shown(base.pop("published", {})), base.pop("seed", 0)
+    axes = axes_from(table.get("axes", {}))
     count = math.prod(len(axis.values) for axis in axes)
     if count > MOST_CELLS:
         raise SpecError(f"axes make {count:,} combinations, more than {MOST_CELLS:,}; take fewer")
-    skip = [conditions(one, axes, where) for where, one in _tables(given, "skip")]
-    figures = [_figure(where, one, axes, shown) for where, one in _tables(given, "published")]
-    if "mean" in shown and not axes:
+    skip = tuple(conditions(one, axes, where) for where, one in _tables(table, "skip"))
+    figures = [_figure(where, one, axes, shown) for where, one in _tables(table, "published")]
+    if shown and not axes and not figures:
         figures.append(Figure("base.published", {}, _published("base", shown)))
     elif "mean" in shown:
         raise SpecError(
             "base.published.mean is the figure of one cell; give it in [[published]], with the "
             "values of the axes that it is of"
         )
-    elif not axes and not figures and shown:
-        figures.append(Figure("base.published", {}, _published("base", shown)))
-    seeds = _seeds(given.get("seeds", 1), base.pop("seed", 0))
-    whole = {**given, "base": {**base, **({"published": shown} if shown else {})}}
-    study = Study(name, {**whole, "seeds": list(seeds)}, base, axes, seeds, tuple(skip), ())
-    return _with_figures(study, figures)
+    seeds = _seeds(table.get("seeds", 1), first)
+    return _with_figures(Study(name, table, base, axes, seeds, skip), figures)
 
 
 def _with_figures(study: Study, figures: list[Figure]) -> Study:
-    """The study with its figures; SpecError for one that is of no cell, or of several."""
+    """The study with its figures; SpecError for one that is of no cell, or of several that run."""
     study = attrs.evolve(study, figures=tuple(figures))
     if not figures:
         return study
-    cells = [cell for cell, _ in attrs.evolve(study, skip=()).cells()]
+    skip, cells = study.skip, [cell for cell, _ in attrs.evolve(study, skip=()).cells()]
     owners = [study.figure_of(cell) for cell in cells]
     for figure in figures:
         found = [cell for cell, owner in zip(cells, owners) if owner is figure]
         if not found:
             raise SpecError(f"{figure.where} is of no cell of this study; see its conditions")
-        if len(found) > 1:
+        run = [cell for cell in found if not any(holds(one, cell) for one in skip)]
+        if len(run) > 1:
             raise SpecError(
-                f"{figure.where} is of {len(found)} cells ({said(found[0])}; {said(found[1])}); "
+                f"{figure.where} is of {len(run)} cells ({said(run[0])}; {said(run[1])}); "
                 "a figure is of one: name the values of the other axes too"
             )
     return study
 
 
-def _base(given: Any, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The table of the base spec, and what it says was published."""
-    if isinstance(given, str):
-        given = read_toml(folder / given)
+def _shown(given: Any) -> Mapping[str, Any]:
+    """What a base says was published."""
     if not isinstance(given, Mapping):
-        raise SpecError(f"base must be a spec or the name of its file: {given!r}")
-    base = copy.deepcopy(underscored(given, "base."))
-    refuse_unknown(base, KEYS, "base")
-    shown = base.pop("published", {})
-    if not isinstance(shown, Mapping):
-        raise SpecError(f"base.published must be a table: {shown!r}")
-    refuse_unknown(shown, FIGURE, "base.published")
-    return base, dict(shown)
+        raise SpecError(f"base.published must be a table: {given!r}")
+    refuse_unknown(given, FIGURE, "base.published")
+    return given
 
 
 def _tables(given: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -10,20 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from prunekit.errors import LockedError, PrunekitError, SpecError, StorageError
-from prunekit.resolve.archfile import FileArchitecture
+from prunekit.errors import PrunekitError, SpecError, StorageError
 from prunekit.resolve.faults import ended
 from prunekit.resolve.places import pressed
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure
 from prunekit.spec.tasks import Outcome, Task
 from prunekit.storage.files import reason
-from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.texts import parse_toml
-
-PATIENCE = 30.0
-"""Seconds to wait for a run folder: what a network was cut off from may still be at work in it."""
-STEP = 0.5
 
 
 def work(task: Task) -> Outcome:
@@ -54,28 +48,17 @@ def _done(task: Task) -> Outcome:
 
 def _carry_out(task: Task) -> None:
     """Run or resume; its code is what the task's spec names, so nobody is asked whether it may."""
-    plugins, folder = Plugins(), RunFolder(Path(task.folder))
+    plugins = Plugins()
     spec = structure(_table(task), plugins)
 
     import torch  # what can be refused was refused without it
 
-    from prunekit.runs import running
+    from prunekit.sweeps.single import begun_or_gone_on
 
-    before, until = torch.get_num_threads(), time.monotonic() + PATIENCE
+    before = torch.get_num_threads()
     torch.set_num_threads(task.threads)
     try:
-        while True:
-            try:
-                if folder.holds_run():
-                    own = spec.arch if isinstance(spec.arch, FileArchitecture) else None
-                    running.resume(folder.path, trust=True, arch=own, plugins=plugins, say=_say)
-                else:
-                    running.run(spec, folder.path, plugins=plugins)
-                return
-            except LockedError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(STEP)
+        begun_or_gone_on(spec, task.folder, plugins=plugins, say=_say)
     finally:
         torch.set_num_threads(before)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import typing
+
 import pytest
 import torch
 
 from prunekit.data.scored import scored_batches
-from prunekit.data.splits import Data, Split
+from prunekit.data.splits import Batches, Data, Split
 from prunekit.data.synthetic import sparse_normal
 from prunekit.errors import SpecError
+from prunekit.spec.sections import DataSource
 
 IMAGES = torch.arange(20, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 4, 4).contiguous()
 SPLIT = Split(IMAGES, torch.arange(20) % 5)
@@ -20,7 +23,7 @@ DATA = Data(
     mean=(0.0, 0.0, 0.0),
     std=(1 / 255, 1 / 255, 1 / 255),
 )
-SOURCES = ["real", "normal", "sparse-normal", "shuffled-labels"]
+SOURCES = typing.get_args(DataSource)
 
 
 def drawn(source, count=2, batch_size=8, seed=0, round_=1, data=DATA):
@@ -89,13 +92,21 @@ def test_sparse_normal_images_keep_one_image_at_each_location_with_all_its_chann
     assert torch.equal(kept.all(1), kept.any(1))
 
 
+def test_a_noise_set_is_scored_by_the_examples_that_real_takes_and_training_has_it_too():
+    split = Batches(SPLIT, DATA, 20, shuffle=False, source="labelled-normal")
+    images, _ = next(split.epoch(0))
+    for (x, y), (noise, labels) in zip(drawn("real"), drawn("labelled-normal")):
+        assert torch.equal(y, labels)
+        assert torch.equal(noise, images[x[:, 0, 0, 0].round().long()])
+
+
 def test_each_image_is_kept_equally_often():
     kept = (sparse_normal((4, 1, 100, 100), torch.Generator().manual_seed(0)) != 0).sum((1, 2, 3))
     assert kept.sum() == 10_000
     assert (kept - 2500).abs().max() < 5 * (10_000 * 0.25 * 0.75) ** 0.5
 
 
-@pytest.mark.parametrize("source", ["normal", "sparse-normal"])
+@pytest.mark.parametrize("source", ["normal", "sparse-normal", "fixed-normal"])
 def test_random_images_are_refused_for_tokens(source):
     tokens = Split(torch.tensor([[7, 300], [2, 0]]), torch.tensor([0, 1]))
     given = Data(train=tokens, test=tokens, classes=2, input_shape=(2,))

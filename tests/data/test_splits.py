@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import typing
+
 import attrs
 import pytest
 import torch
 
 from prunekit.data.splits import Batches, Data, Split, prepare
 from prunekit.errors import DataError, SpecError
-from prunekit.spec.sections import DataOptions
+from prunekit.spec.sections import DataOptions, DataSource
+
+SOURCES = typing.get_args(DataSource)
 
 
 def split(count, size=4):
@@ -71,7 +75,7 @@ def test_the_order_is_a_function_of_seed_epoch_and_stream():
     assert order() != order(stream="rounds")
 
 
-@pytest.mark.parametrize("source", ["real", "normal", "sparse-normal", "shuffled-labels"])
+@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("augment", ["none", "flip", "flip-crop", "pad-resized-crop"])
 def test_skipping_batches_gives_exactly_the_tail(augment, source):
     batches = Batches(data().train, data(), 4, augment=augment, source=source)
@@ -122,6 +126,44 @@ def test_random_images_come_with_labels_of_all_classes_and_differ_by_epoch(sourc
     assert not torch.equal(pairs[0][0], next(batches.epoch(1))[0])
 
 
+def noise(source, epoch=0, stream="train", seed=0, batch_size=60):
+    """Images and labels of an epoch on a noise set, by example."""
+    given = data(train=100)
+    made = Batches(given.train, given, batch_size, source=source, stream=stream, seed=seed)
+    x, y = (torch.cat(parts) for parts in zip(*made.epoch(epoch)))
+    order = torch.cat([*made._order(epoch).split(1000)]).argsort()
+    return x[order], y[order]
+
+
+@pytest.mark.parametrize("source", ["fixed-normal", "labelled-normal"])
+def test_a_noise_set_has_one_image_for_each_example_whatever_the_epoch_or_the_round(source):
+    images, labels = noise(source)
+    assert len(images.flatten(1).unique(dim=0)) == 100
+    assert abs(float(images.mean())) < 0.09  # 5 standard errors of 3,200 draws
+    assert abs(float(images.std()) - 1) < 0.07
+    for again in (noise(source, epoch=3), noise(source, stream="round-2", batch_size=7)):
+        assert torch.equal(images, again[0])
+        assert torch.equal(labels, again[1])
+    assert not torch.equal(images, noise(source, seed=1)[0])
+
+
+def test_the_labels_of_a_noise_set_are_uniform_or_those_of_the_examples():
+    (images, drawn), (same, own) = noise("fixed-normal"), noise("labelled-normal")
+    assert torch.equal(images, same)
+    assert torch.equal(own, data(train=100).train.labels)
+    assert (drawn == own).float().mean() < 0.6  # one third on average
+    assert drawn.bincount().min() > 15
+
+
+def test_noise_with_the_labels_of_the_examples_takes_labels_that_are_numbers():
+    given = data(train=10)
+    given = attrs.evolve(given, train=attrs.evolve(given.train, labels=torch.rand(10, 2)))
+    _, y = next(Batches(given.train, given, 10, shuffle=False, source="labelled-normal").epoch(0))
+    assert torch.equal(y, given.train.labels)
+    with pytest.raises(SpecError, match="'fixed-normal' draws class numbers as labels"):
+        Batches(given.train, given, 10, source="fixed-normal")
+
+
 def test_shuffled_labels_keep_images_and_the_count_of_each_label_for_all_epochs():
     given = data(train=100)
     real = Batches(given.train, given, 100, shuffle=False)
@@ -148,6 +190,8 @@ def test_tokens_reach_the_model_as_they_are():
     assert torch.equal(x, torch.tensor([[7, 300], [2, 0]]))
     with pytest.raises(SpecError, match="integer tokens; choose real or shuffled-labels"):
         Batches(tokens, given, 2, source="normal")
+    with pytest.raises(SpecError, match="'labelled-normal' makes random images"):
+        Batches(tokens, given, 2, source="labelled-normal")
     with pytest.raises(SpecError, match="no images"):
         Batches(tokens, given, 2, augment="flip")
 

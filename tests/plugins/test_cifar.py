@@ -59,6 +59,7 @@ def test_openlth_nets_have_the_published_counts(model: str, row: str) -> None:
     assert (maskable, total) == (GOLDEN[row]["prunable"], GOLDEN[row]["total"])
 
 
+WIDE_18 = "wide-resnet18"
 WIDE = GOLDEN["WideResNet-50-2 ImageNet"]
 OTHERS: list[tuple[dict[str, Any], int, tuple[int, int, int]]] = [
     ({"model": "vgg19"}, 10, (20_024_000, 17, 20_040_522)),
@@ -69,6 +70,7 @@ OTHERS: list[tuple[dict[str, Any], int, tuple[int, int, int]]] = [
     ({"model": "resnet20"}, 100, (276_656, 22, 278_324)),
     ({"model": "resnet20", "width": 2.0}, 10, (1_081_440, 22, 1_084_586)),
     ({"model": "resnet20", "width": 2.0}, 100, (1_092_960, 22, 1_096_196)),
+    ({"model": "wrn-20-32"}, 100, (1_092_960, 22, 1_096_196)),
     ({"model": "resnet32", "width": 2.0}, 10, (1_855_584, 34, 1_860_522)),
     ({"model": "resnet32", "width": 2.0}, 100, (1_867_104, 34, 1_872_132)),
     ({"model": "resnet32", "width": 2.0}, 200, (1_879_904, 34, 1_885_032)),
@@ -126,6 +128,18 @@ def test_the_stem_of_a_resnet_is_not_scaled() -> None:
     assert (41, 64, 1, 1) in shapes
 
 
+def test_the_wide_resnet18_has_twice_the_channels_of_resnet18_in_every_layer() -> None:
+    def shapes(model: str) -> list[tuple[int, ...]]:
+        net = Cifar(model=model).build((3, 64, 64), 200)
+        return [tuple(layer.shape) for layer in maskable_layers(net).values()]
+
+    with torch.device("meta"):
+        (stem, *body, last), (wide_stem, *wide, wide_last) = map(shapes, ("resnet18", WIDE_18))
+    assert wide == [(2 * out, 2 * into, *kernel) for out, into, *kernel in body]
+    assert (stem, last) == ((64, 3, 3, 3), (200, 512))
+    assert (wide_stem, wide_last) == ((128, 3, 3, 3), (200, 1024))
+
+
 def test_weights_start_with_variance_two_over_fan_in_and_biases_with_zero() -> None:
     torch.manual_seed(0)
     net = Cifar(model="conv4", width=0.5).build((3, 32, 32), 10)
@@ -151,6 +165,8 @@ def test_cifar_keeps_the_architecture_contract(arch: Any, check: Any) -> None:
     [
         ({"model": "resnet-20"}, "Did you mean 'resnet20'"),
         ({"model": "wrn-27-10"}, "6n [+] 4"),
+        ({"model": "wrn-20-10"}, "with twice its channels give wrn-20-32"),
+        ({"model": "wide-resnet-18"}, "Did you mean 'wide-resnet18'"),
         ({"model": "resnet18", "bias": False}, "has no biases"),
         ({"model": "conv2", "stem": "imagenet"}, "cannot act on conv2"),
         ({"width": 0.0}, "must be > 0"),

@@ -110,6 +110,12 @@ def test_resolving_twice_changes_nothing(table, plugins):
         ({"scorer": "snip", "rounds": {"rewind_step": 5}}, "set rounds.rewind = step"),
         ({"prune": {"masks": "a", "density": 0.1}}, "prune.masks brings its own density"),
         ({"prune": {"density": 1, "control": "shuffle"}}, "density 1 masks nothing"),
+        ({"prune": {"density": 1}, "rounds": {"keep": "all"}}, "density 1 masks nothing"),
+        ({"prune": {"masks": "a"}, "rounds": {"keep": "masks"}}, "nothing is scored"),
+        (
+            {"scorer": "edge-popup", "rounds": {"keep": "masks"}},
+            "learned scores are sampled at every step",
+        ),
         ({"train": {"optimizer": "adam", "momentum": 0.5}}, "only sgd has momentum"),
         ({"train": {"milestones": [0.5]}}, "set train.schedule = step"),
         (

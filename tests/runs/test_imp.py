@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from prunekit.data.splits import Batches, prepare
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins
 from prunekit.runs.building import build_model
+from prunekit.spec.sections import DataSource
 from prunekit.training.loop import Training
 from prunekit.training.masked import MaskedWeights
 
@@ -108,7 +110,7 @@ def test_a_step_that_no_round_reaches_is_refused_and_nothing_is_left(tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("source", ["normal", "sparse-normal", "shuffled-labels"])
+@pytest.mark.parametrize("source", sorted({*typing.get_args(DataSource)} - {"real"}))
 def test_rounds_may_train_on_other_data_and_the_end_on_real_data(source, tmp_path: Path) -> None:
     _, other = final_state(spec(Rounds(count=2, epochs=1, data=source)), tmp_path / "other")
     _, real = final_state(spec(Rounds(count=2, epochs=1)), tmp_path / "real")

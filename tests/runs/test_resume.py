@@ -49,6 +49,16 @@ SPECS: dict[str, dict[str, Any]] = {
         "sampler": {"name": "sketch", "form": "algorithm-1"},
         "train": {"checkpoint_every": 2, "warmup": 0.5, "clip": 1.0},
     },
+    "imp on a noise set, little data, rounds kept": {
+        "rounds": {**IMP, "data": "labelled-normal", "keep": "all"},
+        "data": {"limit": 24},
+        "train": {"checkpoint_every": 1},
+    },
+    "rounds kept that do not train": {
+        "scorer": "snip",
+        "sampler": "sketch",
+        "rounds": {"count": 4, "keep": "all"},
+    },
     "snip, shuffled": {
         "scorer": "snip",
         "prune": {"control": "shuffle"},
