@@ -13,7 +13,7 @@ import torch
 
 from prunekit import Outcome, work
 from prunekit.storage.lock import FolderLock
-from prunekit.sweeps import work as module
+from prunekit.sweeps import single
 from prunekit.testing.engines import net, task
 from tests.sweeps.traces import bits
 
@@ -80,9 +80,9 @@ def test_a_folder_that_another_still_holds_is_waited_for(tmp_path, monkeypatch):
     other = threading.Thread(target=hold)
     other.start()
     held.wait(60)
-    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    monkeypatch.setattr(single, "PATIENCE", 0.0)
     assert work(task(tmp_path, "a")).code == 5
-    monkeypatch.setattr(module, "PATIENCE", 60.0)
+    monkeypatch.setattr(single, "PATIENCE", 60.0)
     threading.Timer(0.7, done.set).start()
     assert work(task(tmp_path, "a")) == Outcome("a", 0)
     other.join()
