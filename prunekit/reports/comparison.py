@@ -22,6 +22,8 @@ from prunekit.storage.runfolder import RunFolder, refuse_kept
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from prunekit.reports.series import Chart
+
 FEW = 12
 """Runs that may stand side by side, as columns; more are lines."""
 LONGEST = 32
@@ -44,7 +46,9 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
         out.print(table) if not isinstance(table, str) else print_lines([table])
     print_lines(list(unfinished(every)))
     if plot is not None:
-        draw(found, plot)
+        from prunekit.reports import figures
+
+        figures.save(charts(found), plot)
         print_lines([f"plot: {plot}"])
 
 
@@ -171,12 +175,17 @@ def transposed(head: Sequence[str], body: Sequence[Sequence[Any]], width: int) -
     ]
 
 
-def draw(groups: Mapping[str, Sequence[Row]], path: str | Path) -> None:
-    """Accuracy (or loss) by epoch beside density by layer, a line for each name."""
-    from prunekit.reports import figures, series
+def charts(groups: Mapping[str, Sequence[Row]]) -> list[Chart]:
+    """Accuracy (or loss) by epoch and density by layer, a line for each name.
+
+    SpecError where there is no number yet.
+    """
+    from prunekit.reports import series
 
     named = [
         attrs.evolve(row, cell={"run": name}) for name, group in groups.items() for row in group
     ]
-    charts = [series.along(named, x, None, ("run",)) for x in (series.EPOCH, series.LAYER)]
-    figures.save(charts, path)
+    made = [series.along(named, x, None, ("run",)) for x in (series.EPOCH, series.LAYER)]
+    if not any(chart.series for chart in made):
+        raise SpecError("there is nothing to draw: no run has an epoch or a layer yet")
+    return [chart for chart in made if chart.series]
