@@ -41,7 +41,9 @@ def add_theory(commands: Any) -> None:
     )
     advise.set_defaults(call=advised, parser=advise, takes_flags=True)
     study = actions.add_parser("study", help="redo a table or figure of a paper")
-    study.add_argument("name", metavar="NAME", help="a study of `prunekit theory list`")
+    study.add_argument(
+        "name", metavar="NAME", help="a study of `prunekit theory list`, or a file that names one"
+    )
     study.add_argument(
         "arguments", metavar="ARGUMENT", nargs=argparse.REMAINDER, help="--out DIR, and its options"
     )
@@ -158,13 +160,19 @@ def advised(args: argparse.Namespace) -> int:
 
 
 def studied(args: argparse.Namespace) -> int:
-    """`theory study NAME --out DIR`: table.json and figure.png below DIR."""
-    from prunekit.theory.studies.catalogue import STUDIES
+    """`theory study NAME --out DIR`: table.json and figure.png below DIR.
 
-    study = STUDIES[one_named(args.name, list(STUDIES), "study")]
+    NAME may be a file that names a study, its options, and figures that are shown beside its rows.
+    """
+    from prunekit.theory.studies.catalogue import STUDIES
+    from prunekit.theory.studies.filed import Filed, read_filed
+
+    filed = read_filed(args.name) if args.name.endswith(".toml") else Filed(args.name)
+    study = STUDIES[one_named(filed.study, list(STUDIES), "study")]
     out = {"--out": {"required": True, "metavar": "DIR", "help": "the folder to write"}}
     chosen, values = parsed(args, study.run, f"study {args.name}", out)
-    rows, figure = run_with_bar(study, values)
+    rows, figure = run_with_bar(study, {**filed.options, **values})
+    rows = filed.beside(rows)
     folder = Path(chosen.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

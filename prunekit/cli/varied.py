@@ -84,24 +84,30 @@ def axes_table(axes: Any) -> dict[str, Any]:
 
 def is_axis(axes: Mapping[str, Any], key: str) -> bool:
     """Whether a dotted key is an axis already, by one of its words."""
-    return any(_at(axes, word) is not None for word in (key, SAME.get(key, key)))
+    return any(_home(axes, word) for word in (key, SAME.get(key, key)))
 
 
-def _at(axes: Mapping[str, Any], key: str) -> Any:
+def _home(axes: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Where the values of a dotted key stand: under it, or in a table; () where it is no axis."""
     section, _, name = key.rpartition(".")
-    inner = axes.get(section, {}) if section else axes
-    return inner.get(name) if isinstance(inner, Mapping) else None
+    if key in axes:
+        return (key,)
+    inner = axes.get(section)
+    return (section, name) if isinstance(inner, Mapping) and name in inner else ()
 
 
 def vary(axes: dict[str, Any], key: str, values: list[Any]) -> None:
     """Let a dotted key have these values, in place of those that it has."""
-    section, _, name = key.rpartition(".")
-    if section:
-        inner = dict(axes.get(section, {}))
-        inner.pop(SAME.get(key, key).rpartition(".")[2], None)
-        axes[section] = {**inner, name: values}
-    else:
-        axes[name] = values
+    match _home(axes, SAME.get(key, key)) if key in SAME else ():
+        case (section, name):
+            axes[section] = {k: one for k, one in axes[section].items() if k != name}
+        case (name,):
+            del axes[name]
+    match _home(axes, key):
+        case (section, name):
+            axes[section] = {**axes[section], name: values}
+        case _:
+            axes[key] = values
 
 
 def listed(

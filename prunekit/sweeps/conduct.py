@@ -14,13 +14,14 @@ from typing import Any
 import attrs
 
 from prunekit.contracts import Engine, threads
-from prunekit.errors import PrunekitError, SpecError
+from prunekit.errors import PrunekitError, SpecError, StorageError
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_from, to_toml
 from prunekit.runs.signals import Stopper
 from prunekit.spec.tasks import Outcome, Task
+from prunekit.storage.files import reason
 from prunekit.storage.lock import FolderLock
 from prunekit.storage.runfolder import RunFolder
 from prunekit.sweeps import record
@@ -173,13 +174,14 @@ def conducted(
     say: Say = say,
 ) -> Swept:
     """Give an engine what is left of a sweep, and note what comes of it."""
-    sweep.out.mkdir(parents=True, exist_ok=True)
+    _make(sweep.out)
     with Stopper(sweep.out, lambda: _stopped(sweep)) as stopper, FolderLock(sweep.out).held():
-        count = record.threads_of(sweep.out, threads_, threads(engine))
+        states = [*sweep.states().values()]
+        begun = len(states) > states.count("new")
+        count = record.threads_of(sweep.out, threads_, threads(engine), begun)
         record.write(sweep, count)
         left = sweep.to_do(retry_failed)
         tasks = [_task(sweep, trial, count, plugins) for trial in left]
-        states = list(sweep.states().values())
         places = {trial.folder: sweep.place(trial) for trial in left}
         failed = sum(sweep.place(trial).state == "failed" for trial in left)
         progress = Progress(
@@ -242,12 +244,17 @@ def _task(sweep: Sweep, trial: Trial, count: int, plugins: Plugins) -> Task:
 def _stopped(sweep: Sweep) -> str:
     """What a signal has left, and how to go on."""
     done = sum(state == "done" for state in sweep.states().values())
-    total = len(sweep.trials)
-    return f"{done} of {total} trials are done, the others saved; {go_on(sweep)}"
+    counts = f"{done} of {len(sweep.trials)} trials are done, the others saved"
+    return f"{counts}; go on with `prunekit sweep {sweep.out}`"
 
 
-def go_on(sweep: Sweep) -> str:
-    return f"go on with `prunekit sweep {sweep.out}`"
+def _make(folder: Path) -> None:
+    """Make a sweep's folder; StorageError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        what = f"cannot create {folder}: {reason(error)}"
+        raise StorageError(f"{what}; choose another --out") from None
 
 
 def _result(sweep: Sweep, stopped: tuple[str, ...]) -> Swept:

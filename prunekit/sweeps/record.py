@@ -48,13 +48,13 @@ def file_of(path: str | Path) -> Path:
     return Path(path) / FILE if os.path.isdir(path) else Path(path)
 
 
-def threads_of(out: Path, wanted: int | None, default: int) -> int:
+def threads_of(out: Path, wanted: int | None, default: int, begun: bool) -> int:
     """Threads of each trial: those that the sweep began with, for its bits depend on them.
 
-    SpecError where others are wanted now.
+    begun: whether any trial was. SpecError where others are wanted now.
     """
     before = _read(out).get("threads")
-    if not isinstance(before, int):
+    if not isinstance(before, int) or not begun:
         return default if wanted is None else wanted
     if wanted is not None and wanted != before:
         raise SpecError(

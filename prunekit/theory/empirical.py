@@ -30,7 +30,7 @@ Part = Literal["kept", "removed"]
 ENTRIES = 1 << 22
 """Random numbers held at once."""
 MOST = 1 << 48
-QUANTILES = (0.95, 0.99, 0.9999)
+QUANTILES = (0.95, 0.99, 0.999, 0.9999)
 
 
 def chunks(trials: int, entries: int) -> list[int]:

@@ -17,6 +17,7 @@ FILES = {
     f"{folder}/{path.stem}": path
     for folder in FOLDERS
     for path in sorted((ROOT / "examples" / folder).glob("*.toml"))
+    if "axes." in path.read_text()  # else it is a study of prunekit.theory
 }
 PLUGINS = Plugins(builtin_sources())
 

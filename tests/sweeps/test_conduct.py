@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 import prunekit
-from prunekit.errors import Interrupted, LockedError, SpecError
+from prunekit.errors import Interrupted, LockedError, SpecError, StorageError
 from prunekit.resolve.plugins import Plugins
 from prunekit.spec.tasks import Outcome
 from prunekit.storage.lock import FolderLock
@@ -197,6 +197,12 @@ def test_threads_are_chosen_once(tmp_path):
         assert json.loads(record.read_text())["environment"]["threads"] == 2
     with pytest.raises(SpecError, match="was begun with 2 threads a trial"):
         swept(tmp_path, threads=1)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot create .*; choose another --out"):
+        swept(tmp_path / "file")
 
 
 def test_a_sweep_has_one_process_at_a_time(tmp_path):
