@@ -16,8 +16,8 @@ from prunekit.reports.formats import in_parts
 from prunekit.reports.notes import unfinished
 from prunekit.reports.report import console, make_table, print_lines, spelled, widths_of
 from prunekit.reports.rounding import rounded
-from prunekit.reports.tidy import STUDY, Row, rows, runs_below
-from prunekit.storage.runfolder import RunFolder, refuse_kept
+from prunekit.reports.tidy import Row, rows
+from prunekit.storage.runfolder import refuse_kept
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,28 +53,19 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
 
 
 def grouped(folders: Sequence[str | Path]) -> dict[str, list[Row]]:
-    """The rows of each name; SpecError where the seeds of a folder differ in more."""
-    places = [place for folder in map(Path, folders) for place in _groups(folder)]
-    found = {row.folder: row for row in rows(list(dict.fromkeys(map(Path, folders))))}
+    """The rows of each name; SpecError where the seeds of a folder differ in more.
+
+    A run that is given itself is a row; of others, those of several seeds in one folder.
+    """
+    given = {Path(folder).resolve() for folder in folders}
     groups: dict[Path, list[Row]] = {}
-    for place, folder in places:
-        if folder in found:
-            groups.setdefault(place, []).append(found[folder])
+    for row in rows(folders):
+        own = row.folder.resolve() in given or not row.folder.name.startswith("seed-")
+        groups.setdefault(row.folder if own else row.folder.parent, []).append(row)
     for place, group in groups.items():
         if varying(group):
             raise SpecError(f"{place} holds runs of several specs; give them one by one")
     return dict(zip(names_of(list(groups)), groups.values()))
-
-
-def _groups(folder: Path) -> list[tuple[Path, Path]]:
-    """(the folder that names the row, a run's folder), for each run of a folder."""
-    if os.path.lexists(folder / STUDY):
-        runs: Iterable[Path] = (row.folder for row in rows([folder]))
-    elif RunFolder(folder).holds_run():
-        return [(folder, folder)]
-    else:
-        runs = runs_below(folder)
-    return [(run.parent if run.name.startswith("seed-") else run, run) for run in runs]
 
 
 def names_of(folders: Sequence[str | Path]) -> list[str]:

@@ -26,6 +26,9 @@ def notes(rows: Sequence[Row], found: Sequence[Cell], asked: Question, usual: in
         yield f"published: {'; '.join(filter(None, sources)) or 'no source is named'}"
         yield "difference: measured less published, in published standard deviations σ"
     yield from _whole(rows, asked)
+    again = len(rows) - len({(row.seed, repr(sorted(row.cell.items(), key=repr))) for row in rows})
+    if again:
+        yield f"runs that repeat another's cell and seed, and are counted nevertheless: {again}"
     yield from _mixed(rows, found, metric)
     yield from unfinished(rows)
 
