@@ -169,10 +169,14 @@ def transposed(head: Sequence[str], body: Sequence[Sequence[Any]], width: int) -
 def charts(groups: Mapping[str, Sequence[Row]]) -> list[Chart]:
     """Accuracy (or loss) by epoch and density by layer, a line for each name.
 
-    SpecError where there is no number yet.
+    Of many runs that differ in a number, as the density, accuracy against that. SpecError where
+    there is no number yet.
     """
     from prunekit.reports import series
 
+    every = [row for group in groups.values() for row in group]
+    if len(groups) > FEW and series.default_x(every) != series.EPOCH:
+        return [series.chart(every)]
     named = [
         attrs.evolve(row, cell={"run": name}) for name, group in groups.items() for row in group
     ]

@@ -135,7 +135,7 @@ def _trials(folder: Path) -> tuple[list[Trial], bool]:
     """The trials of a sweep, and whether it has axes."""
     study = read_sweep(folder)
     name = study.get("name") or folder.resolve().name
-    facts = [
+    facts: list[dict[str, Any]] = [
         {"sweep": name, "published": {}} | {key: trial[key] for key in TOLD if key in trial}
         for trial in study["trials"]
     ]

@@ -14,6 +14,9 @@ import pytest
 
 import prunekit
 from prunekit.cli.entry import main
+from prunekit.cli.studies import ended
+from prunekit.errors import TrialsFailed
+from prunekit.sweeps.conduct import Swept
 from prunekit.testing import imports_made_by
 from tests.reports.sweepfolders import PAPER, SweepFolder
 
@@ -162,3 +165,12 @@ def test_names_of_a_foreign_sweep_are_printed_as_text(sweep, tmp_path, capsys):
         assert all(line.isprintable() for line in out.split("\n"))
         assert not [line for line in out.split("\n") if line.startswith("prunekit: all")]
     answer(capsys, "plot", sweep.path, "--out", tmp_path / "a.png")
+
+
+def test_a_sweep_of_which_nothing_is_done_ends_in_what_is_missing(sweep, capsys):
+    sweep.trials.clear()
+    sweep.add({"method": "snip"}, state=(6, "the loss is NaN"))
+    swept = Swept(sweep.path, 1, 0, {"snip": {"code": 6}})
+    with pytest.raises(TrialsFailed, match="1 of 1 trials have failed"):
+        ended(swept)
+    assert "failed: snip, seed 0: exit code 6: the loss is NaN" in capsys.readouterr().out

@@ -125,3 +125,14 @@ def test_runs_that_have_only_begun_are_a_table_and_no_figure(tmp_path, capsys):
     assert "1 of 1 runs are not done: 1 begun" in capsys.readouterr().out
     with pytest.raises(SpecError, match="nothing to draw"):
         comparison.compare([folder], tmp_path / "plot.png")
+
+
+def test_of_many_runs_accuracy_is_drawn_against_the_density(tmp_path):
+    for scorer in ("snip", "grasp"):
+        for number in range(1, 8):
+            for seed in (0, 1):
+                folder = tmp_path / f"{scorer}-{number}" / f"seed-{seed}"
+                add(folder, scorer, number / 10, seed)
+    (chart,) = comparison.charts(comparison.grouped([tmp_path]))
+    assert (chart.x, [one.label for one in chart.series]) == ("prune.density", ["grasp", "snip"])
+    assert [point.stat.n for point in chart.series[0].points] == [2] * 7
