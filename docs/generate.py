@@ -48,7 +48,8 @@ CONTRACTS: Mapping[str, tuple[type, ...]] = {
 COMMANDS = (
     (), ("run",), ("run", "--scorer", "snip", "--sampler", "sketch"), ("resume",), ("show",),
     ("sweep",), ("results",), ("plot",), ("report",), ("compare",),
-    ("eval",), ("export",), ("ticket",), ("ticket", "save"), ("ticket", "load"), ("ticket", "info"), ("plugins",), ("plugins", "show"), ("plugins", "new"),
+    ("eval",), ("export",), ("ticket",), ("ticket", "save"), ("ticket", "load"),
+    ("ticket", "info"), ("plugins",), ("plugins", "show"), ("plugins", "new"),
     ("theory",), ("theory", "bound"), ("theory", "bound", "orseau_layer_width"),
     ("theory", "advise"), ("theory", "study"),
 )  # fmt: skip
