@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from prunekit.spec.sections import DataOptions, Prune, Rounds, Spec, Train
     from prunekit.spec.tasks import Outcome, Task
     from prunekit.storage.archives import fetch_archive
+    from prunekit.sweeps.conduct import sweep
     from prunekit.sweeps.work import work
 
 _HOMES = {
@@ -103,6 +104,7 @@ _HOMES = {
     "prunekit.selection.select": ("kth_smallest", "top_k", "top_k_each"),
     "prunekit.spec.sections": ("DataOptions", "Prune", "Rounds", "Spec", "Train"),
     "prunekit.spec.tasks": ("Outcome", "Task"),
+    "prunekit.sweeps.conduct": ("sweep",),
     "prunekit.sweeps.work": ("work",),
     "prunekit.selection.weighted": ("draw_with_replacement", "draw_without_replacement"),
 }

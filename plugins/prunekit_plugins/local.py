@@ -20,14 +20,13 @@ import signal
 import subprocess
 import sys
 import threading
-import tomllib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
 import attrs
-import tomli_w
 
 import prunekit
 from prunekit import Outcome, Task
@@ -80,7 +79,7 @@ class Local:
 
     def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         gpus = [visible(device, os.environ.get(VISIBLE)) for device in self.devices]
-        tasks = [on_gpu(task) for task in tasks] if gpus else tasks
+        tasks = [task.on_gpu() for task in tasks] if gpus else tasks
         slots = range(min(self.at_once, len(tasks)))
         crew = Crew(tasks, [{VISIBLE: gpus[k % len(gpus)]} if gpus else {} for k in slots])
         try:
@@ -107,17 +106,6 @@ def visible(device: str, among: str | None) -> str:
             f"--devices {device}: {VISIBLE}={among!r} shows {len(known)} GPUs; name one of these"
         )
     return known[number]
-
-
-def on_gpu(task: Task) -> Task:
-    """The task on the GPU that its process sees, which is its first; it may not go without one."""
-    table = tomllib.loads(task.spec)
-    if table.get("device", "auto") not in ("auto", "cuda"):
-        raise prunekit.SpecError(
-            f"{task.name} is to run on the device {table['device']!r}, and --devices shares out "
-            "GPUs; leave one of the two out"
-        )
-    return attrs.evolve(task, spec=tomli_w.dumps({**table, "device": "cuda"}))
 
 
 class Crew:
@@ -278,12 +266,17 @@ def serve() -> None:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     if hasattr(os, "register_at_fork"):  # loaders that outlive a worker would seem to be it
-        os.register_at_fork(after_in_child=lambda: (os.close(given), os.close(answers)))
+        os.register_at_fork(after_in_child=partial(_close, given, answers))
     tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(given, tasks), daemon=True).start()
     while (task := tasks.get()) is not None:
         outcome = prunekit.work(task)
         os.write(answers, json.dumps(attrs.asdict(outcome)).encode() + b"\n")
+
+
+def _close(*numbers: int) -> None:
+    for number in numbers:
+        os.close(number)
 
 
 def _listen(given: int, tasks: queue.SimpleQueue[Task | None]) -> None:

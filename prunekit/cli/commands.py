@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.cli import flags, listing, studies
-from prunekit.cli.studies import say
+from prunekit.cli.varied import say, seeds_of
 from prunekit.errors import SpecError
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, others: Sequence[str]) -> int:
         return 0
     if args.go_on and args.out is None:
         raise SpecError("--continue goes on with the run in a folder; name it by --out DIR")
-    seeds = 1 if args.seeds is None else studies.seeds_of(args.seeds)
+    seeds = 1 if args.seeds is None else seeds_of(args.seeds)
     table = flags.spec_table(args.spec, keys, available)
     if seeds != 1:
         return studies.run_seeds(table, seeds, args.out, args.dry_run, available)

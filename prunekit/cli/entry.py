@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from prunekit import __version__
 from prunekit.cli import commands, studies
 from prunekit.cli.flags import MORE, add_run_flags, joined, unknown_flag
+from prunekit.cli.pages import add_report
 from prunekit.cli.results import add_results
 from prunekit.cli.theory import add_theory
 from prunekit.errors import SpecError, printable
@@ -55,6 +56,7 @@ def make_parser() -> Parser:
     studies.add_sweep(commands_)
     _add_folder_commands(commands_)
     add_results(commands_)
+    add_report(commands_)
     _add_export(commands_)
     _add_tickets(commands_)
     _add_plugins(commands_)

@@ -241,7 +241,8 @@ def flag_value(key: str, text: str | None, annotation: Any) -> Any:
         with contextlib.suppress(SpecError):
             return parse(text, annotation)
     flag, shown = f"--{key.replace('_', '-')}", "nothing" if text is None else repr(text)
-    raise SpecError(f"{flag} must be {spell(annotation)}: {shown}")
+    lists = "; `prunekit sweep` takes lists" if "," in (text or "") else ""
+    raise SpecError(f"{flag} must be {spell(annotation)}: {shown}{lists}")
 
 
 def chosen_class(table: Mapping[str, Any], kind: str, plugins: Plugins) -> type:

@@ -12,6 +12,7 @@ from prunekit.errors import SpecError
 def add_results(commands_: Any) -> None:
     """Add the commands that read runs and sweeps."""
     _add_table(commands_)
+    _add_plot(commands_)
     _add_compare(commands_)
 
 
@@ -31,7 +32,15 @@ def _add_table(commands_: Any) -> None:
     parser.add_argument(
         "--minus", metavar="KEY=VALUE", help="less the run with this, as prune.control=shuffle"
     )
+    _add_only(parser)
     parser.set_defaults(call=results)
+
+
+def _add_only(parser: Any) -> None:
+    parser.add_argument(
+        "--only", metavar="KEY=VALUE,...", action="append", default=[],
+        help="runs with one of these values; may be given several times",
+    )  # fmt: skip
 
 
 def results(args: argparse.Namespace) -> int:
@@ -39,9 +48,9 @@ def results(args: argparse.Namespace) -> int:
 
     A line for each cell where --metric, --by or --minus is given.
     """
-    from prunekit.reports import formats, layout, records, tidy
+    from prunekit.reports import formats, layout, records
 
-    found = tidy.rows(args.folders)
+    found = chosen(args)
     question = asked_of(args)
     if args.format == "csv":
         if args.across:
@@ -58,24 +67,65 @@ def results(args: argparse.Namespace) -> int:
     return 0
 
 
+def chosen(args: argparse.Namespace) -> Any:
+    """The rows of the folders, narrowed by --only."""
+    from prunekit.reports import cells, tidy
+
+    return cells.narrowed(tidy.rows(args.folders), [_pair("--only", one) for one in args.only])
+
+
 def asked_of(args: argparse.Namespace) -> Any:
     """The flags as a question; SpecError for one that is none."""
-    from prunekit.reports.layout import Question
+    from prunekit.reports.question import Question
 
-    minus = None
-    if args.minus is not None:
-        key, equal, value = args.minus.partition("=")
-        if not (key and equal and value):
-            raise SpecError(f"--minus must be KEY=VALUE, as prune.control=shuffle: {args.minus!r}")
-        minus = (key, value)
-    by = tuple(key.strip() for key in args.by.split(",") if key.strip())
-    return Question(args.metric, by, args.across, minus)
+    minus = None if args.minus is None else _pair("--minus", args.minus)
+    return Question(args.metric, _keys(args.by), args.across, minus)
+
+
+def _pair(flag: str, text: str) -> tuple[str, str]:
+    """KEY=VALUE in two; SpecError for anything else."""
+    key, _, value = text.partition("=")
+    if not (key and value):
+        raise SpecError(f"{flag} must be KEY=VALUE, as prune.control=shuffle: {text!r}")
+    return key, value
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    return tuple(key.strip() for key in text.split(",") if key.strip())
+
+
+def _add_plot(commands_: Any) -> None:
+    parser = commands_.add_parser("plot", help="a figure of a sweep, or of runs")
+    parser.add_argument("folders", metavar="DIR", nargs="+", help="sweeps, or folders of runs")
+    parser.add_argument(
+        "--x", metavar="KEY", help="what varies, or epoch, layer, score [prune.density]"
+    )
+    parser.add_argument("--y", metavar="METRIC", help="a number of the runs [test.accuracy]")
+    parser.add_argument(
+        "--by", metavar="KEY,...", default="", help="a line for each of their values [all keys]"
+    )
+    _add_only(parser)
+    parser.add_argument("--out", required=True, metavar="FILE", help=".pdf, .svg or .png")
+    parser.set_defaults(call=plot, leaves_files=True)
+
+
+def plot(args: argparse.Namespace) -> int:
+    """A figure at the width of a paper's column."""
+    from prunekit.reports import figures, report, series
+    from prunekit.storage.runfolder import refuse_kept
+
+    refuse_kept(args.out)
+    figures.format_of(args.out)
+    chart = series.chart(chosen(args), args.x, args.y, _keys(args.by))
+    figures.save([chart], args.out)
+    report.print_lines([f"wrote {args.out}"])
+    return 0
 
 
 def _add_compare(commands_: Any) -> None:
     parser = commands_.add_parser("compare", help="runs side by side: a table, and a plot")
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or those of --seeds")
-    parser.add_argument("--out", metavar="PNG", help="draw accuracy and density here")
+    parser.add_argument("--out", metavar="FILE", help="draw curves and layers: .png, .pdf, .svg")
     parser.set_defaults(call=compare)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunekit.network.taint import tensors_in
+
+HELD: Mapping[type, Callable[[Any], Any]] = {
+    list: list.copy, deque: deque.copy, dict: dict.copy, set: set.copy,
+    torch.Generator: torch.Generator.get_state,
+}  # fmt: skip
+"""Kind of attribute that changes in place -> what it holds."""
 
 
 @contextlib.contextmanager
@@ -123,20 +130,22 @@ def as_it_was(model: nn.Module) -> Iterator[None]:
     Parameters and buffers under their names too. Lists, deques, sets and dictionaries hold what
     they held, and generators stand where they stood.
     """
-    attributes = [(vars(module), _contents(vars(module))) for module in model.modules()]
-    generators = [
-        (value, value.get_state())
-        for module in model.modules()
-        for value in vars(module).values()
-        if isinstance(value, torch.Generator)
+    attributes = [(vars(module), vars(module).copy()) for module in model.modules()]
+    contents = [
+        (value, HELD[type(value)](value))
+        for own, _ in attributes
+        for value in own.values()
+        if type(value) in HELD
     ]
     try:
         yield
     finally:
-        for generator, state in generators:
-            generator.set_state(state)
         for own, before in attributes:
-            _restore(own, before)
+            if own.keys() != before.keys() or any(map(is_not, own.values(), before.values())):
+                own.clear()
+                own.update(before)
+        for value, held in contents:
+            _hold_again(value, held)
 
 
 @contextlib.contextmanager
@@ -158,28 +167,13 @@ def left_alone(model: nn.Module, writes: Writes) -> Iterator[None]:
         writes.undo()
 
 
-def _contents(own: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Attribute -> (value, what a list, deque, set or dictionary holds, else None)."""
-    return {
-        key: (value, value.copy() if type(value) in (list, deque, dict, set) else None)
-        for key, value in own.items()
-    }
-
-
-def _restore(own: dict[str, Any], before: Mapping[str, tuple[Any, Any]]) -> None:
-    for key in own.keys() - before.keys():
-        del own[key]
-    for key, (value, contents) in before.items():
-        if key not in own or own[key] is not value:
-            own[key] = value
-        if not contents and not (contents is not None and value):
-            continue  # it was empty and is, as most of a module's hooks
-        if isinstance(value, dict | set) and contents is not None:
-            value.clear()
-            value.update(contents)
-        elif contents is not None:
-            value.clear()
-            value.extend(contents)
+def _hold_again(value: Any, held: Any) -> None:
+    """Give an attribute that changes in place what it held, see HELD."""
+    if isinstance(value, torch.Generator):
+        value.set_state(held)
+    elif held or value:  # most of a module's hooks are empty
+        value.clear()
+        (value.update if isinstance(value, dict | set) else value.extend)(held)
 
 
 @contextlib.contextmanager

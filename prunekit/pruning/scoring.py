@@ -81,8 +81,9 @@ def _restore(
         parameter.grad = gradient
     for module, training in modes:
         module.training = training
-    for buffer in buffers:
-        _restore_buffer(*buffer)
+    with torch.no_grad():
+        for buffer in buffers:
+            _restore_buffer(*buffer)
 
 
 def _restore_memory(tensor: Tensor, before: Tensor) -> None:
@@ -97,9 +98,9 @@ def is_batch_norm(module: nn.Module) -> bool:
     return hasattr(module, "running_mean")
 
 
-@torch.no_grad()
 def _restore_buffer(module: nn.Module, name: str, buffer: Tensor, before: Tensor) -> None:
-    setattr(module, name, buffer)
+    if module._buffers.get(name) is not buffer:
+        setattr(module, name, buffer)
     if buffer.shape != before.shape:  # resized
         buffer.data = before
     elif not _overlaps(buffer):

@@ -165,6 +165,25 @@ def spelling(value: Any) -> str:
     return str(value)
 
 
+def narrowed(rows: Sequence[Row], only: Sequence[Condition]) -> list[Row]:
+    """The rows that meet all conditions, each a key and its values with commas between.
+
+    SpecError for a key or a value that none has.
+    """
+    left = list(rows)
+    for key, values in only:
+        key, wanted = known_key(rows, key), [value.strip() for value in values.split(",")]
+        offered = dict.fromkeys(spelling(row.cell[key]) for row in rows if key in row.cell)
+        for value in wanted:
+            if value not in offered:
+                hint = did_you_mean(value, offered) or f" On offer: {', '.join(offered)}."
+                raise SpecError(f"no run has {key} = {value!r}.{hint}")
+        left = [row for row in left if key in row.cell and spelling(row.cell[key]) in wanted]
+    if not left:
+        raise SpecError("no run meets all of --only")
+    return left
+
+
 def within_best(stats: Iterable[Stat], metric: str) -> set[int]:
     """The places of the best mean and of those within one of its standard deviations."""
     known = {place: s for place, s in enumerate(stats) if s.n and math.isfinite(s.mean or 0)}

@@ -1,53 +1,76 @@
-"""Runs side by side: a table of what differs and what came out, and one plot."""
+"""Runs side by side: a table of what differs and what came out, and one figure."""
 
 from __future__ import annotations
 
-import math
 import os
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from prunekit.errors import SpecError
 from prunekit.reports import papers
-from prunekit.reports.plots import plot_compare
-from prunekit.reports.report import (
-    Run,
-    console,
-    make_table,
-    print_lines,
-    read_run,
-    spelled,
-    widths_of,
-)
-from prunekit.reports.varied import flat
+from prunekit.reports.cells import Stat, comparable, spelling, stat_of, varying
+from prunekit.reports.formats import in_parts
+from prunekit.reports.notes import unfinished
+from prunekit.reports.report import console, make_table, print_lines, spelled, widths_of
+from prunekit.reports.rounding import rounded
+from prunekit.reports.tidy import STUDY, Row, rows, runs_below
 from prunekit.storage.runfolder import RunFolder, refuse_kept
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+FEW = 12
+"""Runs that may stand side by side, as columns; more are lines."""
+LONGEST = 32
+"""Characters of a name in a table; longer ones stand above it, numbered."""
+
 
 def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> None:
     """Print runs side by side, with the keys in which their specs differ; overlay their curves.
 
-    A folder that `--seeds` made is one row: mean ± sample standard deviation over its runs.
-    plot: the PNG to draw; None = nothing is written.
+    Runs of several seeds in one folder, and those of a cell of a sweep, are one row: mean ± sample
+    standard deviation. plot: the file to draw; None = nothing is written.
     """
     if plot is not None:
         refuse_kept(plot)
-    groups = dict(zip(names_of(folders), map(read_group, folders)))
+    found = grouped(folders)
+    every = [row for group in found.values() for row in group]
+    head, body = compared(found)
     out = console()
-    head, rows = compared(groups)
-    if sum(widths_of(head, rows)) <= out.width - 2:
-        out.print(make_table("runs", head, rows))
-    else:
-        print_lines(["runs", *(f"  {number}  {row[0]}" for number, row in enumerate(rows, 1))])
-        for table in transposed(head, rows, out.width - 2):
-            out.print(table)
+    for table in shown(head, body, out.width - 2):
+        out.print(table) if not isinstance(table, str) else print_lines([table])
+    print_lines(list(unfinished(every)))
     if plot is not None:
-        plot_compare(labelled(groups), plot)
+        draw(found, plot)
         print_lines([f"plot: {plot}"])
+
+
+def grouped(folders: Sequence[str | Path]) -> dict[str, list[Row]]:
+    """The rows of each name; SpecError where the seeds of a folder differ in more."""
+    places = [place for folder in map(Path, folders) for place in _groups(folder)]
+    found = {row.folder: row for row in rows(list(dict.fromkeys(map(Path, folders))))}
+    groups: dict[Path, list[Row]] = {}
+    for place, folder in places:
+        if folder in found:
+            groups.setdefault(place, []).append(found[folder])
+    for place, group in groups.items():
+        if varying(group):
+            raise SpecError(f"{place} holds runs of several specs; give them one by one")
+    return dict(zip(names_of(list(groups)), groups.values()))
+
+
+def _groups(folder: Path) -> list[tuple[Path, Path]]:
+    """(the folder that names the row, a run's folder), for each run of a folder."""
+    if os.path.lexists(folder / STUDY):
+        runs: Iterable[Path] = (row.folder for row in rows([folder]))
+    elif RunFolder(folder).holds_run():
+        return [(folder, folder)]
+    else:
+        runs = runs_below(folder)
+    return [(run.parent if run.name.startswith("seed-") else run, run) for run in runs]
 
 
 def names_of(folders: Sequence[str | Path]) -> list[str]:
@@ -60,78 +83,84 @@ def names_of(folders: Sequence[str | Path]) -> list[str]:
     return [str(path.relative_to(common)) for path in paths]
 
 
-def read_group(folder: str | Path) -> list[Run]:
-    """The run in a folder, or those of the seeds in it; SpecError where they differ in more."""
-    seeds = [path for path in sorted(Path(folder).glob("seed-*")) if RunFolder(path).holds_run()]
-    if not seeds or RunFolder(Path(folder)).holds_run():
-        return [read_run(folder)]
-    runs = [read_run(seed) for seed in seeds]
-    for run in runs:
-        if run.spec | {"seed": 0} != runs[0].spec | {"seed": 0}:
-            raise SpecError(f"{folder} holds runs of several specs; give them one by one")
-    return runs
-
-
-def labelled(groups: Mapping[str, Sequence[Run]]) -> dict[str, Run]:
-    """Every run by a name of its own."""
-    return {
-        name if len(runs) == 1 else f"{name}/{run.folder.name}": run
-        for name, runs in groups.items()
-        for run in runs
-    }
-
-
-def over_seeds(runs: Sequence[Run], key: str) -> Any:
-    """A number of the finished runs: itself, or mean ± sample standard deviation of several."""
-    values = [run.summary[key] for run in runs if run.summary.get(key) is not None]
-    if len({*values}) <= 1:
-        return values[0] if values else None
-    return f"{spelled(statistics.fmean(values))} ± {spread(values):.2g}"
-
-
-def spread(values: Sequence[float]) -> float:
-    """Sample standard deviation; NaN where a value is infinite or NaN."""
-    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
-
-
-def finished(runs: Sequence[Run]) -> str:
-    """How many runs a row is of, and how many there are if some are not done."""
-    done = sum(1 for run in runs if run.summary)
-    return str(done) if done == len(runs) else f"{done} of {len(runs)}"
-
-
-def compared(groups: Mapping[str, Sequence[Run]]) -> tuple[list[str], list[list[Any]]]:
-    """Heads and one row for each: its name, what differs in the specs, then what came out."""
-    first = [runs[0] for runs in groups.values()]
-    several = ["seeds"] if any(len(runs) > 1 for runs in groups.values()) else []
-    left_out = {"published", "seed"} if several else {"published"}
-    specs = [flat({k: v for k, v in run.spec.items() if k not in left_out}) for run in first]
-    keys = list(dict.fromkeys(key for spec in specs for key in spec))
-    differing = [key for key in keys if len({repr(spec.get(key)) for spec in specs}) > 1]
-    measured = [*outcomes(groups), "density", "kept", "flops.effective", "seconds"]
-    paper = ["published"] if any(run.published for run in first) else []
-    rows = [
+def compared(groups: Mapping[str, Sequence[Row]]) -> tuple[list[str], list[list[Any]]]:
+    """Heads and one row for each: its name, what differs, then what came out."""
+    first = [group[0] for group in groups.values()]
+    several = ["runs"] if any(len(group) > 1 for group in groups.values()) else []
+    seeds = ["seed"] if not several and len({row.seed for row in first}) > 1 else []
+    keys = [key for key in varying(first) if key != "sweep"]
+    every = [row for group in groups.values() for row in group]
+    metrics = [*outcomes(every), "density", "kept", "flops.effective", "seconds"]
+    usable = {metric: {id(row) for row in comparable(every, metric)} for metric in metrics}
+    paper = ["published"] if any(row.published for row in first) else []
+    body = [
         [name]
-        + [spec.get(key) for key in differing]
-        + [finished(runs) for _ in several]
-        + [over_seeds(runs, key) for key in measured]
-        + [papers.short(runs[0].published) for _ in paper]
-        for (name, runs), spec in zip(groups.items(), specs)
+        + [group[0].seed for _ in seeds]
+        + [group[0].cell.get(key) for key in keys]
+        + [counted(group) for _ in several]
+        + [over_seeds([row for row in group if id(row) in usable[m]], m) for m in metrics]
+        + [papers.short(group[0].published) for _ in paper]
+        for name, group in groups.items()
     ]
-    return ["run", *differing, *several, *measured, *paper], rows
+    return ["run", *seeds, *keys, *several, *metrics, *paper], body
 
 
-def outcomes(groups: Mapping[str, Sequence[Run]]) -> list[str]:
+def counted(group: Sequence[Row]) -> str:
+    """How many runs a row is of, and how many there are if some are not done."""
+    done = sum(row.state == "done" for row in group)
+    failed = sum(row.state == "failed" for row in group)
+    count = str(done) if done == len(group) else f"{done} of {len(group)}"
+    return f"{count}, {failed} failed" if failed else count
+
+
+def over_seeds(group: Sequence[Row], metric: str) -> Any:
+    """A number of the finished runs: itself, or mean ± sample standard deviation of several."""
+    stat: Stat = stat_of(group, metric)
+    if not stat.std:
+        return stat.mean
+    return " ± ".join(filter(None, rounded(stat.mean or 0.0, stat.std)))
+
+
+def outcomes(every: Sequence[Row]) -> list[str]:
     """What of the test set is compared: the accuracy; the loss where a finished run has none."""
-    done = [run.summary for runs in groups.values() for run in runs if run.summary]
-    known = ["test.accuracy" in summary for summary in done]
+    known = ["test.accuracy" in row.metrics for row in every if row.state == "done"]
     return ["test.accuracy"] * (any(known) or not known) + ["test.loss"] * (not all(known))
 
 
-def transposed(head: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> list[Table]:
+def shown(head: Sequence[str], body: Sequence[Sequence[Any]], width: int) -> Iterable[Table | str]:
+    """Tables that fit `width`, and lines above them for what they only number.
+
+    One table if that fits; else a column for each of few runs; else the columns in parts.
+    """
+    body = [[cell if _plain(cell) else spelling(cell) for cell in line] for line in body]
+    if sum(widths_of(head, body)) <= width:
+        return [make_table("runs", head, body)]
+    wide = max(len(spelled(line[0])) for line in body) > LONGEST
+    if not wide and len(body) > FEW:
+        return in_columns(head, body, width)
+    names = ["runs", *(f"  {number}  {line[0]}" for number, line in enumerate(body, 1))]
+    numbered = [[str(number), *line[1:]] for number, line in enumerate(body, 1)]
+    few = transposed(head, body, width) if len(body) <= FEW else in_columns(head, numbered, width)
+    return [*names, *few]
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def in_columns(head: Sequence[str], body: Sequence[Sequence[Any]], width: int) -> list[Table]:
+    """Tables of all lines, each with the first column and as many others as fit."""
+    parts = in_parts(widths_of(head, body), 1, width)
+    return [
+        make_table("", [head[at] for at in part], [[line[at] for at in part] for line in body])
+        for part in parts
+    ]
+
+
+def transposed(head: Sequence[str], body: Sequence[Sequence[Any]], width: int) -> list[Table]:
     """Tables with one column a run, numbered from 1, as many side by side as fit `width`."""
     labels = list(head[1:])
-    columns = [[str(number), *row[1:]] for number, row in enumerate(rows, 1)]
+    columns = [[str(number), *line[1:]] for number, line in enumerate(body, 1)]
     wide = [max(len(spelled(cell)) for cell in column) + 3 for column in columns]
     across = max(1, (width - max(map(len, labels)) - 3) // max(wide))
     return [
@@ -140,3 +169,14 @@ def transposed(head: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -
         )
         for group in (columns[at : at + across] for at in range(0, len(columns), across))
     ]
+
+
+def draw(groups: Mapping[str, Sequence[Row]], path: str | Path) -> None:
+    """Accuracy (or loss) by epoch beside density by layer, a line for each name."""
+    from prunekit.reports import figures, series
+
+    named = [
+        attrs.evolve(row, cell={"run": name}) for name, group in groups.items() for row in group
+    ]
+    charts = [series.along(named, x, None, ("run",)) for x in (series.EPOCH, series.LAYER)]
+    figures.save(charts, path)

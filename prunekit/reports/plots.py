@@ -14,8 +14,6 @@ from prunekit.storage.files import write_bytes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from prunekit.reports.report import Run
-
 
 FAULTS = (AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """What matplotlib raises that is broken, or is told nonsense by MPLBACKEND or a matplotlibrc."""
@@ -91,27 +89,6 @@ def plot_curves(lines: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     save(made, path)
 
 
-@by_matplotlib()
-def plot_compare(runs: Mapping[str, Run], path: str | Path) -> None:
-    """Test accuracy against epochs, and density by layer, of all runs by name in one PNG.
-
-    The test loss where no run has an accuracy.
-    """
-    lines = [line for run in runs.values() for line in run.lines if "test.loss" in line]
-    what = "loss" if lines and not any("test.accuracy" in line for line in lines) else "accuracy"
-    made = figure(11, 4)
-    curves, densities = made.subplots(1, 2)
-    for label, run in runs.items():
-        _curve(curves, run.lines, f"test.{what}", label)
-        if run.layers:
-            densities.plot(
-                [row["density"] for row in run.layers], marker=".", label=printable(label)
-            )
-    _finish_axes(curves, f"test {what}")
-    _finish_axes(densities, "density", "layer")
-    save(made, path)
-
-
 def _curve(axes: Any, lines: Sequence[Mapping[str, Any]], key: str, label: str) -> None:
     """One curve: epochs are counted through, since rounds that train begin at 1 again."""
     epochs = [line for line in lines if line.get("kind") == "epoch"]
@@ -120,8 +97,8 @@ def _curve(axes: Any, lines: Sequence[Mapping[str, Any]], key: str, label: str) 
         axes.plot(*zip(*points), marker="." if len(points) < 30 else None, label=printable(label))
 
 
-def _finish_axes(axes: Any, what: str, along: str = "epoch") -> None:
-    axes.set(xlabel=along, ylabel=what)
+def _finish_axes(axes: Any, what: str) -> None:
+    axes.set(xlabel="epoch", ylabel=what)
     axes.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
     axes.grid(alpha=0.3)
     if axes.lines:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.reports.cells import Cell, cells, spelling
-from prunekit.reports.layout import Question
+from prunekit.reports.question import Question
 from prunekit.reports.tidy import Row, rows
 
 FIRST = ("seed", "n", "state", "code", "reason")
@@ -82,7 +82,7 @@ def _numbers(cell: Cell, asked: Question) -> dict[str, Any]:
     record |= {f"published.{key}": paper[key] for key in ("mean", "std", "n") if key in paper}
     record |= {"difference": cell.deviation} if paper else {}
     if cell.minus is not None and asked.minus is not None:
-        less = f"minus {'='.join(asked.minus)}"
+        less = asked.minus_name
         record |= {f"{less}.mean": cell.minus.mean, f"{less}.std": cell.minus.std}
         record |= {f"{less}.n": cell.minus.n}
     return record

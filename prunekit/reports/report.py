@@ -40,7 +40,13 @@ LABELS = {
     "redrawn_share": "share of kept redrawn",
     "redrawn_zeros": "redrawn for being all zero",
 }
-NOT_LISTED = ("masks_sha256", "published", "survey", "left_out")  # long, or told apart
+NOT_LISTED = (
+    "masks_sha256",
+    "cold_seconds",
+    "published",
+    "survey",
+    "left_out",
+)  # long, or told apart
 SHOWN_LAYERS = 40
 SHOWN_ROUNDS = 8
 WIDE = 250  # columns of a pipe or file: no cell is cut
@@ -184,10 +190,14 @@ def layer_table(layers: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
-    """Every number of summary.json, one a row; lists are counted, redraws where there were any."""
+    return make_table("summary", ["", ""], summary_rows(summary))
+
+
+def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Every number of summary.json; lists are counted, redraws where there were any."""
     listed = {k: v for k, v in summary.items() if k not in NOT_LISTED}
     rows = [(LABELS.get(k, k), _brief(v)) for k, v in listed.items() if v or "redr" not in k]
-    return make_table("summary", ["", ""], [row for row in rows if row[1] is not None])
+    return [row for row in rows if row[1] is not None]
 
 
 def _brief(value: Any) -> Any:
@@ -205,20 +215,27 @@ def show(folder: str | Path) -> None:
         out.print(summary_table(run.summary))
         if paper := papers.beside(run.published, run.summary):
             out.print(make_table("published", ["", ""], paper))
-        causes = causes_of_collapse(run.layers)
-        unseen = [line for line in run.summary.get("left_out", []) if "never reached" in line]
-        unseen = [line.partition(" ")[0] for line in unseen]
-        empty = [name for name in run.summary.get("empty", []) if name not in unseen]
-        print_lines([EMPTY.format(name, causes.get(name, "")) for name in empty])
-        print_lines(another_share(run.summary, len(run.layers)))
-        if run.summary.get("dead"):
-            print_lines([DEAD.format(spelled(run.summary["dead"]))])
-        print_lines(survey_lines(run.summary))
-        print_lines(few_redraws(run.summary.get("redraw_events"), run.spec))
-        print_lines([NO_FASTER, f"run folder: {run.folder}"])
+        print_lines([*remarks(run), f"run folder: {run.folder}"])
     else:
         print_lines([progress_line(run.lines)])
         print_lines([f"not finished; `prunekit resume {run.folder}` continues it"])
+
+
+def remarks(run: Run) -> list[str]:
+    """What a reader of a finished run's tables must know: collapse, dead weights, few redraws."""
+    causes = causes_of_collapse(run.layers)
+    unseen = [line for line in run.summary.get("left_out", []) if "never reached" in line]
+    unseen = [line.partition(" ")[0] for line in unseen]
+    empty = [name for name in run.summary.get("empty", []) if name not in unseen]
+    dead = run.summary.get("dead")
+    return [
+        *(EMPTY.format(name, causes.get(name, "")) for name in empty),
+        *another_share(run.summary, len(run.layers)),
+        *([DEAD.format(spelled(dead))] if dead else []),
+        *survey_lines(run.summary),
+        *few_redraws(run.summary.get("redraw_events"), run.spec),
+        NO_FASTER,
+    ]
 
 
 def another_share(summary: Mapping[str, Any], layers: int) -> list[str]:

@@ -70,7 +70,7 @@ def rows(folders: Sequence[str | Path]) -> list[Row]:
             single += list(runs_below(folder))
     made = [*studies, *([_of_folders(single)] if single else [])]
     if len(made) > 1:
-        made = [[attrs.evolve(r, cell={"sweep": r.sweep} | r.cell) for r in part] for part in made]
+        made = [[attrs.evolve(r, cell={"sweep": r.sweep, **r.cell}) for r in part] for part in made]
     return list({row.folder.resolve(): row for part in made for row in part}.values())
 
 
@@ -140,7 +140,8 @@ def _of_folders(folders: Sequence[Path]) -> list[Row]:
 def read_trial(folder: Path, **known: Any) -> Row:
     """The row of a run folder; known: fields of `Row` that the folder does not tell."""
     run = RunFolder(folder)
-    row = Row(**{"sweep": "", "id": "", "folder": folder, "state": "new", "metrics": {}} | known)
+    unknown: dict[str, Any] = {"sweep": "", "id": "", "state": "new", "metrics": {}}
+    row = Row(**unknown | known, folder=folder)
     try:
         if os.path.lexists(run.summary):
             return _finished(row, run)

@@ -62,13 +62,15 @@ def _without_idle(given: Spec, whole: Spec) -> Spec:
     idle = list(idle_keys(whole))
     if reads(whole.scorer) == "one batch" and given.prune.data is None:
         idle += ["prune.data", "prune.batch_size"]  # it scores on an input of its own
+    left_open: dict[str, dict[str, Any]] = {}
     for key in idle:
         section, name = key.split(".")
-        part = getattr(whole, section)
-        if hasattr(part, name):  # components differ in their options
-            before = getattr(getattr(given, section), name)
-            whole = attrs.evolve(whole, **{section: attrs.evolve(part, **{name: before})})
-    return whole
+        if hasattr(getattr(whole, section), name):  # components differ in their options
+            left_open.setdefault(section, {})[name] = getattr(getattr(given, section), name)
+    parts = {
+        name: attrs.evolve(getattr(whole, name), **before) for name, before in left_open.items()
+    }
+    return attrs.evolve(whole, **parts)
 
 
 def _with_components(spec: Spec, plugins: Plugins) -> Spec:

@@ -87,23 +87,10 @@ class Plugins:
             return getattr(module, hook, None)
 
     def offers(self, name: str, kind: str) -> Mapping[str, type]:
-        """What plugin `name` answers to the hook of `kind`, checked; empty when it answers none.
-
-        It is asked once.
-        """
+        """What plugin `name` answers to the hook of `kind`, checked, asked once; {} for nothing."""
         if (name, kind) not in self._offers:
-            self._offers[name, kind] = self._asked(name, kind)
+            self._offers[name, kind] = _answer(self, name, kind)
         return self._offers[name, kind]
-
-    def _asked(self, name: str, kind: str) -> Mapping[str, type]:
-        hook, source = self.hook(name, KINDS[kind]), self.source(name)
-        if hook is None:
-            return {}
-        with faults_of(source, f": {KINDS[kind]} raises"):
-            offered = hook()
-            offered = dict(offered) if isinstance(offered, Mapping) else offered
-        check_offered(source, kind, offered)
-        return dict(offered)
 
     def component(self, kind: str, name: str) -> type:
         """The class of component `name`; PluginError with the nearest name when there is none."""
@@ -181,6 +168,18 @@ class Plugins:
             except PluginError as error:
                 lines.append(str(error))
         return lines
+
+
+def _answer(plugins: Plugins, name: str, kind: str) -> Mapping[str, type]:
+    """What a plugin answers to the hook of `kind` now."""
+    hook, source = plugins.hook(name, KINDS[kind]), plugins.source(name)
+    if hook is None:
+        return {}
+    with faults_of(source, f": {KINDS[kind]} raises"):
+        offered = hook()
+        offered = dict(offered) if isinstance(offered, Mapping) else offered
+    check_offered(source, kind, offered)
+    return dict(offered)
 
 
 def _only(sources: Sequence[Source]) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,8 @@ from prunekit.storage.runfolder import RunFolder, of_round
 from prunekit.storage.tensorfile import write_tensors
 
 CHECKPOINT_SECONDS = 30.0  # between rounds that do not train
+LOADED_LATE = "torch._dynamo"
+"""What torch loads in about a second when a process makes its first optimizer."""
 
 
 @attrs.define(eq=False)
@@ -30,6 +33,8 @@ class Journal:
     stopper: Stopper
     counted: float = attrs.field(factory=time.perf_counter)  # up to then seconds are in the state
     saved: float = attrs.field(factory=time.perf_counter)
+    cold: bool = attrs.field(factory=lambda: LOADED_LATE not in sys.modules)
+    warm_seconds: float = 0.0  # of those counted, what a process spent that had trained before
 
     def record(self, line: Mapping[str, Any]) -> None:
         """Write one line of metrics, and hand it to the observers."""
@@ -76,4 +81,6 @@ class Journal:
     def count(self, state: State) -> None:
         """Add the seconds that passed to those of the run."""
         now = time.perf_counter()
-        state.seconds, self.counted = state.seconds + now - self.counted, now
+        spent, self.counted = now - self.counted, now
+        state.seconds += spent
+        self.warm_seconds += 0.0 if self.cold else spent

@@ -63,6 +63,14 @@ def components(spec: Spec, plugins: Plugins) -> dict[str, Any]:
     return record
 
 
+def recorded(spec: Spec, plugins: Plugins, data: Data, device: torch.device) -> dict[str, Any]:
+    """What a run folder records of where the run comes from: components.json."""
+    record = components(spec, plugins) | left_out(data)
+    cuda = device.type == "cuda"
+    record["environment"]["device"] = torch.cuda.get_device_name(device) if cuda else device.type
+    return record
+
+
 def _package(name: str, cls: type, plugins: Plugins) -> dict[str, str]:
     """Package, version and source sha256 of a component's class."""
     plugin = name.partition("/")[0]

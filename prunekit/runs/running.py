@@ -30,9 +30,8 @@ from prunekit.runs.building import Built, build_model, check_labels
 from prunekit.runs.journal import Journal
 from prunekit.runs.planning import refuse_idle_in
 from prunekit.runs.provenance import (
-    components,
-    left_out,
     new_folder,
+    recorded,
     refuse_changed,
     refuse_other_code,
     refuse_other_files,
@@ -77,7 +76,7 @@ def run(spec: Spec, out: str | Path | None = None, *, plugins: Plugins | None = 
         folder, written = RunFolder(folder.path.absolute()), folder.path
         stages = staged(plan, folder, plugins, stopper)
         write_bytes(folder.spec, to_toml(plan.spec, plugins).encode())
-        record = components(plan.spec, plugins) | left_out(stages.batches.data)
+        record = recorded(plan.spec, plugins, stages.batches.data, stages.batches.device)
         folder.write_json(folder.components, record)
         remember_named(plan.spec)
         return Result(written, carried_out(stages, plugins))
@@ -136,7 +135,8 @@ def resume(
         if changed:
             where += f", with changed code: {', '.join(changed)} (now so in components.json)"
         if changed or not record:
-            record = record or components(plan.spec, plugins) | left_out(stages.batches.data)
+            batches = stages.batches
+            record = record or recorded(plan.spec, plugins, batches.data, batches.device)
             folder.write_json(folder.components, {**record, **changed})
         if say is not None:
             say(where)

@@ -89,6 +89,7 @@ def summarize(run: Stages, rows: list[dict[str, Any]]) -> dict[str, Any]:
         **surveyed_in(state.network),
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": state.seconds,
+        "cold_seconds": max(0.0, state.seconds - run.journal.warm_seconds),
         "rounds": pruning.round,
         "epochs": plan.training.epochs,
         "seed": plan.seed,

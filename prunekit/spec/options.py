@@ -149,20 +149,28 @@ def is_union(annotation: Any) -> bool:
 
 def is_a(value: Any, annotation: Any) -> bool:
     """Strictly: True is no int, 3 is no str; an int is a float (TOML writes 1 for 1.0)."""
+    return _test_of(annotation)(value)
+
+
+@lru_cache(maxsize=1024)
+def _test_of(annotation: Any) -> Callable[[Any], bool]:
+    """Tells whether a value is of an annotation."""
+    if annotation is Any:
+        return lambda value: True
+    parts = typing.get_args(annotation)
+    if is_union(annotation):
+        tests = [_test_of(part) for part in parts]
+        return lambda value: any(test(value) for test in tests)
+    if typing.get_origin(annotation) is Literal:
+        return lambda value: any(type(value) is type(one) and value == one for one in parts)
+    if typing.get_origin(annotation) is tuple:
+        return lambda value: isinstance(value, tuple) and _are(value, parts)
+    if _none(annotation):
+        return lambda value: value is None
     if annotation in (int, float):
         kinds = (int, float) if annotation is float else int
-        return isinstance(value, kinds) and not isinstance(value, bool)
-    if type(annotation) is type:
-        return isinstance(value, annotation)
-    if annotation is Any:
-        return True
-    if is_union(annotation):
-        return any(is_a(value, part) for part in typing.get_args(annotation))
-    if typing.get_origin(annotation) is Literal:
-        return any(type(value) is type(one) and value == one for one in typing.get_args(annotation))
-    if typing.get_origin(annotation) is tuple:
-        return isinstance(value, tuple) and _are(value, typing.get_args(annotation))
-    return value is None if _none(annotation) else isinstance(value, annotation)
+        return lambda value: isinstance(value, kinds) and not isinstance(value, bool)
+    return lambda value: isinstance(value, annotation)
 
 
 def _are(items: tuple[Any, ...], parts: tuple[Any, ...]) -> bool:

@@ -150,7 +150,7 @@ class DataOptions:
 
 @attrs.frozen
 class Published:
-    """What a paper reports for this run. It changes nothing; `show` and `compare` print it too."""
+    """What a paper reports for this run. It changes nothing; `show` and `report` print it too."""
 
     source: str | None = option(None, help="the paper and its table")
     metric: str | None = option(None, help="the number of summary.json that the figure is of")

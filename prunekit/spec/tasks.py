@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 
 import attrs
+import tomli_w
+
+from prunekit.errors import SpecError
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """The variables that libraries read, when they are loaded, for their number of threads."""
@@ -29,6 +33,19 @@ class Task:
     def environment(self) -> Mapping[str, str]:
         """What the environment of its process must hold before that imports torch."""
         return dict.fromkeys(THREADS, str(self.threads))
+
+    def on_gpu(self) -> Task:
+        """The task where its process sees the GPU that it is to have, and no other.
+
+        Without one it fails, and is not done on the CPU. SpecError for another device in its spec.
+        """
+        table = tomllib.loads(self.spec)
+        if table.get("device", "auto") not in ("auto", "cuda"):
+            raise SpecError(
+                f"{self.name} names the device {table['device']!r}, and the engine is to give it a "
+                "GPU; leave one of the two out"
+            )
+        return attrs.evolve(self, spec=tomli_w.dumps({**table, "device": "cuda"}))
 
 
 @attrs.frozen

@@ -117,7 +117,9 @@ SUMMARY = Table(
         **dict.fromkeys(("kept", "maskable", "parameters", "rounds", "epochs", "dead"), COUNT),
         **dict.fromkeys(("redraws", "redrawn", "redrawn_kept", "classes"), COUNT),
         **dict.fromkeys(("test.loss", "test.accuracy", "validation.loss"), NUMBER | NOTHING),
-        **dict.fromkeys(("flops.dense", "flops.effective", "seconds"), NUMBER | NOTHING),
+        **dict.fromkeys(
+            ("flops.dense", "flops.effective", "seconds", "cold_seconds"), NUMBER | NOTHING
+        ),
         **dict.fromkeys(("empty", "redrawn_zeros", "left_out"), TEXTS),
         "redraw_events": COUNT | NOTHING,
         "input_shape": SIZES,
@@ -157,7 +159,14 @@ FAILED = Table(
 """`<trial>.failed.json`, beside the run folder: why a trial failed."""
 CELL = Table({}, others=ANY)
 TRIAL = Table(
-    {"id": TEXT, "folder": TEXT, "cell": CELL, "seed": COUNT, "published": PUBLISHED},
+    {
+        "id": TEXT,
+        "folder": TEXT,
+        "cell": CELL,
+        "seed": COUNT,
+        "published": PUBLISHED,
+        "changed": TEXTS,
+    },
     others=ANY,
     required=("id", "folder", "cell", "seed"),
 )

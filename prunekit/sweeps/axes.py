@@ -46,7 +46,8 @@ class Axis:
             if wanted == value or (isinstance(wanted, str) and says(wanted, value)):
                 return value
         labels = [label(value) for value in self.values]
-        hint = did_you_mean(str(wanted), labels) or f" On offer: {', '.join(labels)}."
+        near = did_you_mean(wanted, labels) if isinstance(wanted, str) else ""
+        hint = near or f" On offer: {', '.join(labels)}."
         raise SpecError(f"{where}: {self.name} has no value {wanted!r}.{hint}")
 
 

@@ -14,16 +14,19 @@ from typing import Any
 import attrs
 
 from prunekit.contracts import Engine, threads
-from prunekit.errors import PrunekitError
+from prunekit.errors import PrunekitError, SpecError, StorageError
+from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_from, to_toml
 from prunekit.runs.signals import Stopper
 from prunekit.spec.tasks import Outcome, Task
+from prunekit.storage.files import reason
 from prunekit.storage.lock import FolderLock
+from prunekit.storage.runfolder import RunFolder
 from prunekit.sweeps import record
 from prunekit.sweeps.axes import conditions
-from prunekit.sweeps.places import Place, State, placed
+from prunekit.sweeps.places import Place, State, changed_code, placed, recorded_arch
 from prunekit.sweeps.progress import Progress, is_failure
 from prunekit.sweeps.study import Cell, Study, read_study, said, study_from
 from prunekit.sweeps.trials import Trial, chosen, expanded
@@ -36,7 +39,8 @@ class Sweep:
     """A study in its folder, which may not be there yet.
 
     trials: each with the folder that it has or will have. chosen: those that are to be run now.
-    left_out: cells whose control cannot act, and why. orphaned: run folders of no trial.
+    left_out: cells whose control cannot act, and why. orphaned: run folders of no trial. changed:
+    folder of a finished trial -> kinds of components whose code is another now.
     """
 
     study: Study
@@ -45,6 +49,7 @@ class Sweep:
     chosen: tuple[Trial, ...]
     left_out: tuple[tuple[Cell, str], ...]
     orphaned: tuple[str, ...]
+    changed: Mapping[str, Sequence[str]]
 
     def place(self, trial: Trial) -> Place:
         return Place(self.out / trial.folder)
@@ -138,8 +143,19 @@ def prepared(
         say(f"{said(second)} is the same plan as {said(first)}, and is run once")
     if orphaned:
         say(f"{_list(orphaned)} in {folder} are of no trial of this study now; they stay")
+    changed = _changed(folder, trials)
+    if changed:
+        kinds = ", ".join(sorted({kind for kinds in changed.values() for kind in kinds}))
+        say(f"{len(changed)} finished runs are of other code ({kinds}) than now; they stay so")
     picked = chosen(trials, wanted)
-    return Sweep(study, folder, trials, picked, expansion.left_out, orphaned)
+    return Sweep(study, folder, trials, picked, expansion.left_out, orphaned, changed)
+
+
+def _changed(out: Path, trials: Sequence[Trial]) -> dict[str, list[str]]:
+    hashes: dict[type, str] = {}
+    done = [trial for trial in trials if Place(out / trial.folder).is_done]
+    found = {t.folder: changed_code(RunFolder(out / t.folder), t.spec, hashes) for t in done}
+    return {folder: kinds for folder, kinds in found.items() if kinds}
 
 
 def _list(names: Sequence[str], most: int = 3) -> str:
@@ -158,34 +174,49 @@ def conducted(
     say: Say = say,
 ) -> Swept:
     """Give an engine what is left of a sweep, and note what comes of it."""
-    sweep.out.mkdir(parents=True, exist_ok=True)
+    _make(sweep.out)
     with Stopper(sweep.out, lambda: _stopped(sweep)) as stopper, FolderLock(sweep.out).held():
-        count = record.threads_of(sweep.out, threads_, threads(engine))
-        parts = (sweep.study, sweep.trials, count, sweep.left_out, sweep.orphaned)
-        record.write(sweep.out, *parts)
+        states = [*sweep.states().values()]
+        begun = len(states) > states.count("new")
+        count = record.threads_of(sweep.out, threads_, threads(engine), begun)
+        record.write(sweep, count)
         left = sweep.to_do(retry_failed)
         tasks = [_task(sweep, trial, count, plugins) for trial in left]
-        states = list(sweep.states().values())
         places = {trial.folder: sweep.place(trial) for trial in left}
         failed = sum(sweep.place(trial).state == "failed" for trial in left)
         progress = Progress(
             len(states), states.count("done"), states.count("failed") - failed, places, say
         )
         with stopper.anywhere(), progress.shown():
-            stopped = _carried_out(engine, tasks, progress)
+            stopped = _carried_out(sweep, engine, tasks, progress)
     return _result(sweep, stopped)
 
 
-def _carried_out(engine: Engine, tasks: Sequence[Task], progress: Progress) -> tuple[str, ...]:
+def _carried_out(
+    sweep: Sweep, engine: Engine, tasks: Sequence[Task], progress: Progress
+) -> tuple[str, ...]:
     """Note each outcome as it comes; the names of those that were stopped."""
     stopped = {task.name for task in tasks}
     with contextlib.closing(_outcomes(engine, tasks)) as outcomes:
         for outcome in outcomes:
             outcome = _noted(outcome, progress.places[outcome.name])
+            if outcome.code == 0:
+                _require_arch(sweep, outcome.name)
             progress.tell(outcome)
             if outcome.code == 0 or is_failure(outcome.code):
                 stopped.remove(outcome.name)
     return tuple(sorted(stopped))
+
+
+def _require_arch(sweep: Sweep, name: str) -> None:
+    """SpecError where a run is of another file than was there when the sweep was planned."""
+    trial = next(trial for trial in sweep.trials if trial.folder == name)
+    arch, run = trial.spec.arch, RunFolder(sweep.place(trial).folder)
+    if isinstance(arch, FileArchitecture) and recorded_arch(run) != arch.sha256():
+        raise SpecError(
+            f"{arch.path} has changed while the sweep ran, and {run.path} is of what it is now; "
+            "remove that folder and restore the file, or begin anew with another --out"
+        )
 
 
 def _noted(outcome: Outcome, place: Place) -> Outcome:
@@ -213,12 +244,17 @@ def _task(sweep: Sweep, trial: Trial, count: int, plugins: Plugins) -> Task:
 def _stopped(sweep: Sweep) -> str:
     """What a signal has left, and how to go on."""
     done = sum(state == "done" for state in sweep.states().values())
-    total = len(sweep.trials)
-    return f"{done} of {total} trials are done, the others saved; {go_on(sweep)}"
+    counts = f"{done} of {len(sweep.trials)} trials are done, the others saved"
+    return f"{counts}; go on with `prunekit sweep {sweep.out}`"
 
 
-def go_on(sweep: Sweep) -> str:
-    return f"go on with `prunekit sweep {sweep.out}`"
+def _make(folder: Path) -> None:
+    """Make a sweep's folder; StorageError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        what = f"cannot create {folder}: {reason(error)}"
+        raise StorageError(f"{what}; choose another --out") from None
 
 
 def _result(sweep: Sweep, stopped: tuple[str, ...]) -> Swept:

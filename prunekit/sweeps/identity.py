@@ -79,7 +79,7 @@ def facts(
     for key in BY_CONTENT:
         if (path := _take(table, key)) is not None:
             table[key] = contents.of(path)
-    return table
+    return dict(_plain(table))
 
 
 def _take(table: dict[str, Any], key: str) -> Any:
@@ -95,12 +95,13 @@ def identity(known_by: Mapping[str, Any], seed: int) -> str:
 
 
 def _hash(value: Any) -> str:
-    """sha256 of canonical JSON: sorted keys, no spaces, 1.0 as 1."""
-    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
+    """sha256 of canonical JSON: sorted keys, no spaces."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:LETTERS]
 
 
 def _plain(value: Any) -> Any:
+    """The same without a difference that is none: 1.0 is 1, a tuple a list."""
     if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

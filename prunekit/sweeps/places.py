@@ -10,13 +10,14 @@ from typing import Any, Literal, NoReturn
 
 import attrs
 
+from prunekit.contracts import same_bits_as
 from prunekit.errors import PluginError, PrunekitError, SpecError
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.filling import resolve
-from prunekit.resolve.plugins import Plugins
+from prunekit.resolve.plugins import Plugins, source_hash
 from prunekit.resolve.structure import to_toml
 from prunekit.runs.trust import trusted_spec
-from prunekit.spec.sections import Spec
+from prunekit.spec.sections import COMPONENTS, Spec
 from prunekit.storage.files import status_of
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.texts import MOST_SPEC, read_json, read_regular
@@ -157,6 +158,25 @@ def id_of(folder: Path, plugins: Plugins) -> str | None:
         return identity(facts(spec, plugins, Contents(), recorded_arch(run)), spec.seed)
     except PrunekitError:
         return None
+
+
+def changed_code(run: RunFolder, spec: Spec, hashes: dict[type, str]) -> list[str]:
+    """The kinds whose code is another now than that which a run was made with.
+
+    hashes: sha256 of the files of classes that are known already; those met are added.
+    """
+    if status_of(run.components) is None:
+        return []
+    record, changed = run.read_components(), []
+    for kind in COMPONENTS:
+        component, before = getattr(spec, kind), record.get(kind, {}).get("sha256")
+        cls = type(component)
+        if cls not in hashes:
+            hashes[cls] = source_hash(cls)
+        counts_by_content = isinstance(component, FileArchitecture)
+        if not counts_by_content and before not in (hashes[cls], *same_bits_as(component)):
+            changed.append(kind)
+    return changed
 
 
 def recorded_arch(run: RunFolder) -> str | None:

@@ -134,8 +134,8 @@ def last_line(folder: Path) -> str:
     try:
         with open(RunFolder(folder).metrics, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
-            line = json.loads(file.read().splitlines()[-1])
-    except (OSError, ValueError, IndexError):
+            line = dict(json.loads(file.read().splitlines()[-1]))
+    except (OSError, ValueError, TypeError, IndexError):
         return "begins"
     keys = ("phase", "round", "epoch", "test.accuracy", "train.loss")
     pairs = [f"{key} {line[key]:.4g}" if isinstance(line[key], float) else f"{key} {line[key]}"

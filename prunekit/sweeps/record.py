@@ -21,7 +21,8 @@ from prunekit.sweeps.axes import label
 from prunekit.sweeps.study import Cell, Study
 
 if TYPE_CHECKING:
-    from prunekit.sweeps.trials import Trial  # imports torch
+    from prunekit.sweeps.conduct import Sweep  # imports torch
+    from prunekit.sweeps.trials import Trial
 
 FORMAT = 1
 FACTS, FILE = "sweep.json", "sweep.toml"
@@ -47,13 +48,13 @@ def file_of(path: str | Path) -> Path:
     return Path(path) / FILE if os.path.isdir(path) else Path(path)
 
 
-def threads_of(out: Path, wanted: int | None, default: int) -> int:
+def threads_of(out: Path, wanted: int | None, default: int, begun: bool) -> int:
     """Threads of each trial: those that the sweep began with, for its bits depend on them.
 
-    SpecError where others are wanted now.
+    begun: whether any trial was. SpecError where others are wanted now.
     """
     before = _read(out).get("threads")
-    if not isinstance(before, int):
+    if not isinstance(before, int) or not begun:
         return default if wanted is None else wanted
     if wanted is not None and wanted != before:
         raise SpecError(
@@ -69,36 +70,30 @@ def _read(out: Path) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def write(
-    out: Path,
-    study: Study,
-    trials: Sequence[Trial],
-    threads: int,
-    left_out: Sequence[tuple[Cell, str]],
-    orphaned: Sequence[str],
-) -> None:
+def write(sweep: Sweep, threads: int) -> None:
     """Write both files, whole or not at all."""
+    study = sweep.study
     facts = {
         "format": FORMAT,
         "prunekit": version_of("prunekit"),
         "threads": threads,
         "name": study.name,
         "axes": {axis.name: [shown(value) for value in axis.values] for axis in study.axes},
-        "trials": [_row(trial) for trial in trials],
-        "left_out": [{"cell": _cell(cell), "reason": reason} for cell, reason in left_out],
-        "orphaned": list(orphaned),
+        "trials": [_row(trial, sweep.changed.get(trial.folder, ())) for trial in sweep.trials],
+        "left_out": [{"cell": _cell(cell), "reason": why} for cell, why in sweep.left_out],
+        "orphaned": list(sweep.orphaned),
     }
-    write_bytes(out / FACTS, (json.dumps(facts, indent=1) + "\n").encode())
-    write_bytes(out / FILE, tomli_w.dumps(study.table).encode())
+    write_bytes(sweep.out / FACTS, (json.dumps(facts, indent=1) + "\n").encode())
+    write_bytes(sweep.out / FILE, tomli_w.dumps(study.table).encode())
 
 
-def _row(trial: Trial) -> dict[str, Any]:
+def _row(trial: Trial, changed: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = {"id": trial.id, "folder": trial.folder, "cell": _cell(trial.cell)}
     row["seed"] = trial.seed
     if trial.published != Published():
         values = attrs.asdict(trial.published)
         row["published"] = {key: value for key, value in values.items() if value is not None}
-    return row
+    return row | ({"changed": list(changed)} if changed else {})
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

@@ -66,8 +66,8 @@ class Expansion:
             say(f"{said(one)}: {why}")
         more = f", of which {MOST_REFUSED} are shown" if count > MOST_REFUSED else ""
         raise SpecError(
-            f"{count} combinations of the study cannot be run{more}, first {said(cell)}: {reason}; "
-            "mend them, or leave them out by [[skip]]; nothing was begun"
+            f"{count} combinations of the study cannot be run{more}, first {said(cell)}: "
+            f"{reason.rstrip('.')}; mend them, or leave them out by [[skip]]; nothing was begun"
         )
 
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from prunekit.errors import SpecError, StorageError
+from prunekit.errors import PrunekitError, SpecError, StorageError
 from prunekit.resolve.faults import ended
+from prunekit.resolve.places import pressed
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure
 from prunekit.spec.tasks import Outcome, Task
@@ -37,6 +38,8 @@ def _done(task: Task) -> Outcome:
     try:
         _carry_out(task)
     except Exception as error:
+        if pressed(error) and not isinstance(error, PrunekitError):
+            raise
         code, line = ended(error)
         print(f"prunekit: {line}", file=sys.stderr, flush=True)
         return Outcome(task.name, code, line)

@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.errors import SpecError
+from prunekit.resolve.kinds import METHODS
 from prunekit.resolve.structure import checked_component
-from prunekit.spec.sections import COMPONENTS
 from prunekit.testing import (
     archs,
     datasets,
+    engines,
     inits,
     observers,
     options,
@@ -49,6 +50,7 @@ CHECKS: Mapping[str, Sequence[Check]] = {
     "init": inits.CHECKS,
     "dataset": datasets.CHECKS,
     "observer": observers.CHECKS,
+    "engine": engines.CHECKS,
 }
 """Kind of component -> its checks."""
 
@@ -91,6 +93,11 @@ def check_observers(*makers: Any) -> Any:
     return _parametrized("observer", makers)
 
 
+def check_engines(*components: Any) -> Any:
+    """Decorate a test of `(engine, check)`; each check runs trials on the data set digits."""
+    return _parametrized("engine", components)
+
+
 def _parametrized(kind: str, components: Sequence[Any]) -> Any:
     import pytest  # only tests need it
 
@@ -113,7 +120,7 @@ def problems(kind: str, component: Any) -> list[str]:
     """
     if kind not in CHECKS:
         raise SpecError(f"no component is of kind {kind!r}; kinds are {', '.join(CHECKS)}")
-    if kind in COMPONENTS:  # of observers it is a function that makes one
+    if kind in METHODS:  # of observers it is a function that makes one
         try:
             checked_component(kind, component)
         except SpecError as error:

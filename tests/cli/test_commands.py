@@ -32,7 +32,9 @@ def test_seeds_that_were_stopped_go_on_and_those_that_are_done_stay(tmp_path, ca
     assert (done / "summary.json").stat() == before
     assert (cut / "model.safetensors").read_bytes() == weights
     assert (tmp_path / "seed-2" / "summary.json").is_file()
-    assert "3 seeds, mean ± standard deviation" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "3 of 3 trials done" in out
+    assert "mean ± sample standard deviation (n - 1), n = 3 runs" in out
     assert main([*again, "--seeds", "4", "--train.lr", "0.3"]) == 2
     assert "seed-0 holds a run of another spec" in capsys.readouterr().err
     assert not (tmp_path / "seed-3").exists()

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from prunekit.cli import commands
 from prunekit.errors import SpecError
 from prunekit.reports import comparison, papers, report
 from prunekit.resolve.filling import resolve
@@ -86,14 +85,6 @@ def test_a_spec_keeps_its_figure_and_an_empty_table_is_left_out(plugins):
     assert spec.published == Published(**PAPER)
     assert unstructure(spec, plugins)["published"] == PAPER
     assert "published" not in unstructure(structure({}, plugins), plugins)
-
-
-def test_the_mean_of_several_seeds_ends_in_the_figure():
-    summaries = [{"test.accuracy": accuracy, "published": PAPER} for accuracy in (0.74, 0.76)]
-    assert commands.seed_lines(summaries)[1:] == [
-        "  test.accuracy 0.7500 ± 0.0141",
-        "published (IteRand, Table 3): 0.7516 ± 0.0023 (n = 3)",
-    ]
 
 
 def test_a_run_carries_its_figure_to_show_and_compare(tmp_path, capsys, plugins):

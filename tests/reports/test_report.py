@@ -121,16 +121,6 @@ def test_a_narrow_terminal_loses_the_last_columns_but_never_name_and_kept():
     assert report.fitting(keys, rows, 5) == ["name", "kept"]
 
 
-def test_nested_keys_are_flattened_and_a_component_s_name_stands_for_it():
-    table = {"seed": 1, "scorer": {"name": "snip", "batches": 2}, "prune": {"density": 0.1}}
-    assert comparison.flat(table) == {
-        "seed": 1,
-        "scorer": "snip",
-        "scorer.batches": 2,
-        "prune.density": 0.1,
-    }
-
-
 def test_comparing_shows_only_the_keys_that_differ(tmp_path, capsys):
     runs = [write_run(tmp_path / "a", 1), write_run(tmp_path / "b", 2, finished=False)]
     comparison.compare(runs, tmp_path / "plot.png")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
+from prunekit.spec.tasks import Outcome, Task
 from prunekit.sweeps.study import Study, study_from
+from prunekit.sweeps.work import work
+from tests.tinyruns import left_by
 
 METHODS = """
 seeds = 2
@@ -45,3 +51,45 @@ def cells(text: str) -> list[dict[str, Any]]:
 
 def tables(text: str) -> list[dict[str, Any]]:
     return [table for _, table in study(text).cells()]
+
+
+FEW = """
+[base]
+arch = "mlp"
+dataset = "digits"
+device = "cpu"
+observers = []
+scorer = "magnitude"
+train = { epochs = 1, batch_size = 512 }
+[axes]
+prune.density = [0.5, 0.1]
+"""
+"""Two trials of 0.1 s each."""
+
+
+def few(**changes: Any) -> dict[str, Any]:
+    """The table of two quick trials; changes: of the base's `train`."""
+    table = tomllib.loads(FEW)
+    table["base"]["train"] |= changes
+    return table
+
+
+def bits(out: Path) -> dict[str, Any]:
+    """Everything of the finished runs below a folder that must be the same, bit by bit."""
+    runs = {str(spec.parent.relative_to(out)): spec.parent for spec in out.rglob("spec.toml")}
+    return {name: left_by(folder) for name, folder in runs.items()}
+
+
+@attrs.frozen
+class InPieces:
+    """An engine that does so many trials in this process, then what `then` says."""
+
+    count: int = 0
+    then: Any = None
+    threads = 1
+
+    def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        for number, task in enumerate(tasks):
+            if number == self.count and self.then is not None:
+                self.then()
+            yield work(task)
