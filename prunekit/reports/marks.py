@@ -33,6 +33,7 @@ def styles(series: Sequence[Series]) -> dict[str, dict[str, Any]]:
     """Colour, mark and stroke of each line by its name, no two alike; baselines are black."""
     looks: dict[str, dict[str, Any]] = {}
     flats = {one.label: one.flat for one in series}
+    many = {one.label for one in series if len(one.points) > MOST_MARKS}
     for number, label in enumerate(label for label, flat in flats.items() if flat):
         stroke = BASELINES[number % len(BASELINES)]
         looks[label] = {"color": BASELINE, "linestyle": stroke, "marker": ""}
@@ -40,7 +41,7 @@ def styles(series: Sequence[Series]) -> dict[str, dict[str, Any]]:
         turn = number // len(COLOURS)
         looks[label] = {
             "color": COLOURS[number % len(COLOURS)],
-            "marker": MARKS[(number + turn) % len(MARKS)],
+            "marker": "" if label in many else MARKS[(number + turn) % len(MARKS)],
             "linestyle": STROKES[turn % len(STROKES)],
         }
     return looks
@@ -62,13 +63,14 @@ def draw_series(
         axes.axhline(stat.mean or 0, color=colour, linestyle=look["linestyle"], lw=0.9, label=label)
         if stat.std:
             axes.axhspan(*_band(stat), color=colour, alpha=0.1, lw=0)
+        if one.points[0].published:
+            across = axes.get_yaxis_transform()  # x as a share of the axis: a flat line has none
+            draw_published(axes, 0.03, one.points[0], {**look, "marker": "o"}, transform=across)
         return
     xs = [point.x + aside for point in one.points]
     means = [_finite(point.stat.mean) for point in one.points]
-    few = len(xs) <= MOST_MARKS
     if chart.joined:
-        shown = {**look, "marker": look["marker"] if few else ""}
-        axes.plot(xs, means, label=label, **shown)
+        axes.plot(xs, means, label=label, **look)
         bands = [_band(point.stat) for point in one.points]
         if any(low < high for low, high in bands):
             lows, highs = zip(*bands)
@@ -83,12 +85,15 @@ def draw_series(
             draw_published(axes, x, point, look)
 
 
-def draw_published(axes: Axes, x: float, point: Point, look: Mapping[str, Any]) -> None:
+def draw_published(
+    axes: Axes, x: float, point: Point, look: Mapping[str, Any], **more: Any
+) -> None:
     """A hollow mark with the paper's standard deviation as bars."""
     paper = point.published
     axes.errorbar(
         [x], [paper["mean"]], [paper.get("std", 0)], color=look["color"], marker=look["marker"],
         markerfacecolor="white", markersize=4.5, markeredgewidth=0.9, lw=0.8, capsize=2, zorder=5,
+        **more,
     )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def _whole(rows: Sequence[Row], asked: Question) -> Iterable[str]:
 
 def _mixed(rows: Sequence[Row], found: Sequence[Cell], metric: str) -> Iterable[str]:
     if cold := len(rows) - len(comparable(rows, metric)):
-        yield f"{metric}: {cold} runs that were the first of their process are left out"
+        yield f"{metric}: left out are the runs that were the first of their process: {cold}"
     for what in ("threads", "device"):
         values = dict.fromkeys(
             value for cell in found for row in cell.rows if (value := getattr(row, what))

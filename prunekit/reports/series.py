@@ -22,8 +22,8 @@ from prunekit.reports.question import ACROSS
 from prunekit.reports.tidy import Row
 from prunekit.storage.runfolder import RunFolder
 
-EPOCH, LAYER = "epoch", "layer"
-"""What stands for `x` where it is no key of the runs: their curves, and their layers."""
+EPOCH, LAYER, SCORE = "epoch", "layer", "score"
+"""What stands for `x` where it is no key of the runs: curves, layers, and scores of weights."""
 WIDE_RANGE = 20.0
 """Largest over smallest value above which an axis of numbers is a log axis; of densities always."""
 
@@ -73,16 +73,18 @@ def chart(
 ) -> Chart:
     """The figure of some runs; SpecError where they have no such key or metric, or no number yet.
 
-    x: a key in which they differ, "epoch" or "layer"; None = the density where it varies, else
-    another key of numbers, else the epochs. y: a number of summary.json, of a line of metrics, or
-    of layers.json; None = the accuracy, the loss where there is none, or a layer's density.
+    x: a key in which they differ, "epoch", "layer" or "score"; None = the density where it varies,
+    else another key of numbers, else the epochs. y: a number of summary.json, of a line of metrics,
+    or of layers.json; None = the accuracy, the loss where there is none, or a layer's density.
     by: keys that name the lines; runs that differ in others are one. None = all that vary.
     """
     x = x or default_x(rows)
-    if x in (EPOCH, LAYER) and not any(x in row.cell for row in rows):
-        made = along(rows, x, y, by)
-    else:
+    if any(x in row.cell for row in rows) or x not in (EPOCH, LAYER, SCORE):
         made = against(rows, known_key(rows, x), chosen_metric(rows, y), by)
+    elif x == SCORE:
+        made = scored(rows, y, by)
+    else:
+        made = along(rows, x, y, by)
     if not made.series:
         raise SpecError(f"there is nothing to draw: no run has a {made.y} yet")
     return made
@@ -162,6 +164,15 @@ def name_of(key: Mapping[str, Any], by: Sequence[str]) -> str:
         if key.get(name) is not None and not (name == "prune.control" and key[name] == "none")
     ]
     return ", ".join(words)
+
+
+def scored(rows: Sequence[Row], y: str | None, by: Sequence[str]) -> Chart:
+    """Histograms of scores; SpecError where something else is asked for of them."""
+    from prunekit.reports.scores import SHARE, by_score  # its arrays are needed here alone
+
+    if y is not None:
+        raise SpecError(f"--y {y} cannot act: of scores the {SHARE} is drawn; leave --y out")
+    return by_score(rows, by)
 
 
 def along(rows: Sequence[Row], x: str, y: str | None, by: Sequence[str]) -> Chart:

@@ -8,9 +8,10 @@ import re
 from pathlib import Path
 
 from prunekit.reports.page.differences import differences
-from prunekit.reports.page.failures import LENGTH, LINES, last_lines
+from prunekit.reports.page.failures import LENGTH, LINES, MOST, failures, last_lines
 from prunekit.reports.page.layers import heats
 from prunekit.reports.page.origins import mixed, origins
+from prunekit.reports.tidy import Row
 from tests.reports.pages import Reader, page_of
 from tests.reports.written import accuracy, write_run, write_study
 
@@ -58,7 +59,8 @@ def test_failures_have_their_code_reason_and_the_end_of_their_log(tmp_path: Path
     page = page_of(write_study(tmp_path / "study", ["snip", "grasp"], [0.5], failing=["grasp"]))
     text = html.unescape(page)
     assert "3 of 6 runs failed" in text
-    assert "exit code 6: grasp: the loss is NaN at step 12" in text
+    assert "3 runs: exit code 6: grasp: the loss is NaN at step 12" in text
+    assert "grasp, seed 0; grasp, seed 1; grasp, seed 2" in text
     assert "epoch 39: loss 117.0" in text
     assert "epoch 20: loss 60.0" not in text  # 20 lines, the last of which is the reason
     assert ["grasp", "0 of 3, 3 failed", "-"] in [row[:3] for row in Reader(page).rows]
@@ -108,15 +110,24 @@ def test_collapse_stands_at_the_head_of_the_page(tmp_path: Path) -> None:
     assert "Layer collapse in 3 of 6 runs: 3.weight in 3." in text
 
 
-def test_a_difference_of_specs_names_each_value_and_who_has_it() -> None:
-    first = {"scorer": {"name": "snip", "batches": 1}, "seed": 0}
-    second = {"scorer": {"name": "grasp"}, "seed": 1}
-    found = differences([("a", first), ("b", second), ("c", second)])
-    said = [(fact.key, [(v.text, v.count, v.which) for v in fact.values]) for fact in found]
-    assert said == [
-        ("scorer", [("snip", 1, "a"), ("grasp", 2, "b; c")]),
-        ("scorer.batches", [("1", 1, "a"), ("-", 2, "b; c")]),
+def test_a_difference_of_specs_names_each_value_and_what_decides_it() -> None:
+    def run(method: str, density: str, **scorer: object) -> tuple[dict[str, str], str, dict]:
+        cell = {"density": density, "method": method}
+        return cell, f"{method}, {density}", {"scorer": {"name": "s", **scorer}, "seed": 0}
+
+    runs = [run("a", "0.5", batches=1), run("b", "0.5", batches=2), run("b", "0.1", batches=2)]
+    (fact,) = differences(runs)
+    assert fact.key == "scorer.batches"
+    assert [(v.text, v.count, v.which) for v in fact.values] == [("1", 1, "a"), ("2", 2, "b")]
+    (fact,) = differences([*runs, run("a", "0.1")])  # no key alone decides it
+    assert [(v.text, v.which) for v in fact.values] == [
+        ("1", "a, 0.5"),
+        ("2", "b, 0.5; b, 0.1"),
+        ("-", "a, 0.1"),
     ]
+    specs = [({"lr": "0.1"}, "0.1", {"lr": 0.1}), ({"lr": "-"}, "fast", {"lr": 1.0})]
+    (fact,) = differences(specs)  # a cell that has the key says its value itself
+    assert [(v.text, v.which) for v in fact.values] == [("0.1", ""), ("1.0", "fast")]
 
 
 def test_runs_of_several_threads_or_versions_of_the_code_are_said_to_be_mixed() -> None:
@@ -139,6 +150,13 @@ def test_the_end_of_a_log_is_short_and_moves_nothing(tmp_path: Path) -> None:
     assert len(lines) == LINES
     assert lines[-3:] == ["\\x1b[31mred", "x" * LENGTH, "\N{REPLACEMENT CHARACTER}"]
     assert last_lines(tmp_path / "none.log") == []
+
+
+def test_as_many_reasons_as_fit_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+    facts = dict.fromkeys(("sweep", "id"), "") | {"seed": 0, "state": "failed", "code": 6}
+    facts |= {"cell": {}, "metrics": {}, "published": {}, "folder": tmp_path / "seed-0"}
+    shown, more = failures([("a", Row(**facts, reason=f"at step {n}")) for n in range(MOST + 2)])
+    assert (len(shown), more) == (MOST, "2 runs")
 
 
 def test_a_log_that_leads_elsewhere_is_not_read(tmp_path: Path) -> None:

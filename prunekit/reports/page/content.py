@@ -79,7 +79,7 @@ def read_page(folders: Sequence[str | Path]) -> Page:
     facts = origins.origins([trial.record for trial in trials if trial.record])
     single = len(trials) == 1 and not studies
     drawn, missing = pictures([trial.row for trial in trials if not trial.damage])
-    failed = failures.failures([(trial.name, trial.row) for trial in trials])
+    failed, more = failures.failures([(trial.name, trial.row) for trial in trials])
     return Page(
         title=_title(folders),
         subtitle=_subtitle(trials),
@@ -90,15 +90,22 @@ def read_page(folders: Sequence[str | Path]) -> Page:
         wide=_wide(found) if studies else None,
         cells=None if single else cell_table(found),
         failures=failed,
-        more_failures=_more(trials, failed),
+        more_failures=more,
         heats=[] if single else layers.heats(_by_name(trials)),
         runs=None if single else run_table(trials),
         panels=[alone(trials[0])] if single else panels(trials),
         alone=single,
-        differences=differences([(trial.name, trial.spec) for trial in trials if trial.spec]),
+        differences=_differences(trials),
         origins=facts,
         files=_files(studies),
     )
+
+
+def _differences(trials: Sequence[Trial]) -> list[Fact]:
+    keys = varying([trial.row for trial in trials])
+    known = [trial for trial in trials if trial.spec]
+    cells = [{key: spelling(trial.row.cell.get(key)) for key in keys} for trial in known]
+    return differences([(cell, one.name, one.spec) for cell, one in zip(cells, known)])
 
 
 def _title(folders: Sequence[str | Path]) -> str:
@@ -135,11 +142,6 @@ def _wide(rows: Sequence[Row]) -> Layout | None:
     made, elsewhere = laid_out(rows, Question()), {*unfinished(rows)}
     notes = tuple(note for note in made.notes if note not in elsewhere)
     return attrs.evolve(made, notes=notes) if made.across else None
-
-
-def _more(trials: Sequence[Trial], shown: Sequence[failures.Failure]) -> str:
-    more = sum(trial.row.state == "failed" for trial in trials) - len(shown)
-    return f"... and {more} more that failed; the table of runs has them." if more else ""
 
 
 def _by_name(trials: Sequence[Trial]) -> dict[str, list[Sequence[Mapping[str, Any]]]]:

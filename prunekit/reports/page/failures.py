@@ -9,36 +9,45 @@ from pathlib import Path
 import attrs
 
 from prunekit.errors import PrunekitError, printable
+from prunekit.reports.page.words import runs, some
 from prunekit.reports.tidy import Row
 from prunekit.storage.files import open_file, reason
 from prunekit.storage.texts import regular_inside
 
 MOST = 30
-"""Failures that are shown with their logs."""
+"""Reasons that are shown with a log."""
 LINES, LENGTH, BYTES = 20, 400, 2**16
 """The last lines of a log, characters of each, and bytes that are read for them, at most."""
 
 
 @attrs.frozen
 class Failure:
-    name: str
+    """Runs that failed for one reason. lines: the end of the log of the first."""
+
+    names: str
     said: str
-    where: str
+    log: str
     lines: list[str]
 
 
-def failures(rows: Sequence[tuple[str, Row]]) -> list[Failure]:
-    """(name, row) of runs -> what is shown of the first that failed."""
-    failed = [(name, row) for name, row in rows if row.state == "failed"]
-    return [
-        Failure(
-            f"{name}, seed {row.seed}",
-            f"exit code {row.code}: {row.reason}",
-            str(row.folder),
-            last_lines(row.folder.with_name(f"{row.folder.name}.log")),
-        )
-        for name, row in failed[:MOST]
-    ]
+def failures(rows: Sequence[tuple[str, Row]]) -> tuple[list[Failure], str]:
+    """(name, row) of runs -> those that failed, by reason; then how many more, "" for none."""
+    reasons: dict[tuple[int | None, str], list[tuple[str, Row]]] = {}
+    for name, row in rows:
+        if row.state == "failed":
+            reasons.setdefault((row.code, row.reason), []).append((name, row))
+    shown = [_failure(*why, found) for why, found in [*reasons.items()][:MOST]]
+    left = sum(map(len, [*reasons.values()][MOST:]))
+    return shown, runs(left) if left else ""
+
+
+def _failure(code: int | None, reason: str, found: Sequence[tuple[str, Row]]) -> Failure:
+    first = found[0][1].folder
+    log = first.with_name(f"{first.name}.log")
+    names = some([f"{name}, seed {row.seed}" for name, row in found], separator="; ")
+    return Failure(
+        names, f"{runs(len(found))}: exit code {code}: {reason}", str(log), last_lines(log)
+    )
 
 
 def last_lines(log: Path) -> list[str]:
