@@ -234,7 +234,7 @@ def imported() -> Any:
 
 def common_folder(tasks: Sequence[Task]) -> Path:
     """The deepest folder that holds all trials."""
-    return Path(os.path.commonpath([Path(task.folder).parent for task in tasks] or [os.curdir]))
+    return Path(os.path.commonpath([os.path.dirname(task.folder) for task in tasks] or [os.curdir]))
 
 
 def longest_array() -> int:

@@ -145,13 +145,13 @@ def told(ready: Sweep, retry_failed: bool, jobs: int) -> list[str]:
 
 def ended(swept: Swept) -> int:
     """Show what a sweep has come to; raises TrialsFailed, or Interrupted for trials left undone."""
-    from prunekit.reports import formats, layout, report, tidy
+    from prunekit.reports import formats, layout, notes, report, tidy
 
     if swept.done:
         formats.show(layout.laid_out(tidy.rows([swept.folder]), layout.Question()))
     else:
         rows = tidy.rows([swept.folder])
-        report.print_lines([*layout.unfinished(rows)])
+        report.print_lines([*notes.unfinished(rows)])
     report.print_lines([f"{swept.done} of {swept.trials} trials done: {swept.folder}"])
     if swept.failed:
         raise TrialsFailed(
