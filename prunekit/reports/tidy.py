@@ -14,7 +14,7 @@ from typing import Any, Literal
 import attrs
 
 from prunekit.errors import PrunekitError, StorageError
-from prunekit.reports.report import shown_spec
+from prunekit.reports.reading import shown_spec
 from prunekit.reports.varied import varied
 from prunekit.storage.lock import FolderLock
 from prunekit.storage.runfolder import RunFolder

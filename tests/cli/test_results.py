@@ -141,7 +141,8 @@ def test_a_figure_is_written_where_it_is_asked_for(sweep, tmp_path, capsys):
         (["plot", "{study}", "--out", "{study}/snip-0.5-none/seed-0/spec.toml"],
          "is a file of the run"),
         (["plot", "{study}"], "the following arguments are required: --out"),
-        (["plot", "{study}", "--z", "a", "--out", "a.png"], "no flag is named --z."),
+        (["plot", "{study}", "--z", "a", "--out", "a.png"],
+         "no flag is named --z. Did you mean --y?"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(argv, message, sweep, capsys):
