@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FEW = 12
 """Runs that may stand side by side, as columns; more are lines."""
+PIPED = 100
+"""Columns where no terminal says how many it has."""
 LONGEST = 32
 """Characters of a name in a table; longer ones stand above it, numbered."""
 
@@ -42,7 +44,8 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
     every = [row for group in found.values() for row in group]
     head, body = compared(found)
     out = console()
-    for table in shown(head, body, out.width - 2):
+    width = out.width if out.is_terminal else min(out.width, PIPED)
+    for table in shown(head, body, width - 2):
         out.print(table) if not isinstance(table, str) else print_lines([table])
     print_lines(list(unfinished(every)))
     if plot is not None:
