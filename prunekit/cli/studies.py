@@ -147,10 +147,10 @@ def ended(swept: Swept) -> int:
     """Show what a sweep has come to; raises TrialsFailed, or Interrupted for trials left undone."""
     from prunekit.reports import formats, layout, notes, report, tidy
 
+    rows = tidy.rows([swept.folder])
     if swept.done:
-        formats.show(layout.laid_out(tidy.rows([swept.folder]), layout.Question()))
+        formats.show(layout.laid_out(rows, layout.Question()))
     else:
-        rows = tidy.rows([swept.folder])
         report.print_lines([*notes.unfinished(rows)])
     report.print_lines([f"{swept.done} of {swept.trials} trials done: {swept.folder}"])
     if swept.failed:

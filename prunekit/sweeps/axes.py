@@ -45,10 +45,8 @@ class Axis:
         for value in self.values:
             if wanted == value or (isinstance(wanted, str) and says(wanted, value)):
                 return value
-        labels = [label(value) for value in self.values]
-        near = did_you_mean(wanted, labels) if isinstance(wanted, str) else ""
-        hint = near or f" On offer: {', '.join(labels)}."
-        raise SpecError(f"{where}: {self.name} has no value {wanted!r}.{hint}")
+        on_offer = ", ".join(label(value) for value in self.values)
+        raise SpecError(f"{where}: {self.name} has no value {wanted!r}. On offer: {on_offer}.")
 
 
 Condition = Mapping[str, tuple[Any, ...]]

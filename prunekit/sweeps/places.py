@@ -15,12 +15,12 @@ from prunekit.errors import PluginError, PrunekitError, SpecError
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins, source_hash
-from prunekit.resolve.structure import to_toml
+from prunekit.resolve.structure import to_toml, unstructure
 from prunekit.runs.trust import trusted_spec
 from prunekit.spec.sections import COMPONENTS, Spec
 from prunekit.storage.files import status_of
 from prunekit.storage.runfolder import RunFolder
-from prunekit.storage.texts import MOST_SPEC, read_json, read_regular
+from prunekit.storage.texts import MOST_SPEC, parse_toml, read_json, read_regular
 from prunekit.sweeps.identity import Contents, facts, identity
 from prunekit.sweeps.trials import LETTERS, Trial
 
@@ -128,21 +128,34 @@ def _folders(path: Path) -> list[str]:
 
 
 def is_of(folder: Path, spec: Spec, spec_id: str, plugins: Plugins) -> bool:
-    """Whether a folder holds a run of this resolved spec: in its words, or resolved anew."""
-    run = RunFolder(folder)
-    if not has_text(run, spec, plugins):
+    """Whether a folder holds a run of this resolved spec: in its words, or resolved anew.
+
+    A network in a file may lie elsewhere now.
+    """
+    run, arch = RunFolder(folder), spec.arch
+    if not has_words(run, spec, plugins):
         return id_of(folder, plugins) == spec_id
-    if not isinstance(spec.arch, FileArchitecture):
-        return True
-    return recorded_arch(run) in (None, spec.arch.sha256())
+    return not isinstance(arch, FileArchitecture) or recorded_arch(run) in (None, arch.sha256())
 
 
-def has_text(run: RunFolder, spec: Spec, plugins: Plugins) -> bool:
-    """Whether the spec of a run is this one, word for word; False where it cannot be read."""
+def has_words(run: RunFolder, spec: Spec, plugins: Plugins) -> bool:
+    """Whether the spec of a run is this one, but for the place of a file that is its network."""
     try:
-        return read_regular(run.held(run.spec), MOST_SPEC) == to_toml(spec, plugins).encode()
+        text = read_regular(run.held(run.spec), MOST_SPEC)
+        if text == to_toml(spec, plugins).encode():
+            return True
+        if not isinstance(spec.arch, FileArchitecture):
+            return False
+        return _placeless(parse_toml(text)) == _placeless(unstructure(spec, plugins))
     except (OSError, ValueError, PrunekitError):
         return False
+
+
+def _placeless(table: dict[str, Any]) -> dict[str, Any]:
+    """The table of a spec, with the function's name alone for a network in a file."""
+    arch = table.get("arch")
+    name = arch.get("name") if isinstance(arch, Mapping) else arch
+    return {**table, "arch": str(name).rpartition(":")[2]}
 
 
 def id_of(folder: Path, plugins: Plugins) -> str | None:
@@ -201,7 +214,7 @@ def _require_free(
 
 def refuse_other(folder: Path, spec: Spec, plugins: Plugins) -> NoReturn:
     """SpecError: a folder holds a run of another spec, or PluginError: of another file."""
-    if isinstance(spec.arch, FileArchitecture) and has_text(RunFolder(folder), spec, plugins):
+    if isinstance(spec.arch, FileArchitecture) and has_words(RunFolder(folder), spec, plugins):
         raise PluginError(
             f"the arch {spec.arch.source!r} has changed since the run was started in {folder}; "
             "restore it, or choose another --out"

@@ -91,7 +91,7 @@ def test_a_flag_that_a_named_piece_overrides_is_said(study, tmp_path, capsys):
     ("flags", "message"),
     [
         (["--densty", "1"], "no flag is named --densty. Did you mean --density?"),
-        (["--retry"], "no flag is named --retry. Did you mean --retry-failed?"),
+        (["--retry-faild"], "no flag is named --retry-faild. Did you mean --retry-failed?"),
         (["--density", "0.5,x"], "--prune.density must be float: 'x'"),
         (["--density", "0.5,0.50"], "axes.prune.density has 0.5 twice; keep one"),
         (["--scorer", "snip,snpi"], "no plugin offers 'snpi' among scorers"),

@@ -76,8 +76,8 @@ def few(**changes: Any) -> dict[str, Any]:
 
 def bits(out: Path) -> dict[str, Any]:
     """Everything of the finished runs below a folder that must be the same, bit by bit."""
-    runs = {str(spec.parent.relative_to(out)): spec.parent for spec in out.rglob("spec.toml")}
-    return {name: left_by(folder) for name, folder in runs.items()}
+    done = sorted(summary.parent for summary in out.rglob("summary.json"))
+    return {str(folder.relative_to(out)): left_by(folder) for folder in done}
 
 
 @attrs.frozen
