@@ -29,7 +29,7 @@ import torch
 from prunekit_plugins.folder import Folder
 
 import prunekit
-from prunekit.reports.report import read_run
+from prunekit.reports.reading import read_run
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure
 from prunekit.sweeps.study import read_study

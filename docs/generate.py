@@ -47,8 +47,9 @@ CONTRACTS: Mapping[str, tuple[type, ...]] = {
 """Hook -> the contracts of what it returns: a component keeps the first, or what it says."""
 COMMANDS = (
     (), ("run",), ("run", "--scorer", "snip", "--sampler", "sketch"), ("resume",), ("show",),
-    ("compare",), ("eval",), ("export",), ("ticket",), ("ticket", "save"),
-    ("ticket", "load"), ("ticket", "info"), ("plugins",), ("plugins", "show"), ("plugins", "new"),
+    ("sweep",), ("results",), ("plot",), ("report",), ("compare",),
+    ("eval",), ("export",), ("ticket",), ("ticket", "save"), ("ticket", "load"),
+    ("ticket", "info"), ("plugins",), ("plugins", "show"), ("plugins", "new"),
     ("theory",), ("theory", "bound"), ("theory", "bound", "orseau_layer_width"),
     ("theory", "advise"), ("theory", "study"),
 )  # fmt: skip

@@ -46,7 +46,7 @@ def sweep(folder: Path) -> dict[str, Any]:
 def one(folder: Path, method: str, density: float, seed: int) -> float:
     """The test accuracy of one run, made now unless it is there."""
     import prunekit
-    from prunekit.reports.report import read_run
+    from prunekit.reports.reading import read_run
 
     spec = prunekit.Spec(
         arch="mlp",

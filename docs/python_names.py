@@ -24,6 +24,7 @@ USE: Names = {
     "Prune, learn, train": ("component", "score", "prune", "initialize", "learn", "train"),
     "What they return": ("Masks", "Learned"),
     "Whole runs": ("run", "resume", "load"),
+    "Sweeps": ("sweep", "results"),
     "The spec of a run": ("Spec", "Prune", "Rounds", "Train", "DataOptions"),
     "Packages": ("tickets", "theory", "testing"),
     "Errors": ("PrunekitError", "SpecError", "DataError", "NumericalError"),
@@ -38,11 +39,13 @@ METHOD: Names = {
         *("scoring_mode", "batch_losses", "loss_gradient", "sum_gradients", "split_batches"),
         *("PositivePaths", "AbsoluteNetwork", "EnergyRecorder"),
     ),
+    "An engine's work": ("work", "Task", "Outcome"),
     "Which weights": (
         *("top_k", "top_k_each", "kth_smallest", "kth_smallest_each", "KthMemory", "Nearby"),
         *("draw_without_replacement", "draw_with_replacement"),
     ),
     "Chance": ("generator", "uniform_scores", "bernoulli_positions"),
+    "What an engine does": ("work", "Task", "Outcome"),
     "Values by counter": (
         *("uniform_values", "normal_values", "log_uniform_values", "sign_values"),
         *("Uniform", "Sign"),

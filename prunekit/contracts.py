@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, cast
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Observer(Protocol):
 class Engine(Protocol):
     """Where do the trials of a sweep run? Its options are flags of `prunekit sweep`."""
 
-    def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def work(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         """Yield what `prunekit.work(task)` returns, once for each task, in any order, as it ends.
 
         It is called in another process, begun with `task.environment`; one that dies is tried

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
@@ -77,7 +77,7 @@ class Local:
         """The cores, shared out."""
         return max(1, cores() // self.at_once)
 
-    def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def work(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         gpus = [visible(device, os.environ.get(VISIBLE)) for device in self.devices]
         tasks = [task.on_gpu() for task in tasks] if gpus else tasks
         slots = range(min(self.at_once, len(tasks)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -49,7 +49,7 @@ class Ray:
         """A thread for each core."""
         return self.cpus
 
-    def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def work(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         ray = imported()
         tasks = [task.on_gpu() for task in tasks] if self.gpus else tasks
         with connected(ray, self.address):

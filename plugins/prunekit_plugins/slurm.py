@@ -16,7 +16,7 @@ import re
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,7 +78,7 @@ class Slurm:
         """A thread for each core."""
         return self.cpus
 
-    def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def work(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         queue = Queue(self, tasks)
         try:
             yield from queue.outcomes()
@@ -234,7 +234,7 @@ def imported() -> Any:
 
 def common_folder(tasks: Sequence[Task]) -> Path:
     """The deepest folder that holds all trials."""
-    return Path(os.path.commonpath([Path(task.folder).parent for task in tasks] or [os.curdir]))
+    return Path(os.path.commonpath([os.path.dirname(task.folder) for task in tasks] or [os.curdir]))
 
 
 def longest_array() -> int:

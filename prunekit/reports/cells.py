@@ -11,7 +11,10 @@ import attrs
 
 from prunekit.errors import SpecError, did_you_mean
 from prunekit.reports.tidy import Row
+from prunekit.spec.sections import COMPONENTS
 
+ACROSS = "prune.density"
+"""The key that is the columns of a table and the axis of a figure, where it varies."""
 BEST: Mapping[str, Any] = {"accuracy": max, "loss": min}
 """Last word of a metric's name -> which value is the best; of other metrics none is."""
 
@@ -199,6 +202,28 @@ def varying(rows: Sequence[Row]) -> list[str]:
     """The keys of the cells in which rows differ, in the order that the cells have."""
     keys = dict.fromkeys(key for row in rows for key in row.cell)
     return [key for key in keys if len({spelling(row.cell.get(key)) for row in rows}) > 1]
+
+
+def naming(rows: Sequence[Row]) -> list[str]:
+    """The varying keys without those that follow from the components, as a scorer's rounds do.
+
+    They follow where each combination of components has one value of them in several cells. The
+    density always stays.
+    """
+    keys = varying(rows)
+    kinds = [key for key in keys if key in COMPONENTS]
+    cells = {tuple(spelling(row.cell.get(key)) for key in keys): row.cell for row in rows}
+    groups: dict[Any, list[Mapping[str, Any]]] = {}
+    for cell in cells.values():
+        groups.setdefault(tuple(spelling(cell.get(key)) for key in kinds), []).append(cell)
+    if not kinds or len(groups) == len(cells):
+        return keys
+    return [
+        key
+        for key in keys
+        if key in (*kinds, ACROSS)
+        or any(len({spelling(cell.get(key)) for cell in group}) > 1 for group in groups.values())
+    ]
 
 
 def chosen_metric(rows: Sequence[Row], asked: str | None) -> str:

@@ -16,14 +16,18 @@ from prunekit.reports.formats import in_parts
 from prunekit.reports.notes import unfinished
 from prunekit.reports.report import console, make_table, print_lines, spelled, widths_of
 from prunekit.reports.rounding import rounded
-from prunekit.reports.tidy import STUDY, Row, rows, runs_below
-from prunekit.storage.runfolder import RunFolder, refuse_kept
+from prunekit.reports.tidy import Row, rows
+from prunekit.storage.runfolder import refuse_kept
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from prunekit.reports.series import Chart
+
 FEW = 12
 """Runs that may stand side by side, as columns; more are lines."""
+PIPED = 100
+"""Columns where no terminal says how many it has."""
 LONGEST = 32
 """Characters of a name in a table; longer ones stand above it, numbered."""
 
@@ -40,37 +44,31 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
     every = [row for group in found.values() for row in group]
     head, body = compared(found)
     out = console()
-    for table in shown(head, body, out.width - 2):
+    width = out.width if out.is_terminal else min(out.width, PIPED)
+    for table in shown(head, body, width - 2):
         out.print(table) if not isinstance(table, str) else print_lines([table])
     print_lines(list(unfinished(every)))
     if plot is not None:
-        draw(found, plot)
+        from prunekit.reports import figures
+
+        figures.save(charts(found), plot)
         print_lines([f"plot: {plot}"])
 
 
 def grouped(folders: Sequence[str | Path]) -> dict[str, list[Row]]:
-    """The rows of each name; SpecError where the seeds of a folder differ in more."""
-    places = [place for folder in map(Path, folders) for place in _groups(folder)]
-    found = {row.folder: row for row in rows(list(dict.fromkeys(map(Path, folders))))}
+    """The rows of each name; SpecError where the seeds of a folder differ in more.
+
+    A run that is given itself is a row; of others, those of several seeds in one folder.
+    """
+    given = {Path(folder).resolve() for folder in folders}
     groups: dict[Path, list[Row]] = {}
-    for place, folder in places:
-        if folder in found:
-            groups.setdefault(place, []).append(found[folder])
+    for row in rows(folders):
+        own = row.folder.resolve() in given or not row.folder.name.startswith("seed-")
+        groups.setdefault(row.folder if own else row.folder.parent, []).append(row)
     for place, group in groups.items():
         if varying(group):
             raise SpecError(f"{place} holds runs of several specs; give them one by one")
     return dict(zip(names_of(list(groups)), groups.values()))
-
-
-def _groups(folder: Path) -> list[tuple[Path, Path]]:
-    """(the folder that names the row, a run's folder), for each run of a folder."""
-    if os.path.lexists(folder / STUDY):
-        runs: Iterable[Path] = (row.folder for row in rows([folder]))
-    elif RunFolder(folder).holds_run():
-        return [(folder, folder)]
-    else:
-        runs = runs_below(folder)
-    return [(run.parent if run.name.startswith("seed-") else run, run) for run in runs]
 
 
 def names_of(folders: Sequence[str | Path]) -> list[str]:
@@ -171,12 +169,21 @@ def transposed(head: Sequence[str], body: Sequence[Sequence[Any]], width: int) -
     ]
 
 
-def draw(groups: Mapping[str, Sequence[Row]], path: str | Path) -> None:
-    """Accuracy (or loss) by epoch beside density by layer, a line for each name."""
-    from prunekit.reports import figures, series
+def charts(groups: Mapping[str, Sequence[Row]]) -> list[Chart]:
+    """Accuracy (or loss) by epoch and density by layer, a line for each name.
 
+    Of many runs that differ in a number, as the density, accuracy against that. SpecError where
+    there is no number yet.
+    """
+    from prunekit.reports import series
+
+    every = [row for group in groups.values() for row in group]
+    if len(groups) > FEW and series.default_x(every) != series.EPOCH:
+        return [series.chart(every)]
     named = [
         attrs.evolve(row, cell={"run": name}) for name, group in groups.items() for row in group
     ]
-    charts = [series.along(named, x, None, ("run",)) for x in (series.EPOCH, series.LAYER)]
-    figures.save(charts, path)
+    made = [series.along(named, x, None, ("run",)) for x in (series.EPOCH, series.LAYER)]
+    if not any(chart.series for chart in made):
+        raise SpecError("there is nothing to draw: no run has an epoch or a layer yet")
+    return [chart for chart in made if chart.series]

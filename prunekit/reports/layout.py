@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 
 from prunekit.reports import papers
-from prunekit.reports.cells import Cell, Stat, cells, spelling, within_best
+from prunekit.reports.cells import ACROSS, Cell, Stat, cells, spelling, within_best
 from prunekit.reports.notes import BOLD, notes
-from prunekit.reports.question import ACROSS, Question
+from prunekit.reports.question import Question
 from prunekit.reports.rounding import rounded
 from prunekit.reports.tidy import Row
 

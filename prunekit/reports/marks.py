@@ -25,6 +25,8 @@ MOST_TICKS = 12
 """Values of x that have a tick each; of more, some round numbers have."""
 MOST_NAMES = 24
 """Names along an axis; of more every second, third, ... is written."""
+BESIDE = 3.0
+"""Points that a published figure stands to the right of the measured one."""
 LETTER = 0.0245
 """About the width of a letter on an axis, as a share of the axis."""
 
@@ -57,6 +59,8 @@ def draw_series(
     axes: Axes, chart: Chart, one: Series, look: Mapping[str, Any], aside: float
 ) -> None:
     """A line with its band, or marks with bars where x has no order; and what a paper reports."""
+    from matplotlib.transforms import ScaledTranslation
+
     colour, label = look["color"], printable(one.label)
     if one.flat:
         stat = one.points[0].stat
@@ -80,9 +84,10 @@ def draw_series(
             xs, means, [_finite(p.stat.std or 0) for p in one.points], color=colour, lw=0.9,
             marker=look["marker"], linestyle="", capsize=1.5, label="" if chart.joined else label,
         )  # fmt: skip
+    beside = axes.transData + ScaledTranslation(BESIDE / 72, 0, axes.figure.dpi_scale_trans)
     for x, point in zip(xs, one.points):
         if point.published:
-            draw_published(axes, x, point, look)
+            draw_published(axes, x, point, look, transform=beside)
 
 
 def draw_published(

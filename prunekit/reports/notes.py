@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from prunekit.reports.cells import Cell, comparable, spelling, varying
+from prunekit.reports.cells import Cell, comparable, naming, spelling, varying
 from prunekit.reports.question import Question
 from prunekit.reports.tidy import Row
 
@@ -26,6 +26,9 @@ def notes(rows: Sequence[Row], found: Sequence[Cell], asked: Question, usual: in
         yield f"published: {'; '.join(filter(None, sources)) or 'no source is named'}"
         yield "difference: measured less published, in published standard deviations σ"
     yield from _whole(rows, asked)
+    again = len(rows) - len({(row.seed, repr(sorted(row.cell.items(), key=repr))) for row in rows})
+    if again:
+        yield f"runs that repeat another's cell and seed, and are counted nevertheless: {again}"
     yield from _mixed(rows, found, metric)
     yield from unfinished(rows)
 
@@ -37,7 +40,11 @@ def _whole(rows: Sequence[Row], asked: Question) -> Iterable[str]:
     same = [f"{k} = {spelling(rows[0].cell.get(k))}" for k in keys if k not in (*varied, *shown)]
     if same:
         yield f"everywhere: {', '.join(same)}"
-    if pooled := [key for key in varied if key not in shown]:
+    hidden = [key for key in varied if key not in shown]
+    told = [key for key in hidden if key not in naming(rows)]
+    if told:
+        yield f"different too, as the components are: {', '.join(told)}"
+    if pooled := [key for key in hidden if key not in told]:
         yield f"pooled over {', '.join(pooled)}"
 
 

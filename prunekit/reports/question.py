@@ -7,11 +7,17 @@ from collections.abc import Sequence
 import attrs
 
 from prunekit.errors import SpecError
-from prunekit.reports.cells import Condition, chosen_metric, known_key, meets, spelling, varying
+from prunekit.reports.cells import (
+    ACROSS,
+    Condition,
+    chosen_metric,
+    known_key,
+    meets,
+    naming,
+    spelling,
+    varying,
+)
 from prunekit.reports.tidy import Row
-
-ACROSS = "prune.density"
-"""The key whose values are the columns, where it varies."""
 
 
 @attrs.frozen
@@ -42,7 +48,7 @@ class Question:
         if not left:
             raise SpecError(f"all runs have {minus[0]} = {minus[1]!r}: nothing is left")  # type: ignore[index]
         by = tuple(dict.fromkeys(known_key(rows, key) for key in self.by))
-        varied = by or tuple(varying(left))
+        varied = by or tuple(naming(left))
         across: str | None = "none"
         if self.across is None:
             wide = ACROSS in varying(left) and ACROSS not in by and len({*varied} - {ACROSS}) > 0

@@ -10,15 +10,16 @@ import attrs
 
 from prunekit.errors import SpecError, did_you_mean
 from prunekit.reports.cells import (
+    ACROSS,
     Cell,
     Stat,
     cells,
     chosen_metric,
     known_key,
+    naming,
     spelling,
     varying,
 )
-from prunekit.reports.question import ACROSS
 from prunekit.reports.tidy import Row
 from prunekit.storage.runfolder import RunFolder
 
@@ -150,7 +151,7 @@ def _is_baseline(line: Sequence[Cell], x: str, several: bool) -> bool:
 
 def line_keys(rows: Sequence[Row], by: Sequence[str], x: str) -> tuple[str, ...]:
     """The keys that name the lines: those asked for, else all that vary, but for x."""
-    keys = [known_key(rows, key) for key in by] or varying(rows)
+    keys = [known_key(rows, key) for key in by] or naming(rows)
     return tuple(key for key in keys if key != x)
 
 

@@ -7,14 +7,14 @@ run folders, nothing else; no code that they name is looked up. Imports no torch
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 
 from prunekit.errors import PrunekitError, StorageError
-from prunekit.reports.report import shown_spec
+from prunekit.reports.reading import shown_spec
 from prunekit.reports.varied import varied
 from prunekit.storage.lock import FolderLock
 from prunekit.storage.runfolder import RunFolder
@@ -23,8 +23,15 @@ from prunekit.storage.shapes import FAILED, SWEEP, checked
 RunState = Literal["done", "running", "failed", "begun", "new"]
 """new: nothing is there yet; begun: stopped on the way, and can go on."""
 STUDY = "sweep.json"
+FAILURE = ".failed.json"
+"""After a run folder's name: the file beside it that says why the trial failed."""
+TOLD = ("id", "seed", "cell", "published")
 DEEPEST = 3
 """Folders below a given one in which runs are looked for: method/density/seed-0."""
+
+
+Trial = tuple[Path, dict[str, Any]]
+"""A run folder, and the fields of its row that the folder does not tell."""
 
 
 @attrs.frozen
@@ -58,31 +65,49 @@ class Row:
 def rows(folders: Sequence[str | Path]) -> list[Row]:
     """The trials of sweeps and run folders, in the order given, each folder once.
 
-    Rows of several sweeps have the key "sweep" in their cells. SpecError for a folder that holds
-    neither sweep nor run, StorageError for a sweep.json that is damaged. A run whose files are
-    damaged is a failed one, with what is wrong as its reason.
+    Rows of several sweeps have the key "sweep" in their cells; a sweep without axes, as `--seeds`
+    makes it, is so many run folders. SpecError for a folder that holds neither sweep nor run,
+    StorageError for a sweep.json that is damaged. A run whose files are damaged is a failed one,
+    with what is wrong as its reason.
     """
-    studies, single = [], []
+    parts: list[list[Row]] = []
+    single: list[Trial] = []
     for folder in map(Path, folders):
-        if os.path.lexists(folder / STUDY):
-            studies.append(_of_sweep(folder))
-        else:
-            single += list(runs_below(folder))
-    made = [*studies, *([_of_folders(single)] if single else [])]
-    if len(made) > 1:
-        made = [[attrs.evolve(r, cell={"sweep": r.sweep, **r.cell}) for r in part] for part in made]
-    return list({row.folder.resolve(): row for part in made for row in part}.values())
+        studies, runs = _found(folder)
+        for study in studies:
+            trials, several = _trials(study)
+            parts += [[read_trial(*trial) for trial in trials]] if several else []
+            single += [] if several else trials
+        single += [(run, {}) for run in runs]
+    parts += [_of_folders(single)] if single else []
+    if len(parts) > 1:
+        parts = [[attrs.evolve(r, cell={"sweep": r.sweep, **r.cell}) for r in p] for p in parts]
+    return list({row.folder.resolve(): row for part in parts for row in part}.values())
 
 
-def runs_below(folder: Path) -> Iterator[Path]:
-    """The folder, if it holds a run; else those below it that do. SpecError where there is none."""
+def _found(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The sweeps at or below a folder, and the run folders there that are of none of them."""
+    if os.path.lexists(folder / STUDY):
+        return [folder], []
     if RunFolder(folder).holds_run():
-        yield folder
-        return
-    found = [p for depth in range(1, DEEPEST + 1) for p in folder.glob("*/" * depth + "spec.toml")]
-    if not found:
+        return [], [folder]
+    studies = sorted(path.parent for path in _below(folder, STUDY))
+    runs = [run for run in runs_below(folder) if not any(map(run.is_relative_to, studies))]
+    if not studies and not runs:
         RunFolder(folder).require_run()
-    yield from sorted((path.parent for path in found), key=_numbers_as_such)
+    return studies, runs
+
+
+def _below(folder: Path, name: str) -> list[Path]:
+    return [p for depth in range(1, DEEPEST + 1) for p in folder.glob("*/" * depth + name)]
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """The run folders below a folder, those too of which only a failure is left."""
+    begun = {path.parent for path in _below(folder, "spec.toml")}
+    failed = [*folder.glob(f"*{FAILURE}"), *_below(folder, f"*{FAILURE}")]
+    begun |= {path.with_name(path.name.removesuffix(FAILURE)) for path in failed}
+    return sorted(begun, key=_numbers_as_such)
 
 
 def _numbers_as_such(path: Path) -> list[tuple[int, int, str]]:
@@ -106,42 +131,59 @@ def read_sweep(folder: Path) -> dict[str, Any]:
     return study
 
 
-def _of_sweep(folder: Path) -> list[Row]:
+def _trials(folder: Path) -> tuple[list[Trial], bool]:
+    """The trials of a sweep, and whether it has axes."""
     study = read_sweep(folder)
     name = study.get("name") or folder.resolve().name
-    return [
-        read_trial(
-            folder / trial["folder"],
-            sweep=name,
-            id=trial["id"],
-            seed=trial["seed"],
-            cell=trial["cell"],
-            published=trial.get("published") or {},
-        )
+    facts: list[dict[str, Any]] = [
+        {"sweep": name, "published": {}} | {key: trial[key] for key in TOLD if key in trial}
         for trial in study["trials"]
     ]
+    places = [folder / trial["folder"] for trial in study["trials"]]
+    return list(zip(places, facts)), any(trial["cell"] for trial in study["trials"])
 
 
-def _of_folders(folders: Sequence[Path]) -> list[Row]:
-    """Rows of run folders alone: their cells are what their specs differ in."""
-    specs = [shown_spec(RunFolder(folder)) for folder in folders]
+def _of_folders(trials: Sequence[Trial]) -> list[Row]:
+    """Rows of run folders alone: their cells are what their specs differ in.
+
+    One that has no spec, since it failed at once or is still to begin, has that of its neighbour.
+    """
+    specs = [_spec_of(folder) for folder, _ in trials]
+    seeds = [_seed_of(folder, spec) for (folder, _), spec in zip(trials, specs)]
+    near = {path.parent: spec for (path, _), spec in zip(trials, specs) if spec}
+    specs = [spec or near.get(path.parent, {}) for (path, _), spec in zip(trials, specs)]
     return [
         read_trial(
             folder,
-            seed=spec.get("seed", 0),
-            cell=cell,
-            published=spec.get("published", {}),
-            device=spec.get("device", ""),
+            {
+                "seed": seed,
+                "published": spec.get("published", {}),
+                "device": spec.get("device", ""),
+            }
+            | facts
+            | {"cell": cell},
         )
-        for folder, spec, cell in zip(folders, specs, varied(specs))
+        for (folder, facts), spec, seed, cell in zip(trials, specs, seeds, varied(specs))
     ]
 
 
-def read_trial(folder: Path, **known: Any) -> Row:
+def _spec_of(folder: Path) -> dict[str, Any]:
+    """The spec of a run folder; empty where it has none."""
+    run = RunFolder(folder)
+    return shown_spec(run) if run.holds_run() else {}
+
+
+def _seed_of(folder: Path, spec: Mapping[str, Any]) -> int:
+    """The seed that a spec says, else the number of a folder seed-7."""
+    number = folder.name.removeprefix("seed-")
+    return int(spec.get("seed", int(number) if number.isdecimal() else 0))
+
+
+def read_trial(folder: Path, known: Mapping[str, Any]) -> Row:
     """The row of a run folder; known: fields of `Row` that the folder does not tell."""
     run = RunFolder(folder)
     unknown: dict[str, Any] = {"sweep": "", "id": "", "state": "new", "metrics": {}}
-    row = Row(**unknown | known, folder=folder)
+    row = Row(**{**unknown, **known}, folder=folder)
     try:
         if os.path.lexists(run.summary):
             return _finished(row, run)
@@ -167,7 +209,7 @@ def _finished(row: Row, run: RunFolder) -> Row:
 
 def _unfinished(run: RunFolder) -> dict[str, Any]:
     """State, and of a failed trial its exit code and reason."""
-    failure = run.path.with_name(f"{run.path.name}.failed.json")
+    failure = run.path.with_name(run.path.name + FAILURE)
     if FolderLock(run.path).in_use():
         return {"state": "running"}
     if os.path.lexists(failure):

@@ -12,18 +12,19 @@ SCHEDULES: Mapping[str, Callable[[float, float], float]] = {
     "linear": lambda density, share: 1 - (1 - density) * share,
 }
 """Schedule -> density after this share of the rounds, in (0, 1]."""
+MOST_ROUNDS = 100_000
 
 
 def densities(density: float, rounds: int, schedule: str = "exponential") -> list[float]:
     """The density after each round: d^(i/n) (exponential) or 1 - (1 - d) i/n, i = 1..n.
 
     The last is exactly `density`. Raises SpecError for a density outside (0, 1], fewer than one
-    round, or an unknown schedule.
+    round or more than MOST_ROUNDS, or an unknown schedule.
     """
     if not 0 < density <= 1:
         raise SpecError(f"density must lie in (0, 1], the share of weights kept: {density!r}")
-    if rounds < 1:
-        raise SpecError(f"rounds must be >= 1: {rounds!r}")
+    if not 1 <= rounds <= MOST_ROUNDS:
+        raise SpecError(f"rounds must lie in [1, {MOST_ROUNDS}]: {rounds!r}")
     after = named(schedule)
     return [*(after(density, i / rounds) for i in range(1, rounds)), density]
 

@@ -55,7 +55,9 @@ class Prune:
 class Rounds:
     """How often to score and sample on the way to the density, and what happens in between."""
 
-    count: int | None = left_open(1, help="rounds of score, sample, reinit", validator=at_least(1))
+    count: int | None = left_open(
+        1, help="rounds of score, sample, reinit", validator=between(1, 100_000)
+    )
     schedule: Schedule | None = left_open(
         "exponential", help="how the density falls over the rounds"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import attrs
 
@@ -21,5 +21,5 @@ class Here:
 
         return torch.get_num_threads()
 
-    def work(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def work(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         yield from map(work, tasks)

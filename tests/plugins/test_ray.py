@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
 
 import attrs
 import pytest
@@ -31,26 +33,35 @@ def nodes():
     cluster.shutdown()
 
 
-SLOWER = "time.sleep(0.02)"
+MANIFESTS = "t*/checkpoints/*/manifest.json"
+SLOWLY = "time.sleep(0.0 if MARK.exists() else 0.1)"
 
 
 def test_trials_outlive_a_node_and_end_in_the_bits_of_one_process(tmp_path, nodes):
     cluster, second = nodes
-    arch, _ = net(tmp_path, SLOWER)
+    arch, mark = net(tmp_path, SLOWLY)
     tasks = [task(tmp_path, f"t{n}", arch, 4) for n in range(8)]
     tasks = [attrs.evolve(one, spec=f"seed = {n}\n{one.spec}") for n, one in enumerate(tasks)]
-    outcomes, killed = [], False
-    for outcome in Ray().work(tasks):
-        outcomes.append(outcome)
-        if not killed:
-            killed = bool(cluster.remove_node(second, allow_graceful=False)) or True
+
+    def kill():
+        """The second node, as soon as both are in the middle of a trial."""
+        while len({path.parents[2] for path in tmp_path.glob(MANIFESTS)}) < 2:
+            time.sleep(0.05)
+        cluster.remove_node(second, allow_graceful=False)
+        mark.touch()
+
+    killing = threading.Thread(target=kill, daemon=True)
+    killing.start()
+    outcomes = list(Ray().work(tasks))
+    killing.join()
     assert sorted(outcomes, key=str) == [Outcome(f"t{n}", 0) for n in range(8)]
-    assert max(len(pids(tmp_path / f"t{n}.log")) for n in range(8)) == 2
+    logs = [tmp_path / f"t{n}.log" for n in range(8)]
+    assert [len(pids(log)) for log in logs].count(2) == 1
+    assert "".join(log.read_text() for log in logs).count("goes on from checkpoint") == 1
     for n, one in enumerate(tasks):
-        there = bits(tmp_path / f"t{n}")
         here = attrs.evolve(one, folder=str(tmp_path / f"here{n}"), log=str(tmp_path / "here.log"))
         assert work(here).code == 0
-        assert bits(tmp_path / f"here{n}") == there
+        assert bits(tmp_path / f"here{n}") == bits(tmp_path / f"t{n}")
 
 
 @pytest.mark.usefixtures("nodes")

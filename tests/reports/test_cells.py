@@ -11,6 +11,7 @@ from prunekit.reports.cells import (
     cells,
     chosen_metric,
     known_key,
+    naming,
     narrowed,
     spelling,
     varying,
@@ -156,3 +157,18 @@ def test_only_takes_several_values_and_all_conditions_hold():
     assert [one.cell for one in left] == [{"net": "a", "d": 0.1}, {"net": "b", "d": 0.1}]
     with pytest.raises(SpecError, match=r"no run has net = 'd'"):
         narrowed(runs, [("net", "d")])
+
+
+def test_what_follows_from_a_component_names_no_line_of_a_table():
+    """A scorer's rounds are as it suggests: they tell nothing that its name does not."""
+    cells_of = [
+        {"scorer": scorer, "rounds.count": rounds, "prune.density": density, "train.lr": rate}
+        for scorer, rounds in (("snip", 1), ("synflow", 100))
+        for density, rate in ((0.1, 0.1), (0.5, 0.2))
+    ]
+    runs = [row(cell, 0.5) for cell in cells_of]
+    assert naming(runs) == ["scorer", "prune.density", "train.lr"]
+    assert naming(runs[::3]) == varying(runs)  # of two cells nobody can tell what follows
+    assert naming([row({"method": "a", "b": 1}, 0.5), row({"method": "c", "b": 2}, 0.5)]) == [
+        "method", "b",
+    ]  # fmt: skip

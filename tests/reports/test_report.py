@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from prunekit.errors import SpecError, StorageError
-from prunekit.reports import comparison, plots, report
+from prunekit.reports import comparison, plots, reading, report
 from prunekit.testing import imports_made_by
 
 SPEC = 'seed = {seed}\n[scorer]\nname = "snip"\nbatches = 1\n'
@@ -173,7 +173,7 @@ def test_a_plan_shows_layers_schedule_and_spec(capsys):
 
 
 def test_layers_and_curves_are_drawn_as_png(tmp_path):
-    lines = report.read_run(write_run(tmp_path / "run")).lines
+    lines = reading.read_run(write_run(tmp_path / "run")).lines
     plots.plot_curves(lines, tmp_path / "curves.png")
     plots.plot_layers(LAYERS, tmp_path / "layers.png")
     assert png_size(tmp_path / "curves.png")[0] == 1080

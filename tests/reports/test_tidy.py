@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -137,3 +138,43 @@ def test_reading_a_sweep_needs_neither_torch_nor_matplotlib(sweep):
     sweep.add({"method": "snip"}, **{"test.accuracy": 0.5})
     made = imports_made_by(f"import prunekit; prunekit.results({str(sweep.path)!r})")
     assert {"torch", "matplotlib", "rich"} & made == set()
+
+
+def study_of_seeds(folder, scorer, *states):
+    """What `run --seeds` leaves: a sweep without axes."""
+    folder.mkdir()
+    trials = []
+    for seed, state in enumerate(states):
+        trials.append({"id": f"{scorer}{seed}", "folder": f"seed-{seed}", "cell": {}, "seed": seed})
+        if state == "done":
+            spec = f'seed = {seed}\n[scorer]\nname = "{scorer}"\n'
+            write_run(folder / f"seed-{seed}", {"spec": spec, "kept": 5}, seed=seed)
+        if state == "failed":
+            told = {"code": 6, "reason": "the loss is NaN", "attempts": 1}
+            (folder / f"seed-{seed}.failed.json").write_text(json.dumps(told))
+    study = {"format": 1, "name": folder.name, "axes": {}, "trials": trials}
+    (folder / "sweep.json").write_text(json.dumps(study))
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_sweeps_of_seeds_differ_in_their_specs_and_lose_no_trial(tmp_path, below):
+    study_of_seeds(tmp_path / "a", "snip", "done", "failed")
+    study_of_seeds(tmp_path / "b", "grasp", "new", "done")
+    found = rows([tmp_path] if below else [tmp_path / "a", tmp_path / "b"])
+    assert [(row.sweep, row.cell, row.seed, row.state) for row in found] == [
+        ("a", {"scorer": "snip"}, 0, "done"),
+        ("a", {"scorer": "snip"}, 1, "failed"),
+        ("b", {"scorer": "grasp"}, 0, "new"),
+        ("b", {"scorer": "grasp"}, 1, "done"),
+    ]
+    assert [row.id for row in found] == ["snip0", "snip1", "grasp0", "grasp1"]
+
+
+def test_a_failed_seed_of_a_folder_is_not_lost_where_its_folder_is_gone(sweep):
+    sweep.cell({"method": "a"}, [0.5, 0.6])
+    folder = sweep.add({"method": "a"}, 2, state=(6, "the loss is NaN"))
+    shutil.rmtree(folder)
+    found = rows([folder.parent])
+    assert [(row.seed, row.state, row.cell) for row in found] == [
+        (0, "done", {}), (1, "done", {}), (2, "failed", {}),
+    ]  # fmt: skip

@@ -38,7 +38,7 @@ def test_density_one_prunes_nothing_in_any_round():
         ((0.0, 1), "density must lie in"),
         ((1.5, 1), "density must lie in"),
         ((float("nan"), 1), "density must lie in"),
-        ((0.5, 0), "rounds must be >= 1: 0"),
+        ((0.5, 0), "rounds must lie in \\[1, 100000\\]: 0"),
         ((0.5, 1, "cubic"), "no schedule is named 'cubic'; choose from exponential, linear"),
     ],
 )

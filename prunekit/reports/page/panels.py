@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from prunekit.reports import papers, report
+from prunekit.reports import papers, reading, report
 from prunekit.reports.page.layers import LayerTable, layer_table
 from prunekit.reports.page.trials import Trial
 from prunekit.reports.report import spelled
@@ -50,7 +50,7 @@ def _panel(trial: Trial, shown: Sequence[Mapping[str, Any]]) -> Panel:
 
 def alone(trial: Trial) -> Panel:
     """The one run of a page: all that `prunekit show` prints."""
-    run = report.read_run(trial.row.folder)
+    run = reading.read_run(trial.row.folder)
     facts = [*report.summary_rows(run.summary), *papers.beside(run.published, run.summary)]
     lines = report.remarks(run) if run.summary else [report.progress_line(run.lines)]
     told = [(key, spelled(value)) for key, value in facts]

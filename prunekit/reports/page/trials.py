@@ -11,7 +11,7 @@ import attrs
 
 from prunekit.errors import PrunekitError
 from prunekit.reports.cells import spelling, varying
-from prunekit.reports.report import shown_spec
+from prunekit.reports.reading import shown_spec
 from prunekit.reports.tidy import STUDY, Row, read_sweep, rows
 from prunekit.storage.runfolder import RunFolder
 

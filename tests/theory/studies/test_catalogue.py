@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -158,9 +159,77 @@ def test_studies_of_tickets_take_a_run_folder(name, run):
     assert [row["layer"] for row in rows] == ["1.weight", "3.weight"]
 
 
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory):
+    """A run of three rounds that kept all of each, and one of the same network by chance."""
+    folder = tmp_path_factory.mktemp("rounds")
+    mlp = prunekit.component("arch", "mlp", hidden=(8,))
+    kept = prunekit.Rounds(count=3, keep="all")
+    spec = Spec(arch=mlp, prune=Prune(density=0.2), train=Train(epochs=0), observers=())
+    runs = {"snip": kept, "random": prunekit.Rounds(count=1)}
+    return [
+        prunekit.run(attrs.evolve(spec, scorer=name, rounds=rounds), folder / name).folder
+        for name, rounds in runs.items()
+    ]
+
+
+@pytest.mark.parametrize("name", ["kept-weights", "scores", "ticket-norms"])
+def test_a_study_of_a_round_is_of_the_masks_that_the_run_kept_of_it(name, rounds):
+    options = {"random_masks": 50} if name == "ticket-norms" else {}
+    kept = []
+    for number in (1, 2, 3):
+        rows, _ = STUDIES[name](run=rounds[0], round=number, **options)
+        kept.append(sum(row["kept"] for row in rows))
+        masks = prunekit.Masks.load(rounds[0] / f"rounds/00{number}/masks.safetensors")
+        assert kept[-1] == masks.kept
+    assert kept == sorted(kept, reverse=True)
+
+
+def test_scores_of_a_round_are_the_runs_own_and_the_largest_are_kept(rounds):
+    rows, _ = STUDIES["scores"](run=rounds[0], round=1)
+    assert all(row["ratio"] > 1 for row in rows)
+
+
+def test_kept_weights_of_several_runs_are_drawn_together_signed_or_not(rounds):
+    run, other = rounds
+    for signed in (False, True):
+        rows, figure = STUDIES["kept-weights"](run=run, others=[str(other)], signed=signed)
+        masks, first = prunekit.Masks.load(other / "masks.safetensors"), ticket_of(run).initial
+        for row in rows:
+            kept = first[row["layer"]][masks[row["layer"]]].abs().mean()
+            assert row["mean of random"] == pytest.approx(float(kept))
+        assert [text.get_text() for text in figure.axes[0].get_legend().texts][-1] == "random"
+
+
+def test_runs_that_began_with_other_weights_are_not_drawn_together(rounds):
+    with pytest.raises(SpecError, match="began with other weights"):
+        STUDIES["kept-weights"](run=rounds[0], others=[str(elsewhere(rounds[0]))])
+
+
+def elsewhere(folder):
+    """A run of another seed beside the one in `folder`."""
+    spec = Spec(arch=prunekit.component("arch", "mlp", hidden=(8,)), scorer="random", seed=5,
+                train=Train(epochs=0), observers=())  # fmt: skip
+    return prunekit.run(spec, folder.parent / "seed-5").folder
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"round": 4}, "kept no masks of round 4; run it with rounds.keep = masks"),
+        ({"round": 0}, "round must be"),
+    ],
+)
+def test_a_round_that_was_not_kept_is_said(options, message, rounds):
+    with pytest.raises(SpecError, match=message):
+        STUDIES["ticket-norms"](run=rounds[0], **options)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
+        ("kept-weights", {"round": 1}, "round = 1 is of a run; give run too"),
+        ("kept-weights", {"others": ["a"]}, "others are drawn beside a run"),
         ("kept-weights", {"weights": WEIGHTS}, "give run, or weights and masks"),
         ("kept-weights", {"weights": {}, "masks": MASKS}, "masks name a"),
         ("scores", TICKET, "have no network to score"),
