@@ -18,7 +18,7 @@ from prunekit.resolve.plugins import Plugins
 GOLDEN = ROOT / "tests" / "golden"
 SMALL: Mapping[str, dict[str, Any]] = {
     "cifar": {"width": 0.25}, "mlp": {"hidden": (16,)}, "timm": {"model": "test_resnet"},
-    "torchvision": {"model": "squeezenet1_1"}, "text": {"vocabulary": 50, "embed": 4, "hidden": 4},
+    "torchvision": {"model": "squeezenet1_1"}, "text": {"vocabulary": 50, "embedding": 4, "hidden": 4},
 }  # fmt: skip
 """Options that make an architecture small enough to be built often."""
 ELSEWHERE = ("cifar10", "cifar100", "fashion-mnist", "folder", "imagenet", "imdb", "mnist")
