@@ -45,7 +45,6 @@ METHOD: Names = {
         *("draw_without_replacement", "draw_with_replacement"),
     ),
     "Chance": ("generator", "uniform_scores", "bernoulli_positions"),
-    "What an engine does": ("work", "Task", "Outcome"),
     "Values by counter": (
         *("uniform_values", "normal_values", "log_uniform_values", "sign_values"),
         *("Uniform", "Sign"),
