@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from prunekit.errors import SpecError, did_you_mean
+from prunekit.reports.labels import same, spelling, spellings
 from prunekit.reports.tidy import Row
 from prunekit.spec.sections import COMPONENTS
 
@@ -48,7 +49,8 @@ class Stat:
 
     @property
     def least(self) -> float | None:
-        return min(self.values, default=None)
+        """None where there is no number; NaN where one is none."""
+        return math.nan if any(map(math.isnan, self.values)) else min(self.values, default=None)
 
 
 @attrs.frozen
@@ -57,7 +59,7 @@ class Cell:
 
     key: what its runs have in common. published: source, metric, mean, std, n of a paper, empty
     where it has no figure of this metric, or several. minus: the metric less that of the run with
-    the same seed under a control; None where that is not asked for.
+    the same seed under a control; None where that is not asked for. words: the key's values.
     """
 
     key: Mapping[str, Any]
@@ -65,6 +67,7 @@ class Cell:
     measured: Stat
     published: Mapping[str, Any]
     minus: Stat | None = None
+    words: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def deviation(self) -> float | None:
@@ -89,9 +92,9 @@ def cells(
     if minus is not None:
         own = [row for row in rows if not meets(row, minus)]
         partners = {_but_for(minus[0], row): row for row in rows if meets(row, minus)}
-    groups: dict[Any, list[Row]] = {}
+    groups, words = dict[Any, list[Row]](), dict(zip(map(id, rows), words_of(rows, by)))
     for row in comparable(own, metric):
-        groups.setdefault(tuple(spelling(row.cell.get(key)) for key in by), []).append(row)
+        groups.setdefault(tuple(words[id(row)].values()), []).append(row)
     return [
         Cell(
             {key: group[0].cell[key] for key in by if key in group[0].cell},
@@ -99,9 +102,16 @@ def cells(
             stat_of(group, metric),
             figure_of(group, metric),
             minus and _less(group, partners, minus[0], metric),
+            words[id(group[0])],
         )
         for group in groups.values()
     ]
+
+
+def words_of(rows: Sequence[Row], keys: Iterable[str]) -> list[dict[str, str]]:
+    """Of each row the values of keys in words: one word for what is the same, and only for that."""
+    known = {key: spellings(row.cell.get(key) for row in rows) for key in keys}
+    return [{key: told[same(row.cell.get(key))] for key, told in known.items()} for row in rows]
 
 
 def comparable(rows: Sequence[Row], metric: str) -> list[Row]:
@@ -124,8 +134,12 @@ def stat_of(rows: Sequence[Row], metric: str) -> Stat:
 def figure_of(rows: Sequence[Row], metric: str) -> Mapping[str, Any]:
     """What a paper reports of this metric, if all rows have the same figure of it."""
     found = [row.published for row in rows]
-    own = "mean" in found[0] and found[0].get("metric", metric) == metric
+    own = has_figure(rows[0], metric)
     return found[0] if own and all(one == found[0] for one in found) else {}
+
+
+def has_figure(row: Row, metric: str) -> bool:
+    return "mean" in row.published and row.published.get("metric", metric) == metric
 
 
 def _less(rows: Sequence[Row], partners: Mapping[Any, Row], key: str, metric: str) -> Stat:
@@ -143,29 +157,13 @@ def _less(rows: Sequence[Row], partners: Mapping[Any, Row], key: str, metric: st
 
 def _but_for(key: str, row: Row) -> tuple[Any, ...]:
     """What a row shares with those that differ from it in `key` alone."""
-    others = ((name, spelling(value)) for name, value in row.cell.items() if name != key)
+    others = ((name, same(value)) for name, value in row.cell.items() if name != key)
     return (*sorted(others), row.seed)
 
 
 def meets(row: Row, condition: Condition) -> bool:
     key, wanted = condition
     return key in row.cell and spelling(row.cell[key]) == wanted
-
-
-def spelling(value: Any) -> str:
-    """A value of a cell in a word: 0.1, true, snip, 1+2; "-" for none."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, Mapping):
-        options = [f"{key}={spelling(one)}" for key, one in value.items() if key != "name"]
-        return ",".join([spelling(value.get("name", "")), *options]).lstrip(",")
-    if isinstance(value, list | tuple):
-        return "+".join(map(spelling, value)) or "-"
-    return str(value)
 
 
 def narrowed(rows: Sequence[Row], only: Sequence[Condition]) -> list[Row]:
@@ -175,13 +173,16 @@ def narrowed(rows: Sequence[Row], only: Sequence[Condition]) -> list[Row]:
     """
     left = list(rows)
     for key, values in only:
-        key, wanted = known_key(rows, key), [value.strip() for value in values.split(",")]
-        offered = dict.fromkeys(spelling(row.cell[key]) for row in rows if key in row.cell)
+        key = known_key(rows, key)
+        having = [row for row in rows if key in row.cell]
+        words = {id(row): told[key] for row, told in zip(having, words_of(having, [key]))}
+        offered = dict.fromkeys(words.values())
+        wanted = [values] if values in offered else [one.strip() for one in values.split(",")]
         for value in wanted:
             if value not in offered:
                 hint = did_you_mean(value, offered) or f" On offer: {', '.join(offered)}."
                 raise SpecError(f"no run has {key} = {value!r}.{hint}")
-        left = [row for row in left if key in row.cell and spelling(row.cell[key]) in wanted]
+        left = [row for row in left if words.get(id(row)) in wanted]
     if not left:
         raise SpecError("no run meets all of --only")
     return left
@@ -201,7 +202,7 @@ def within_best(stats: Iterable[Stat], metric: str) -> set[int]:
 def varying(rows: Sequence[Row]) -> list[str]:
     """The keys of the cells in which rows differ, in the order that the cells have."""
     keys = dict.fromkeys(key for row in rows for key in row.cell)
-    return [key for key in keys if len({spelling(row.cell.get(key)) for row in rows}) > 1]
+    return [key for key in keys if len({same(row.cell.get(key)) for row in rows}) > 1]
 
 
 def naming(rows: Sequence[Row]) -> list[str]:
@@ -212,17 +213,17 @@ def naming(rows: Sequence[Row]) -> list[str]:
     """
     keys = varying(rows)
     kinds = [key for key in keys if key in COMPONENTS]
-    cells = {tuple(spelling(row.cell.get(key)) for key in keys): row.cell for row in rows}
+    cells = {tuple(same(row.cell.get(key)) for key in keys): row.cell for row in rows}
     groups: dict[Any, list[Mapping[str, Any]]] = {}
     for cell in cells.values():
-        groups.setdefault(tuple(spelling(cell.get(key)) for key in kinds), []).append(cell)
+        groups.setdefault(tuple(same(cell.get(key)) for key in kinds), []).append(cell)
     if not kinds or len(groups) == len(cells):
         return keys
     return [
         key
         for key in keys
         if key in (*kinds, ACROSS)
-        or any(len({spelling(cell.get(key)) for cell in group}) > 1 for group in groups.values())
+        or any(len({same(cell.get(key)) for cell in group}) > 1 for group in groups.values())
     ]
 
 

@@ -11,8 +11,9 @@ import attrs
 
 from prunekit.errors import SpecError
 from prunekit.reports import papers
-from prunekit.reports.cells import Stat, comparable, spelling, stat_of, varying
+from prunekit.reports.cells import Stat, comparable, stat_of, varying
 from prunekit.reports.formats import in_parts
+from prunekit.reports.labels import spelling
 from prunekit.reports.notes import unfinished
 from prunekit.reports.reading import read_run
 from prunekit.reports.report import console, make_table, print_lines, spelled, widths_of
@@ -29,6 +30,8 @@ FEW = 12
 """Runs that may stand side by side, as columns; more are lines."""
 PIPED = 100
 """Columns where no terminal says how many it has."""
+MOST = 40
+"""Runs that a table shows; of more, it is said how many are left."""
 LONGEST = 32
 """Characters of a name in a table; longer ones stand above it, numbered."""
 
@@ -50,8 +53,10 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
     head, body = compared(found)
     out = console()
     width = out.width if out.is_terminal else min(out.width, PIPED)
-    for table in shown(head, body, width - 2):
+    for table in shown(head, body[:MOST], width - 2):
         out.print(table) if not isinstance(table, str) else print_lines([table])
+    if len(body) > MOST:
+        print_lines([f"and {len(body) - MOST} more: prunekit results --format csv"])
     print_lines(list(unfinished(every)))
     if plot is not None:
         from prunekit.reports import figures
@@ -65,10 +70,10 @@ def grouped(folders: Sequence[str | Path]) -> dict[str, list[Row]]:
 
     A run that is given itself is a row; of others, those of several seeds in one folder.
     """
-    given = {Path(folder).resolve() for folder in folders}
+    given = set(map(os.path.realpath, folders))
     groups: dict[Path, list[Row]] = {}
     for row in rows(folders):
-        own = row.folder.resolve() in given or not row.folder.name.startswith("seed-")
+        own = os.path.realpath(row.folder) in given or not row.folder.name.startswith("seed-")
         groups.setdefault(row.folder if own else row.folder.parent, []).append(row)
     for place, group in groups.items():
         if varying(group):
@@ -78,7 +83,7 @@ def grouped(folders: Sequence[str | Path]) -> dict[str, list[Row]]:
 
 def names_of(folders: Sequence[str | Path]) -> list[str]:
     """The last part of each path; where two are the same, all that differs."""
-    paths = [Path(folder).resolve() for folder in folders]
+    paths = [Path(os.path.realpath(folder)) for folder in folders]
     names = [path.name or str(path) for path in paths]
     if len({*names}) == len({*paths}):
         return names

@@ -64,6 +64,8 @@ def tex(text: str) -> str:
         return "--"
     signed = NUMBER.sub("\0", printable(text).replace("\0", ""))
     made = "".join(TEX.get(letter, letter) for letter in signed).replace("\0", "$-$")
+    if made.lstrip()[:1] in ("[", "*"):  # else an argument of what ends the line before
+        return f"{{}}{made}"
     return made if not made.startswith("  ") else rf"\quad {made.strip()}"
 
 
@@ -144,12 +146,12 @@ def _table(title: str, head: Sequence[str]) -> Any:
 def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
     """A line for each record under all keys that occur; what one lacks is empty.
 
-    No cell begins with what a spreadsheet takes for a formula.
+    No cell, and no name of a column, begins with what a spreadsheet takes for a formula.
     """
     keys = list(dict.fromkeys(key for record in records for key in record))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(keys)
+    writer.writerow(map(_plain, keys))
     writer.writerows([[_plain(record.get(key)) for key in keys] for record in records])
     return text.getvalue()
 

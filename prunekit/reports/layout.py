@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from prunekit.reports import papers
-from prunekit.reports.cells import ACROSS, Cell, Stat, cells, spelling, within_best
+from prunekit.reports.cells import ACROSS, Cell, Stat, cells, within_best
 from prunekit.reports.notes import BOLD, notes
 from prunekit.reports.question import Question
 from prunekit.reports.rounding import rounded
@@ -82,7 +82,7 @@ def _plain(found: Sequence[Cell], asked: Question, usual: int) -> Lines:
     best = _best(found, str(asked.metric), ACROSS)
     body = [
         (
-            *(Entry(spelling(cell.key.get(key))) for key in asked.by),
+            *(Entry(cell.words[key]) for key in asked.by),
             *(Entry(say(cell), id(cell) in best and not at) for at, (_, say) in enumerate(extra)),
         )
         for cell in found
@@ -94,7 +94,7 @@ def _best(found: Sequence[Cell], metric: str, key: str) -> set[int]:
     """The ids of the best cells, and of those within one deviation, of each value of a key."""
     groups: dict[str, list[Cell]] = {}
     for cell in found:
-        groups.setdefault(spelling(cell.key.get(key)), []).append(cell)
+        groups.setdefault(cell.words.get(key, NONE), []).append(cell)
     return {
         id(group[place])
         for group in groups.values()
@@ -109,11 +109,11 @@ def _wide(found: Sequence[Cell], asked: Question, usual: int) -> Lines:
     as a dense baseline is, spans all columns.
     """
     across = str(asked.across)
-    values = list(dict.fromkeys(spelling(c.key[across]) for c in found if across in c.key))
+    values = list(dict.fromkeys(c.words[across] for c in found if across in c.key))
     grid: dict[tuple[str, ...], Line] = {}
     for cell in found:
-        labels = tuple(spelling(cell.key.get(key)) for key in asked.by)
-        grid.setdefault(labels, {})[spelling(cell.key[across]) if across in cell.key else ""] = cell
+        labels = tuple(cell.words[key] for key in asked.by)
+        grid.setdefault(labels, {})[cell.words[across] if across in cell.key else ""] = cell
     best = _best(found, str(asked.metric), across)
     body: list[tuple[Entry, ...]] = []
     for labels, line in grid.items():

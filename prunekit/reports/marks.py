@@ -152,7 +152,9 @@ def said_of(chart: Chart) -> str:
 def _tick_values(axes: Axes, chart: Chart) -> None:
     """A tick at each value of x, named where there is room: first the ends, then from the left."""
     values = sorted({point.x for one in chart.series if not one.flat for point in one.points})
-    if not values or len(values) > MOST_TICKS:
+    many = len(values) > MOST_TICKS
+    if not values or (many and not (chart.log and values[-1] < 100 * values[0])):
+        axes.xaxis.set_minor_formatter("")
         return
     scale = math.log if chart.log else float
     reach = (scale(values[-1]) - scale(values[0])) or 1.0
@@ -161,7 +163,8 @@ def _tick_values(axes: Axes, chart: Chart) -> None:
         taken = [abs(scale(value) - scale(o)) / reach - _letters(value, o) for o in named]
         if all(room > 0 for room in taken):
             named.append(value)
-    axes.set_xticks(values, [f"{v:g}" if v in named else "" for v in values])
+    shown = sorted(named) if many else values
+    axes.set_xticks(shown, [f"{v:g}" if v in named else "" for v in shown])
     axes.set_xticks([], minor=True)
 
 

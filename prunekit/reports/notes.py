@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from prunekit.reports.cells import Cell, comparable, naming, spelling, varying
+from prunekit.reports.cells import Cell, comparable, has_figure, naming, varying, words_of
+from prunekit.reports.labels import spelling
 from prunekit.reports.question import Question
 from prunekit.reports.tidy import Row
 
@@ -25,6 +26,9 @@ def notes(rows: Sequence[Row], found: Sequence[Cell], asked: Question, usual: in
     if sources := dict.fromkeys(c.published.get("source", "") for c in found if c.published):
         yield f"published: {'; '.join(filter(None, sources)) or 'no source is named'}"
         yield "difference: measured less published, in published standard deviations σ"
+    bare = [cell for cell in found if not cell.published]
+    if mixed := sum(any(has_figure(row, metric) for row in cell.rows) for cell in bare):
+        yield f"cells whose runs have different published figures, and which show none: {mixed}"
     yield from _whole(rows, asked)
     again = len(rows) - len({(row.seed, repr(sorted(row.cell.items(), key=repr))) for row in rows})
     if again:
@@ -66,14 +70,15 @@ def unfinished(rows: Sequence[Row]) -> Iterable[str]:
         return
     told = ", ".join(f"{count} {state}" for state, count in states.items())
     yield f"{sum(states.values())} of {len(rows)} runs are not done: {told}"
-    failed = [row for row in rows if row.state == "failed"]
-    for row in failed[:MOST_NAMED]:
-        yield f"failed: {trial_name(row)}: exit code {row.code}: {row.reason}"
+    named = zip(rows, words_of(rows, dict.fromkeys(key for row in rows for key in row.cell)))
+    failed = [(row, words) for row, words in named if row.state == "failed"]
+    for row, words in failed[:MOST_NAMED]:
+        yield f"failed: {trial_name(row, words)}: exit code {row.code}: {row.reason}"
     if len(failed) > MOST_NAMED:
         yield f"... and {len(failed) - MOST_NAMED} more that failed"
 
 
-def trial_name(row: Row) -> str:
+def trial_name(row: Row, words: Mapping[str, str]) -> str:
     """A trial in words: what varied, and its seed."""
-    values = [spelling(value) for value in row.cell.values() if value is not None]
+    values = [words[key] for key, value in row.cell.items() if value is not None]
     return ", ".join([*(values or [row.folder.name]), f"seed {row.seed}"])

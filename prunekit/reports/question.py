@@ -14,9 +14,9 @@ from prunekit.reports.cells import (
     known_key,
     meets,
     naming,
-    spelling,
     varying,
 )
+from prunekit.reports.labels import spelling
 from prunekit.reports.tidy import Row
 
 

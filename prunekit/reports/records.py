@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prunekit.reports.cells import Cell, cells, spelling
+from prunekit.reports.cells import Cell, cells
+from prunekit.reports.labels import spelling
 from prunekit.reports.question import Question
 from prunekit.reports.tidy import Row, rows
 

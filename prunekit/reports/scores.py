@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.errors import SpecError
-from prunekit.reports.cells import Stat
+from prunekit.reports.cells import Stat, words_of
 from prunekit.reports.series import Chart, Point, Series, line_keys, name_of
 from prunekit.reports.tidy import Row
 from prunekit.storage.runfolder import RunFolder
@@ -29,10 +29,10 @@ def by_score(rows: Sequence[Row], by: Sequence[str]) -> Chart:
     run kept scores.
     """
     keys, groups = line_keys(rows, by, ""), dict[str, list[Values]]()
-    for row in rows:
+    for row, words in zip(rows, words_of(rows, keys)):
         if path := last_scores(row.folder):
             found = read_scores(RunFolder(row.folder).held(path))
-            groups.setdefault(name_of(row.cell, keys), []).append(found)
+            groups.setdefault(name_of(row.cell, keys, words), []).append(found)
     present = [values[values > 0] for runs in groups.values() for values in runs]
     present = [values for values in present if values.size]
     if not present:

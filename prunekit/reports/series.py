@@ -17,8 +17,8 @@ from prunekit.reports.cells import (
     chosen_metric,
     known_key,
     naming,
-    spelling,
     varying,
+    words_of,
 )
 from prunekit.reports.tidy import Row
 from prunekit.storage.runfolder import RunFolder
@@ -109,18 +109,19 @@ def values_of(rows: Sequence[Row], key: str) -> list[Any]:
 def against(rows: Sequence[Row], x: str, y: str, by: Sequence[str]) -> Chart:
     """A metric of summary.json against a key of the runs."""
     by = line_keys(rows, by, x)
-    values = list(dict.fromkeys(map(spelling, values_of(rows, x))))
+    told = zip(rows, words_of(rows, (x,)))
+    values = list(dict.fromkeys(word[x] for row, word in told if row.cell.get(x) is not None))
     numeric = all(map(is_number, values_of(rows, x)))
     lines: dict[str, list[Cell]] = {}
     for cell in cells(rows, y, (*by, x)):
         if cell.measured.n:
-            lines.setdefault(name_of(cell.key, by), []).append(cell)
+            lines.setdefault(name_of(cell.key, by, cell.words), []).append(cell)
 
     def place(cell: Cell) -> float:
         value = cell.key.get(x)
         if value is None:
             return math.nan
-        return float(value) if numeric else float(values.index(spelling(value)))
+        return float(value) if numeric else float(values.index(cell.words[x]))
 
     series = [
         Series(
@@ -155,12 +156,10 @@ def line_keys(rows: Sequence[Row], by: Sequence[str], x: str) -> tuple[str, ...]
     return tuple(key for key in keys if key != x)
 
 
-def name_of(key: Mapping[str, Any], by: Sequence[str]) -> str:
-    """The name of a line: its values, the key with those that are numbers; controls if any."""
+def name_of(key: Mapping[str, Any], by: Sequence[str], told: Mapping[str, str]) -> str:
+    """The name of a line: its values as `told`, the key with numbers; controls if any."""
     words = [
-        f"{name.rpartition('.')[2]} {spelling(key[name])}"
-        if is_number(key[name])
-        else spelling(key[name])
+        f"{name.rpartition('.')[2]} {told[name]}" if is_number(key[name]) else told[name]
         for name in by
         if key.get(name) is not None and not (name == "prune.control" and key[name] == "none")
     ]
@@ -180,8 +179,8 @@ def along(rows: Sequence[Row], x: str, y: str | None, by: Sequence[str]) -> Char
     """Numbers that each run has many of: along its epochs, or its layers."""
     read = _epochs if x == EPOCH else _layers
     keys, groups = line_keys(rows, by, ""), dict[str, list[Row]]()
-    for row in rows:
-        groups.setdefault(name_of(row.cell, keys), []).append(row)
+    for row, words in zip(rows, words_of(rows, keys)):
+        groups.setdefault(name_of(row.cell, keys, words), []).append(row)
     told = {label: _told(group, read) for label, group in groups.items()}
     known = dict.fromkeys(k for runs in told.values() for run in runs for one in run for k in one)
     y = _number_of(known, y, x)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import attrs
 
-from prunekit.errors import PrunekitError, StorageError
+from prunekit.errors import PrunekitError, StorageError, printable
 from prunekit.reports.reading import shown_spec
 from prunekit.reports.varied import varied
 from prunekit.storage.lock import FolderLock
@@ -73,7 +73,7 @@ def rows(folders: Sequence[str | Path]) -> list[Row]:
     parts: list[list[Row]] = []
     single: list[Trial] = []
     for folder in map(Path, folders):
-        studies, runs = _found(folder)
+        studies, runs = found_in(folder)
         for study in studies:
             trials, several = _trials(study)
             parts += [[read_trial(*trial) for trial in trials]] if several else []
@@ -82,10 +82,10 @@ def rows(folders: Sequence[str | Path]) -> list[Row]:
     parts += [_of_folders(single)] if single else []
     if len(parts) > 1:
         parts = [[attrs.evolve(r, cell={"sweep": r.sweep, **r.cell}) for r in p] for p in parts]
-    return list({row.folder.resolve(): row for part in parts for row in part}.values())
+    return list({os.path.realpath(row.folder): row for part in parts for row in part}.values())
 
 
-def _found(folder: Path) -> tuple[list[Path], list[Path]]:
+def found_in(folder: Path) -> tuple[list[Path], list[Path]]:
     """The sweeps at or below a folder, and the run folders there that are of none of them."""
     if os.path.lexists(folder / STUDY):
         return [folder], []
@@ -126,9 +126,20 @@ def read_sweep(folder: Path) -> dict[str, Any]:
         )
     for trial in study["trials"]:
         path = Path(trial["folder"])
-        if path.is_absolute() or ".." in path.parts:
-            raise StorageError(f"{folder / STUDY} is damaged: {path} lies outside of the sweep")
+        if path.is_absolute() or ".." in path.parts or not _leads_inside(folder / path, folder):
+            raise StorageError(
+                f"{folder / STUDY} is damaged: {printable(str(path))} lies outside of the sweep, "
+                "links followed, or is no path"
+            )
     return study
+
+
+def _leads_inside(path: Path, folder: Path) -> bool:
+    """Whether a path, its links followed, lies in a folder; False for what is no path."""
+    try:
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    except ValueError:  # a NUL, or half of a character
+        return False
 
 
 def _trials(folder: Path) -> tuple[list[Trial], bool]:

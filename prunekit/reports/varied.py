@@ -10,6 +10,7 @@ from prunekit.spec.sections import COMPONENTS
 NEVER = ("seed", "published", "observers")
 """Top keys of a spec that are no difference between methods."""
 NO_MATTER = ("data.workers", "train.keep_checkpoints", "train.checkpoint_every")
+"""Keys of a spec that change how a run is made, and not what comes out."""
 
 
 def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from prunekit.errors import SpecError, did_you_mean
+from prunekit.reports.labels import spelling
 from prunekit.resolve.structure import refuse_unknown, underscored
 from prunekit.spec.options import fields_of
 from prunekit.spec.sections import COMPONENTS, SECTIONS, Spec, override
@@ -45,7 +46,7 @@ class Axis:
         for value in self.values:
             if wanted == value or (isinstance(wanted, str) and says(wanted, value)):
                 return value
-        on_offer = ", ".join(label(value) for value in self.values)
+        on_offer = ", ".join(spelling(value) for value in self.values)
         raise SpecError(f"{where}: {self.name} has no value {wanted!r}. On offer: {on_offer}.")
 
 
@@ -191,23 +192,9 @@ def sets(piece: Piece, key: str) -> bool:
     return key in piece or SAME.get(key) in piece
 
 
-def label(value: Any) -> str:
-    """A value in a word, as folders and tables have it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, Mapping):
-        options = [f"{key}={label(one)}" for key, one in value.items() if key != "name"]
-        return ":".join([str(value.get("name", "")), *options]).lstrip(":")
-    if isinstance(value, list | tuple):
-        return "+".join(map(label, value))
-    return str(value)
-
-
 def says(text: str, value: Any) -> bool:
-    """Whether a text, of the command line, means a value: its label, or the same number."""
-    if text == label(value):
+    """Whether a text, of the command line, means a value: its spelling, or the same number."""
+    if text == spelling(value):
         return True
     with contextlib.suppress(ValueError):
         return type(value) in (int, float) and float(text) == value

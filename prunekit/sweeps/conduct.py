@@ -15,6 +15,7 @@ import attrs
 
 from prunekit.contracts import Engine, threads
 from prunekit.errors import PrunekitError, SpecError, StorageError
+from prunekit.reports.page.words import some
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
@@ -142,7 +143,7 @@ def prepared(
     for first, second in expansion.same:
         say(f"{said(second)} is the same plan as {said(first)}, and is run once")
     if orphaned:
-        say(f"{_list(orphaned)} in {folder} are of no trial of this study now; they stay")
+        say(f"{some(orphaned, 3)} in {folder} are of no trial of this study now; they stay")
     changed = _changed(folder, trials)
     if changed:
         kinds = ", ".join(sorted({kind for kinds in changed.values() for kind in kinds}))
@@ -156,11 +157,6 @@ def _changed(out: Path, trials: Sequence[Trial]) -> dict[str, list[str]]:
     done = [trial for trial in trials if Place(out / trial.folder).is_done]
     found = {t.folder: changed_code(RunFolder(out / t.folder), t.spec, hashes) for t in done}
     return {folder: kinds for folder, kinds in found.items() if kinds}
-
-
-def _list(names: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
 
 
 @naming_faults()

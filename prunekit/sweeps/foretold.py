@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from prunekit.errors import StorageError
 from prunekit.reports.columns import columns
+from prunekit.reports.labels import spelling
 from prunekit.storage.runfolder import RunFolder
-from prunekit.sweeps.axes import label
 from prunekit.sweeps.conduct import Sweep
 from prunekit.sweeps.places import STATES
 from prunekit.sweeps.progress import duration
@@ -45,7 +45,7 @@ def _table(sweep: Sweep) -> list[list[str]]:
     states = sweep.states()
     for trials in _cells(sweep.trials).values():
         cell = trials[0].cell
-        values = [label(cell[name]) if name in cell else "-" for name in names]
+        values = [spelling(cell[name]) if name in cell else "-" for name in names]
         counts = Counter(states[trial.folder] for trial in trials)
         rows.append([*values, str(len(trials)), *(str(counts[s] or "-") for s in STATES)])
     return rows

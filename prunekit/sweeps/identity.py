@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from prunekit.errors import SpecError
+from prunekit.reports.varied import NO_MATTER
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import unstructure
@@ -18,10 +19,7 @@ from prunekit.spec.sections import Spec
 from prunekit.storage.files import open_file, reason
 from prunekit.storage.runfolder import RunFolder
 
-NOT_IN_IT = (
-    *("published", "observers", "device"),
-    *("data.workers", "train.keep_checkpoints", "train.checkpoint_every"),
-)
+NOT_IN_IT = ("published", "observers", "device", *NO_MATTER)
 """Keys of a spec that change no result."""
 LETTERS = 10
 """Hexadecimal digits of an identity."""

@@ -13,11 +13,11 @@ import attrs
 import tomli_w
 
 from prunekit.errors import SpecError
+from prunekit.reports.labels import spelling
 from prunekit.resolve.sources import version_of
 from prunekit.spec.sections import Published
 from prunekit.storage.files import write_bytes
 from prunekit.storage.texts import read_json
-from prunekit.sweeps.axes import label
 from prunekit.sweeps.study import Cell, Study
 
 if TYPE_CHECKING:
@@ -102,4 +102,4 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 def shown(value: Any) -> Any:
     """A value of an axis in a table: a scalar as it is, anything else in a word."""
-    return value if isinstance(value, bool | int | float | str) else label(value)
+    return value if isinstance(value, bool | int | float | str) else spelling(value)

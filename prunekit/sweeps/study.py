@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from prunekit.errors import SpecError
+from prunekit.reports.labels import spelling
 from prunekit.resolve.structure import refuse_unknown, section_from, underscored
 from prunekit.spec.options import is_a
 from prunekit.spec.sections import Published
@@ -26,7 +27,6 @@ from prunekit.sweeps.axes import (
     axes_from,
     conditions,
     holds,
-    label,
     put,
     sets,
 )
@@ -105,7 +105,7 @@ class Study:
 
 def said(cell: Cell) -> str:
     """A cell in words: "method=snip prune.density=0.1"."""
-    return " ".join(f"{name}={label(value)}" for name, value in cell.items()) or "the base"
+    return " ".join(f"{name}={spelling(value)}" for name, value in cell.items()) or "the base"
 
 
 def read_study(path: str | Path) -> Study:

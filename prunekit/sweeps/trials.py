@@ -9,12 +9,12 @@ from typing import Any
 import attrs
 
 from prunekit.errors import PrunekitError, SpecError
+from prunekit.reports.labels import spelling
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure
 from prunekit.spec.sections import Published, Spec
-from prunekit.sweeps.axes import label
 from prunekit.sweeps.identity import Contents, facts, identity
 from prunekit.sweeps.study import CONTROL, Cell, Study, said
 
@@ -125,7 +125,7 @@ def _by_control(table: Mapping[str, Any], plugins: Plugins) -> bool:
 
 def folder_name(cell: Cell, cell_id: str) -> str:
     """The readable name of a cell's folder, with the first digits of its id."""
-    words = "-".join(label(value) for name, value in cell.items() if (name, value) != NO_CONTROL)
+    words = "-".join(spelling(value) for name, value in cell.items() if (name, value) != NO_CONTROL)
     short = re.sub(r"[^\w.=-]", "_", words, flags=re.ASCII)[: LONGEST - LETTERS - 1].strip("-.")
     return f"{short or 'cell'}-{cell_id[:LETTERS]}"
 

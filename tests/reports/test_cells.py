@@ -13,10 +13,10 @@ from prunekit.reports.cells import (
     known_key,
     naming,
     narrowed,
-    spelling,
     varying,
     within_best,
 )
+from prunekit.reports.labels import spelling
 from prunekit.reports.tidy import Row
 from tests.reports.sweepfolders import PAPER
 
@@ -129,7 +129,7 @@ def test_the_best_are_those_within_one_deviation_of_the_best():
         ("snip", "snip"),
         ([], "-"),
         ([1, "a"], "1+a"),
-        ({"name": "iterand", "period": 2}, "iterand,period=2"),
+        ({"name": "iterand", "period": 2}, "iterand:period=2"),
     ],
 )
 def test_a_value_is_a_word(value, text):
@@ -172,3 +172,40 @@ def test_what_follows_from_a_component_names_no_line_of_a_table():
     assert naming([row({"method": "a", "b": 1}, 0.5), row({"method": "c", "b": 2}, 0.5)]) == [
         "method", "b",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        (0.1234567, 0.1234568, ["0.1234567", "0.1234568"]),
+        (1, "1", ["1", "'1'"]),
+        (True, "true", ["True", "'true'"]),
+        (0.1, 0.2, ["0.1", "0.2"]),
+        ({"name": "a", "x": 0.1234567}, {"name": "a", "x": 0.1234568}, None),
+    ],
+)
+def test_values_that_differ_are_cells_of_their_own_whatever_their_words(one, other, words):
+    runs = [row({"lr": one}, 0.5), row({"lr": other}, 0.7), row({"lr": one}, 0.5, 1)]
+    assert varying(runs) == ["lr"]
+    found = cells(runs, ACCURACY, ["lr"])
+    assert [cell.measured.values for cell in found] == [(0.5, 0.5), (0.7,)]
+    told = [cell.words["lr"] for cell in found]
+    assert len({*told}) == 2
+    assert words is None or told == words
+    assert narrowed(runs, [("lr", told[1])]) == [runs[1]]
+
+
+def test_a_number_with_and_without_a_point_is_one_value():
+    (cell,) = cells([row({"a": 1}, 0.5), row({"a": 1.0}, 0.7)], ACCURACY, ["a"])
+    assert cell.words == {"a": "1"}
+
+
+def test_a_component_with_options_and_a_value_with_a_comma_can_be_picked():
+    runs = [row({"a": value}, 0.5) for value in ({"name": "snip", "rounds": 2}, "x,y", "x")]
+    assert narrowed(runs, [("a", "snip:rounds=2,x")]) == [runs[0], runs[2]]
+    assert narrowed(runs, [("a", "x,y")]) == [runs[1]]
+
+
+@pytest.mark.parametrize("values", [(math.nan, 0.5), (0.5, math.nan)])
+def test_the_least_of_numbers_one_of_which_is_none_is_none(values):
+    assert math.isnan(Stat(values, 2).least)

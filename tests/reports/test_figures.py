@@ -118,6 +118,19 @@ def test_the_names_of_values_do_not_touch():
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
+@pytest.mark.parametrize("step", [0.95, 0.8, 0.6])
+def test_of_twenty_densities_some_are_named_and_none_touches_another(step):
+    points = tuple(Point(x, Stat((0.9,), 1)) for x in sorted(step**n for n in range(20)))
+    made = figures.of([Chart("prune.density", "y", (Series("", points),), log=True, falling=True)])
+    made.canvas.draw()
+    ticks = made.axes[0].get_xticklabels(which="both")
+    low, high = sorted(made.axes[0].get_xlim())
+    shown = [one for one in ticks if one.get_text() and low <= one.get_position()[0] <= high]
+    boxes = [label.get_window_extent() for label in shown]
+    assert len(boxes) >= 2
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
 def test_density_falls_to_the_right_on_a_log_axis_with_bands_and_a_dashed_baseline():
     (axes,) = figures.of([accuracy(2)]).axes
     left, right = axes.get_xlim()

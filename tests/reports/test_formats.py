@@ -168,3 +168,16 @@ def test_latex_of_a_real_sweep_has_no_bare_special_character(sweep, minus):
     text = formats.latex(laid_out(rows([sweep.path]), Question(minus=minus)))
     body = [line for line in text.splitlines() if not line.startswith("%")]
     assert not any(re.search(r"(?<!\\)[%#~^]|±|σ", line) for line in body)
+
+
+@pytest.mark.parametrize("text", ["[5pt]", "*", " [x"])
+def test_no_cell_is_an_argument_of_what_ends_the_line_before(text):
+    layout = Layout("m", "", (text, "m"), 1, ((Entry(text), Entry("1")),), ())
+    lines = formats.latex(layout).splitlines()
+    assert [line for line in lines if line.lstrip()[:1] in ("[", "*")] == []
+    assert sum(line.startswith("{}") for line in lines) == 2
+
+
+def test_names_of_columns_are_no_formulas_and_stand_on_one_line():
+    made = formats.as_csv([{"=HYPERLINK(1)": 1, "a\nb": 2, "lr": 3}])
+    assert made == "'=HYPERLINK(1),a\\nb,lr\n1,2,3\n"

@@ -175,3 +175,23 @@ def test_seconds_say_how_many_cold_runs_are_left_out(sweep):
     layout = asked(sweep, metric="seconds")
     assert layout.lines[0][-1].text == "0.1"
     assert "seconds: left out are the runs that were the first of their process: 1" in layout.notes
+
+
+def test_values_that_agree_to_six_digits_are_two_columns_and_two_lines(sweep):
+    for lr, accuracy in ((0.1234567, 0.5), (0.1234568, 0.7)):
+        sweep.add({"lr": lr, "method": "snip"}, **{"test.accuracy": accuracy})
+    head = asked(sweep, across="lr", by=("method",)).head
+    assert head == ("method", "0.1234567", "0.1234568")
+    assert [line[:2] for line in texts(asked(sweep))[1:]] == [
+        ("0.1234567", "0.5"),
+        ("0.1234568", "0.7"),
+    ]
+
+
+def test_a_cell_whose_runs_have_different_published_figures_says_so(sweep):
+    for mean, density in ((0.9, 0.5), (0.8, 0.1)):
+        cell = {"method": "snip", "prune.density": density}
+        sweep.add(cell, published={**PAPER, "mean": mean}, **{"test.accuracy": 0.5})
+    said = "cells whose runs have different published figures, and which show none: 1"
+    assert said in asked(sweep, by=("method",), across="none").notes
+    assert not [note for note in asked(sweep).notes if "show none" in note]

@@ -213,3 +213,21 @@ def test_a_damaged_file_costs_its_run_alone(tmp_path: Path) -> None:
     text = html.unescape(page_of(folder))
     assert "layers.json is damaged" in text
     assert "0.961 ± 0.004" in text
+
+
+def test_what_a_sweep_below_a_folder_left_out_is_said_as_if_it_were_given(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path / "all" / "study",
+        ["snip"],
+        [0.5, 0.1],
+        orphaned=["old-0.1-aaaaaa/seed-0"],
+        left_out=[{"cell": {"method": "dense"}, "reason": "nothing to shuffle"}],
+    )
+    told = json.loads((study / "sweep.json").read_text())
+    told["trials"][1]["changed"] = ["scorer"]
+    (study / "sweep.json").write_text(json.dumps(told))
+    page = page_of(tmp_path / "all")
+    assert "Left out: dense: nothing to shuffle" in page
+    assert "old-0.1-aaaaaa/seed-0" in page
+    assert "† 1 run of other code (scorer)" in page
+    assert len([row for row in Reader(page).rows if "done†" in row]) == 1

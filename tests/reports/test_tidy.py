@@ -178,3 +178,26 @@ def test_a_failed_seed_of_a_folder_is_not_lost_where_its_folder_is_gone(sweep):
     assert [(row.seed, row.state, row.cell) for row in found] == [
         (0, "done", {}), (1, "done", {}), (2, "failed", {}),
     ]  # fmt: skip
+
+
+def test_a_folder_that_is_no_path_or_a_link_out_of_the_sweep_is_not_read(sweep, tmp_path):
+    write_run(tmp_path / "elsewhere", {"test.accuracy": 0.9})
+    (sweep.path / "link").symlink_to(tmp_path / "elsewhere")
+    (sweep.path / "loop").symlink_to(sweep.path / "loop")
+    for name in ("a\0b", "\ud800", "link"):
+        trial = {"id": "a", "folder": name, "cell": {}, "seed": 0}
+        sweep.trials = [trial]
+        sweep.write()
+        with pytest.raises(StorageError, match="lies outside of the sweep") as caught:
+            rows([sweep.path])
+        assert "\n" not in str(caught.value)
+    for name in ("loop", "x" * 300):
+        sweep.trials = [{"id": "a", "folder": name, "cell": {"a": 1}, "seed": 0}]
+        sweep.write()
+        assert [row.metrics for row in rows([sweep.path])] == [{}]
+
+
+def test_a_link_within_the_sweep_is_followed(sweep):
+    sweep.add({"a": 1}, **{"test.accuracy": 0.9}).parent.rename(sweep.path / "kept")
+    (sweep.path / "1").symlink_to("kept")
+    assert [row.metrics["test.accuracy"] for row in rows([sweep.path])] == [0.9]

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from prunekit.reports.cells import spelling
+from prunekit.reports.labels import spelling
 from prunekit.reports.page.controls import beaten_by_none
 from prunekit.reports.page.layers import has_collapsed
 from prunekit.reports.page.trials import Study, Trial

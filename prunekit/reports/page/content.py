@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 from prunekit.errors import PrunekitError
-from prunekit.reports.cells import spelling, varying
+from prunekit.reports.cells import varying, words_of
+from prunekit.reports.labels import same
 from prunekit.reports.layout import Layout, laid_out
 from prunekit.reports.notes import unfinished
 from prunekit.reports.page import failures, layers, origins, tables
@@ -104,7 +105,7 @@ def read_page(folders: Sequence[str | Path]) -> Page:
 def _differences(trials: Sequence[Trial]) -> list[Fact]:
     keys = varying([trial.row for trial in trials])
     known = [trial for trial in trials if trial.spec]
-    cells = [{key: spelling(trial.row.cell.get(key)) for key in keys} for trial in known]
+    cells = words_of([trial.row for trial in known], keys)
     return differences([(cell, one.name, one.spec) for cell, one in zip(cells, known)])
 
 
@@ -116,9 +117,7 @@ def _title(folders: Sequence[str | Path]) -> str:
 def _subtitle(trials: Sequence[Trial]) -> str:
     """Who was compared: the keys that vary, and how many values each has."""
     rows = [trial.row for trial in trials]
-    parts = [
-        f"{len({spelling(row.cell.get(key)) for row in rows})} × {key}" for key in varying(rows)
-    ]
+    parts = [f"{len({same(row.cell.get(key)) for row in rows})} × {key}" for key in varying(rows)]
     seeds = len({row.seed for row in rows})
     return ", ".join([*parts, f"{seeds} seeds"] if seeds > 1 else parts)
 

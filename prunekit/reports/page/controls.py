@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from prunekit.reports.cells import Cell, cells, chosen_metric, spelling, varying
+from prunekit.reports.cells import Cell, cells, chosen_metric, varying
+from prunekit.reports.labels import spelling
 from prunekit.reports.layout import stated
 from prunekit.reports.tidy import Row
 
@@ -29,14 +30,14 @@ def beaten_by_none(rows: Sequence[Row]) -> list[str]:
     found = cells(rows, metric, keys)
     return [
         f"{_name(one, keys) or 'the method'}: {metric} {_measured(one)}, "
-        f"under {spelling(other.key[CONTROL])} {_measured(other)}"
+        f"under {other.words[CONTROL]} {_measured(other)}"
         for one, other in _pairs(found, keys)
         if not _better(one, other, metric)
     ]
 
 
 def _name(one: Cell, keys: Sequence[str]) -> str:
-    return ", ".join(spelling(one.key[key]) for key in keys if key in one.key and key != CONTROL)
+    return ", ".join(one.words[key] for key in keys if key in one.key and key != CONTROL)
 
 
 def _measured(one: Cell) -> str:
@@ -47,11 +48,11 @@ def _pairs(found: Sequence[Cell], keys: Sequence[str]) -> Iterator[tuple[Cell, C
     """Each cell without a control, with those under one that differ in nothing else."""
 
     def place(one: Cell) -> tuple[str, ...]:
-        return tuple(spelling(one.key.get(key)) for key in keys if key != CONTROL)
+        return tuple(one.words[key] for key in keys if key != CONTROL)
 
-    plain = {place(one): one for one in found if spelling(one.key.get(CONTROL)) == PLAIN}
+    plain = {place(one): one for one in found if one.words[CONTROL] == PLAIN}
     for other in found:
-        if spelling(other.key.get(CONTROL)) not in (PLAIN, "-") and place(other) in plain:
+        if other.words[CONTROL] not in (PLAIN, "-") and place(other) in plain:
             yield plain[place(other)], other
 
 

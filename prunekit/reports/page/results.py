@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from prunekit.reports.cells import Cell, cells, chosen_metric, is_time, spelling, stat_of, varying
+from prunekit.reports.cells import Cell, cells, chosen_metric, is_time, stat_of, varying, words_of
 from prunekit.reports.layout import least, paper, sigmas, stated
 from prunekit.reports.page import tables
 from prunekit.reports.page.alerts import CHANGED
@@ -48,7 +48,7 @@ def _columns(
     """(head, what it says of a cell) of each column."""
     usual = max((one.measured.of for one in found), default=0)
     for key in keys:
-        yield key, lambda one, key=key: _labelled(one.key.get(key))
+        yield key, lambda one, key=key: cell(one.key.get(key), one.words[key])
     yield "n", _count
     yield metric, lambda one: _stat(one, metric, usual)
     if usual > 1:
@@ -67,11 +67,7 @@ def _columns(
 
 
 def _place(one: Cell, keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(spelling(one.key.get(key)) for key in keys)
-
-
-def _labelled(value: Any) -> tables.Cell:
-    return cell(value, spelling(value))
+    return tuple(one.words[key] for key in keys)
 
 
 def _count(one: Cell) -> tables.Cell:
@@ -85,7 +81,7 @@ def _count(one: Cell) -> tables.Cell:
 
 def _less(one: Cell, stat: Any) -> tables.Cell:
     """A difference from a control; none for the runs of a control."""
-    if spelling(one.key.get(CONTROL)) != PLAIN or stat is None:
+    if one.words.get(CONTROL) != PLAIN or stat is None:
         return cell(None)
     return cell(stat.mean, stated(stat, stat.of))
 
@@ -111,13 +107,13 @@ def run_table(trials: Sequence[Trial]) -> tables.Table:
     lines = [
         [
             cell(trial.number, link=trial.id),
-            *(_labelled(trial.row.cell.get(key)) for key in keys),
+            *(cell(trial.row.cell.get(key), told[key]) for key in keys),
             *[cell(trial.row.seed, str(trial.row.seed))] * several,
             _state(trial),
             *(_measured(trial.row, one) for one in shown),
             cell("/".join(trial.row.folder.parts[-2:])),
         ]
-        for trial in trials
+        for trial, told in zip(trials, words_of(rows, keys))
     ]
     return tables.table(
         heads, lines, "A run's number leads to its layers.", SAYS, (*keys, "seed", "state")

@@ -10,9 +10,9 @@ from typing import Any
 import attrs
 
 from prunekit.errors import PrunekitError
-from prunekit.reports.cells import spelling, varying
+from prunekit.reports.cells import varying, words_of
 from prunekit.reports.reading import shown_spec
-from prunekit.reports.tidy import STUDY, Row, read_sweep, rows
+from prunekit.reports.tidy import Row, found_in, read_sweep, rows
 from prunekit.storage.runfolder import RunFolder
 
 
@@ -43,30 +43,32 @@ Study = tuple[Path, Mapping[str, Any]]
 
 
 def read_studies(folders: Sequence[str | Path]) -> list[Study]:
-    """The sweeps among these folders."""
-    paths = list(map(Path, folders))
-    return [(path, read_sweep(path)) for path in paths if os.path.lexists(path / STUDY)]
+    """The sweeps at or below these folders, each once."""
+    paths = [study for folder in folders for study in found_in(Path(folder))[0]]
+    return [(p, read_sweep(p)) for p in {path.resolve(): path for path in paths}.values()]
 
 
 def read_trials(folders: Sequence[str | Path], studies: Sequence[Study]) -> list[Trial]:
     """The runs of these folders, in the order of `rows`."""
     found = rows(folders)
-    keys = varying(found)
+    words = words_of(found, varying(found))
     changed = {
-        folder / trial["folder"]: trial["changed"]
+        os.path.realpath(folder / trial["folder"]): trial["changed"]
         for folder, study in studies
         for trial in study["trials"]
         if "changed" in trial
     }
     return [
-        attrs.evolve(_read(row, number, keys), changed=changed.get(row.folder, ()))
-        for number, row in enumerate(found, 1)
+        attrs.evolve(
+            _read(row, number, told), changed=changed.get(os.path.realpath(row.folder), ())
+        )
+        for number, (row, told) in enumerate(zip(found, words), 1)
     ]
 
 
-def _read(row: Row, number: int, keys: Sequence[str]) -> Trial:
-    known = [spelling(row.cell[key]) for key in keys if row.cell.get(key) is not None]
-    name = ", ".join(known) or row.folder.resolve().name
+def _read(row: Row, number: int, words: Mapping[str, str]) -> Trial:
+    known = [word for key, word in words.items() if row.cell.get(key) is not None]
+    name = ", ".join(known) or os.path.basename(os.path.realpath(row.folder))
     run, bare = RunFolder(row.folder), Trial(row, number, name)
     try:
         return attrs.evolve(
