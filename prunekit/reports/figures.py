@@ -90,6 +90,8 @@ def of(charts: Sequence[Chart], height: float = HEIGHT) -> Figure:
             finish(axes, chart)
         if beside and len(labels) > 1:
             label_lines(made, axes, charts[-1], looks)
+            for each in made.axes:
+                thin(made, each)
         elif below:
             legend_below(made, labels, looks, columns)
     return made
@@ -111,6 +113,23 @@ def label_lines(
             1.12, place, printable(label), transform=across, va="center", fontsize=SMALL,
             parse_math=False,
         )  # fmt: skip
+
+
+def thin(made: Figure, axes: Axes) -> None:
+    """Hide the names of values that touch others, since names of lines have taken their room."""
+    from matplotlib.ticker import FixedLocator
+
+    if not isinstance(axes.xaxis.get_major_locator(), FixedLocator):
+        return
+    made.canvas.draw()
+    names = [label for label in axes.get_xticklabels() if label.get_text()]
+    kept: list[Any] = []
+    for label in dict.fromkeys((*names[:1], *names[-1:], *names)):
+        box = label.get_window_extent()
+        if any(box.overlaps(other) for other in kept):
+            label.set_visible(False)
+        else:
+            kept.append(box.padded(1))
 
 
 def apart(wanted: Sequence[float], gap: float) -> list[float]:

@@ -4,6 +4,7 @@ import itertools
 import struct
 from xml.etree import ElementTree
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -118,15 +119,36 @@ def test_the_names_of_values_do_not_touch():
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
+@pytest.mark.parametrize("beside", ["a", "a-long-name-of-a-method"])
 @pytest.mark.parametrize("step", [0.95, 0.8, 0.6])
-def test_of_twenty_densities_some_are_named_and_none_touches_another(step):
-    points = tuple(Point(x, Stat((0.9,), 1)) for x in sorted(step**n for n in range(20)))
-    made = figures.of([Chart("prune.density", "y", (Series("", points),), log=True, falling=True)])
+@pytest.mark.parametrize("count", [12, 20])
+def test_of_many_densities_some_are_named_and_none_touches_another(count, step, beside):
+    points = tuple(Point(x, Stat((0.9,), 1)) for x in sorted(step**n for n in range(count)))
+    assert_apart(figures.of([falling(points, beside)]))
+
+
+@pytest.mark.parametrize("count", [20, 24])
+def test_names_of_values_do_not_touch_beside_long_names_of_lines(count):
+    points = tuple(Point(float(x), Stat((0.9,), 1)) for x in range(count))
+    names = tuple(f"value-{x}" for x in range(count))
+    chart = attrs.evolve(
+        falling(points, "a-long-name-of-a-method"), log=False, falling=False, names=names
+    )
+    assert_apart(figures.of([chart]))
+
+
+def falling(points: tuple[Point, ...], name: str) -> Chart:
+    series = tuple(Series(f"{name}{number}", points) for number in range(2))
+    return Chart("prune.density", "y", series, log=True, falling=True)
+
+
+def assert_apart(made) -> None:
+    """Two names of values at least are seen, and no two that overlap."""
     made.canvas.draw()
-    ticks = made.axes[0].get_xticklabels(which="both")
     low, high = sorted(made.axes[0].get_xlim())
-    shown = [one for one in ticks if one.get_text() and low <= one.get_position()[0] <= high]
-    boxes = [label.get_window_extent() for label in shown]
+    ticks = made.axes[0].get_xticklabels(which="both")
+    shown = [one for one in ticks if one.get_text() and one.get_visible()]
+    boxes = [t.get_window_extent() for t in shown if low <= t.get_position()[0] <= high]
     assert len(boxes) >= 2
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
