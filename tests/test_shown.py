@@ -26,6 +26,13 @@ def test_the_first_run_prints_what_the_readme_shows(tmp_path, monkeypatch):
 def test_the_commands_of_the_tutorial_print_what_it_shows(tmp_path, monkeypatch):
     assert_shown(TUTORIAL, tmp_path, monkeypatch)
     assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
 
 
 def test_lines_are_alike_whose_words_are_the_same_and_whose_numbers_are_near():
