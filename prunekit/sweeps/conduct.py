@@ -6,7 +6,6 @@ What there is of a trial is in its folder and the files beside it; nothing else 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,14 @@ from typing import Any
 import attrs
 
 from prunekit.contracts import Engine, threads
-from prunekit.errors import PrunekitError, SpecError, StorageError
+from prunekit.errors import SpecError, StorageError, say
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_from, to_toml
 from prunekit.runs.signals import Stopper
+from prunekit.runs.trust import remember_named
+from prunekit.spec.sections import COMPONENTS
 from prunekit.spec.tasks import Outcome, Task
 from prunekit.storage.files import reason
 from prunekit.storage.lock import FolderLock
@@ -28,6 +29,7 @@ from prunekit.sweeps import record
 from prunekit.sweeps.axes import conditions
 from prunekit.sweeps.places import Place, State, changed_code, placed, recorded_arch
 from prunekit.sweeps.progress import Progress, is_failure
+from prunekit.sweeps.strangers import require_known
 from prunekit.sweeps.study import Cell, Study, read_study, said, study_from
 from prunekit.sweeps.trials import Trial, chosen, expanded
 
@@ -80,11 +82,6 @@ class Swept:
     stopped: tuple[str, ...] = ()
 
 
-def say(line: str) -> None:
-    """One line on stderr."""
-    print(f"prunekit: {PrunekitError(line)}", file=sys.stderr, flush=True)
-
-
 def sweep(
     study: str | Path | Mapping[str, Any] | Study,
     out: str | Path | None = None,
@@ -93,6 +90,7 @@ def sweep(
     only: Mapping[str, Any] | None = None,
     threads: int | None = None,
     retry_failed: bool = False,
+    trust: bool = False,
     plugins: Plugins | None = None,
     say: Say = say,
 ) -> Swept:
@@ -101,11 +99,13 @@ def sweep(
     study: its file, a table like that of a file, or the folder of a sweep. out: the sweep's folder;
     None = below `runs/`. engine: a name, a table with `name` and options, or an engine. only: axis
     -> the values of the cells that are run now. threads: of each trial; the bits depend on them.
-    say: is given lines on what goes on. A failed trial is in the result and stops nobody. Raises
-    SpecError before anything is begun; Interrupted when a signal has stopped the sweep.
+    trust: code outside installed plugins that the study of a folder names may run, if you have not
+    named it in a run of yours. say: is given lines on what goes on. A failed trial is in the result
+    and stops nobody. Raises SpecError, or PluginError for such code, before anything is begun;
+    Interrupted when a signal has stopped the sweep.
     """
     plugins = plugins or Plugins()
-    read = opened(study)
+    read = opened(study, plugins, trust)
     place = record.folder_of(study) if out is None else out
     ready = prepared(read, place, only=only, plugins=plugins, say=say)
     worker = component_from("engine", engine, plugins)
@@ -114,11 +114,19 @@ def sweep(
     )
 
 
-def opened(study: str | Path | Mapping[str, Any] | Study) -> Study:
+def opened(
+    study: str | Path | Mapping[str, Any] | Study, plugins: Plugins, trust: bool = False
+) -> Study:
     """The study that somebody names, in a file, the folder of a sweep, or a table."""
     if isinstance(study, Study):
         return study
-    return study_from(study) if isinstance(study, Mapping) else read_study(record.file_of(study))
+    if isinstance(study, Mapping):
+        return study_from(study)
+    file = record.file_of(study)
+    read = read_study(file)
+    if file != Path(study) and not trust:
+        require_known(read, study, plugins)
+    return read
 
 
 @naming_faults()
@@ -181,6 +189,7 @@ def conducted(
         count = record.threads_of(sweep.out, threads_, threads(engine), begun)
         record.write(sweep, count)
         left = sweep.to_do(retry_failed)
+        _remember(left)
         tasks = [_task(sweep, trial, count, plugins) for trial in left]
         places = {trial.folder: sweep.place(trial) for trial in left}
         failed = sum(sweep.place(trial).state == "failed" for trial in left)
@@ -190,6 +199,19 @@ def conducted(
         with stopper.anywhere(), progress.shown():
             stopped = _carried_out(sweep, engine, tasks, progress)
     return _result(sweep, stopped)
+
+
+def _remember(trials: Sequence[Trial]) -> None:
+    """Note the user's own code, so that the study goes on from its folder."""
+    specs = {
+        (
+            str(trial.spec.arch),
+            *(type(getattr(trial.spec, kind)) for kind in COMPONENTS),
+        ): trial.spec
+        for trial in trials
+    }
+    for spec in specs.values():
+        remember_named(spec)
 
 
 def _carried_out(
