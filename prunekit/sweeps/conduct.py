@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from prunekit.contracts import Engine, threads
-from prunekit.errors import SpecError, StorageError, say
+from prunekit.errors import StorageError, say
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
@@ -27,7 +27,7 @@ from prunekit.storage.lock import FolderLock
 from prunekit.storage.runfolder import RunFolder
 from prunekit.sweeps import record
 from prunekit.sweeps.axes import conditions
-from prunekit.sweeps.places import Place, State, changed_code, placed, recorded_arch
+from prunekit.sweeps.places import Place, State, changed_code, placed
 from prunekit.sweeps.progress import Progress, is_failure
 from prunekit.sweeps.strangers import require_known
 from prunekit.sweeps.study import Cell, Study, read_study, said, study_from
@@ -197,7 +197,7 @@ def conducted(
             len(states), states.count("done"), states.count("failed") - failed, places, say
         )
         with stopper.anywhere(), progress.shown():
-            stopped = _carried_out(sweep, engine, tasks, progress)
+            stopped = _carried_out(engine, tasks, progress)
     return _result(sweep, stopped)
 
 
@@ -214,31 +214,16 @@ def _remember(trials: Sequence[Trial]) -> None:
         remember_named(spec)
 
 
-def _carried_out(
-    sweep: Sweep, engine: Engine, tasks: Sequence[Task], progress: Progress
-) -> tuple[str, ...]:
+def _carried_out(engine: Engine, tasks: Sequence[Task], progress: Progress) -> tuple[str, ...]:
     """Note each outcome as it comes; the names of those that were stopped."""
     stopped = {task.name for task in tasks}
     with contextlib.closing(_outcomes(engine, tasks)) as outcomes:
         for outcome in outcomes:
             outcome = _noted(outcome, progress.places[outcome.name])
-            if outcome.code == 0:
-                _require_arch(sweep, outcome.name)
             progress.tell(outcome)
             if outcome.code == 0 or is_failure(outcome.code):
                 stopped.remove(outcome.name)
     return tuple(sorted(stopped))
-
-
-def _require_arch(sweep: Sweep, name: str) -> None:
-    """SpecError where a run is of another file than was there when the sweep was planned."""
-    trial = next(trial for trial in sweep.trials if trial.folder == name)
-    arch, run = trial.spec.arch, RunFolder(sweep.place(trial).folder)
-    if isinstance(arch, FileArchitecture) and recorded_arch(run) != arch.sha256():
-        raise SpecError(
-            f"{arch.path} has changed while the sweep ran, and {run.path} is of what it is now; "
-            "remove that folder and restore the file, or begin anew with another --out"
-        )
 
 
 def _noted(outcome: Outcome, place: Place) -> Outcome:
@@ -260,7 +245,9 @@ def _outcomes(engine: Engine, tasks: Sequence[Task]) -> Generator[Outcome, None,
 def _task(sweep: Sweep, trial: Trial, count: int, plugins: Plugins) -> Task:
     place = sweep.place(trial)
     text = to_toml(trial.spec, plugins)
-    return Task(trial.folder, text, str(place.folder), str(place.log), count)
+    arch = trial.spec.arch
+    sha256 = arch.sha256() if isinstance(arch, FileArchitecture) else ""
+    return Task(trial.folder, text, str(place.folder), str(place.log), count, sha256)
 
 
 def _stopped(sweep: Sweep) -> str:

@@ -18,6 +18,7 @@ from prunekit.spec.sections import Published
 from prunekit.storage.files import write_bytes
 from prunekit.storage.texts import read_json
 from prunekit.sweeps.axes import label
+from prunekit.sweeps.located import located
 from prunekit.sweeps.study import Cell, Study
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ def _read(out: Path) -> Mapping[str, Any]:
 
 
 def write(sweep: Sweep, threads: int) -> None:
-    """Write both files, whole or not at all."""
+    """Write both files, whole or not at all; SpecError for a study that TOML cannot say."""
     study = sweep.study
+    text = _text_of(located(study, [trial.spec for trial in sweep.trials]))
     facts = {
         "format": FORMAT,
         "prunekit": version_of("prunekit"),
@@ -83,8 +85,17 @@ def write(sweep: Sweep, threads: int) -> None:
         "left_out": [{"cell": _cell(cell), "reason": why} for cell, why in sweep.left_out],
         "orphaned": list(sweep.orphaned),
     }
-    write_bytes(sweep.out / FACTS, (json.dumps(facts, indent=1) + "\n").encode())
-    write_bytes(sweep.out / FILE, tomli_w.dumps(study.table).encode())
+    told = json.dumps(facts, indent=1) + "\n"
+    write_bytes(sweep.out / FILE, text.encode())
+    write_bytes(sweep.out / FACTS, told.encode())
+
+
+def _text_of(table: Mapping[str, Any]) -> str:
+    try:
+        return tomli_w.dumps(table)
+    except TypeError as error:
+        what = "leave None out" if "None" in str(error) else "use numbers, texts, lists and tables"
+        raise SpecError(f"the study cannot be written as TOML ({error}); {what}") from None
 
 
 def _row(trial: Trial, changed: Sequence[str]) -> dict[str, Any]:

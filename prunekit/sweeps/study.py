@@ -156,7 +156,7 @@ def study_from(given: Mapping[str, Any], name: str = "study", folder: Path = Pat
             "base.published.mean is the figure of one cell; give it in [[published]], with the "
             "values of the axes that it is of"
         )
-    seeds = _seeds(table.get("seeds", 1), first)
+    seeds = _seeds(table.get("seeds", 1), first, MOST_CELLS // count)
     return _with_figures(Study(name, table, base, axes, seeds, skip), figures)
 
 
@@ -218,8 +218,13 @@ def _published(where: str, table: Mapping[str, Any]) -> Published:
     return found
 
 
-def _seeds(given: Any, first: Any) -> tuple[int, ...]:
+def _seeds(given: Any, first: Any, most: int) -> tuple[int, ...]:
     """The seeds of a study: so many from the base's on, or those that are listed."""
+    count = given if is_a(given, int) else len(given) if isinstance(given, list | tuple) else 0
+    if count > most:
+        raise SpecError(
+            f"{count:,} seeds make more than {MOST_CELLS:,} trials; take {most:,} at most"
+        )
     if not is_a(first, int):
         raise SpecError(f"base.seed must be an int: {first!r}")
     if is_a(given, int) and given >= 1:
