@@ -10,6 +10,7 @@ numbers near, as two machines differ in the last bits of a training.
 from __future__ import annotations
 
 import contextlib
+import glob
 import io
 import os
 import re
@@ -27,6 +28,7 @@ PART = re.compile(
 SAME = (
     (re.compile(r"^(  seconds +).*$", re.MULTILINE), r"\1..."),
     (re.compile(r"runs/\d+-\d+-"), "runs/<date>-<time>-"),
+    (re.compile(r"-[0-9a-f]{6}(?=/seed-)"), "-<id>"),
     (re.compile(r" +$", re.MULTILINE), ""),
     (re.compile(r"\n\n+"), "\n"),
 )
@@ -60,12 +62,17 @@ def printed_by(command: str) -> str:
 
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        code = main(shlex.split(command)[1:])
+        code = main([word for part in shlex.split(command)[1:] for word in expanded(part)])
     assert code == 0, f"{command}: exit code {code}"
     text = out.getvalue()
     for pattern, same in SAME:
         text = pattern.sub(same, text)
     return text.strip("\n") + "\n"
+
+
+def expanded(word: str) -> list[str]:
+    """The files that a word with a `*` is of, as a shell has it; else the word."""
+    return sorted(glob.glob(word)) or [word]
 
 
 def differences(shown: str, printed: str) -> list[str]:

@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 
 import attrs
+import picture
 import pytest
 
 import prunekit
@@ -21,7 +22,7 @@ from prunekit.cli.flags import given_keys, joined, spec_table
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins, builtin_sources
 from prunekit.resolve.structure import structure
-from prunekit.sweeps.study import study_from
+from prunekit.sweeps.study import read_study, study_from
 from prunekit.sweeps.trials import expanded
 
 ROOT = Path(__file__).parents[1]
@@ -114,6 +115,14 @@ def test_toml_blocks_are_specs_or_studies(path):
             assert expanded(study_from(table), PLUGINS).refused == ()
         else:
             resolve(structure(table, PLUGINS), PLUGINS)
+
+
+def test_the_numbers_of_digits_are_of_the_trials_of_its_study():
+    trials = expanded(read_study(picture.STUDY), PLUGINS).trials
+    made = [(one.cell["method"], one.cell.get("prune.density"), one.seed) for one in trials]
+    shown = [(r["method"], r["prune.density"], r["seed"]) for r in picture.facts()["runs"]]
+    assert len(made) == 3 * 7 * 5 + 5
+    assert made == shown
 
 
 @pytest.mark.parametrize(("page", "line"), commands())

@@ -25,7 +25,14 @@ def test_the_first_run_prints_what_the_readme_shows(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_commands_of_the_tutorial_print_what_it_shows(tmp_path, monkeypatch):
     assert_shown(TUTORIAL, tmp_path, monkeypatch)
-    assert (tmp_path / "runs" / "first" / "compare.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
+    assert (tmp_path / "runs" / "first.png").is_file()
 
 
 def test_lines_are_alike_whose_words_are_the_same_and_whose_numbers_are_near():
@@ -51,3 +58,10 @@ def test_only_what_a_printed_block_needs_is_carried_out(monkeypatch):
     )
     assert list(shown.carried_out(page)) == [("old\n", "out\n")]
     assert calls == ["prunekit run"]
+
+
+def test_a_star_stands_for_the_folders_that_are_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "snip-0.1-9b2dee").mkdir()
+    assert shown.expanded("snip-0.1-*") == ["snip-0.1-9b2dee"]
+    assert shown.expanded("snip") == ["snip"]

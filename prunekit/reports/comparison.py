@@ -14,10 +14,11 @@ from prunekit.reports import papers
 from prunekit.reports.cells import Stat, comparable, spelling, stat_of, varying
 from prunekit.reports.formats import in_parts
 from prunekit.reports.notes import unfinished
+from prunekit.reports.reading import read_run
 from prunekit.reports.report import console, make_table, print_lines, spelled, widths_of
 from prunekit.reports.rounding import rounded
 from prunekit.reports.tidy import Row, rows
-from prunekit.storage.runfolder import refuse_kept
+from prunekit.storage.runfolder import RunFolder, refuse_kept
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,10 +37,14 @@ def compare(folders: Sequence[str | Path], plot: str | Path | None = None) -> No
     """Print runs side by side, with the keys in which their specs differ; overlay their curves.
 
     Runs of several seeds in one folder, and those of a cell of a sweep, are one row: mean ± sample
-    standard deviation. plot: the file to draw; None = nothing is written.
+    standard deviation. plot: the file to draw; None = nothing is written. StorageError for a run
+    that is given itself and damaged; one of a sweep is a row that says so.
     """
     if plot is not None:
         refuse_kept(plot)
+    for folder in folders:
+        if RunFolder(Path(folder)).holds_run():
+            read_run(folder)
     found = grouped(folders)
     every = [row for group in found.values() for row in group]
     head, body = compared(found)

@@ -10,6 +10,7 @@ from typing import Any
 
 from prunekit.errors import printable
 from prunekit.reports.layout import Entry, Layout
+from prunekit.reports.notes import BOLD
 from prunekit.reports.report import console, print_lines
 
 LATEX = r"""
@@ -100,7 +101,10 @@ def spread(line: Iterable[Entry]) -> list[Entry]:
 
 
 def show(layout: Layout) -> None:
-    """Print a table and its notes; columns that do not fit the terminal stand below."""
+    """Print a table and its notes; columns that do not fit the terminal stand below.
+
+    Nothing is told of bold entries where the output has none.
+    """
     from rich.text import Text
 
     out = console()
@@ -116,7 +120,7 @@ def show(layout: Layout) -> None:
             entries = (line[at] for at in shown)
             table.add_row(*(Text(printable(e.text), "bold" if e.bold else "") for e in entries))
         out.print(table)
-    print_lines(layout.notes)
+    print_lines([note for note in layout.notes if note != BOLD or out.color_system])
 
 
 def in_parts(widths: Sequence[int], labels: int, width: int) -> list[list[int]]:

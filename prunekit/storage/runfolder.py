@@ -35,7 +35,7 @@ from prunekit.storage.shapes import (
     checked,
     checked_lines,
 )
-from prunekit.storage.texts import regular_inside
+from prunekit.storage.texts import MOST_SPEC, read_regular, regular_inside
 
 MOST_COMPONENTS = 2**26
 """Bytes of components.json, at most; once it had the name of each bad file."""
@@ -81,9 +81,8 @@ class RunFolder:
     def spec_hash(self) -> str:
         """sha256 of spec.toml; StorageError where it cannot be read."""
         try:
-            with open_file(self.held(self.spec)) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
+            return hashlib.sha256(read_regular(self.held(self.spec), MOST_SPEC)).hexdigest()
+        except (OSError, ValueError) as error:
             raise StorageError(f"cannot read {self.spec}: {reason(error)}") from None
 
     def held(self, path: Path) -> Path:

@@ -6,10 +6,12 @@ import re
 import shutil
 import subprocess
 
+import attrs
 import pytest
 
 from prunekit.reports import formats
 from prunekit.reports.layout import Entry, Layout, laid_out
+from prunekit.reports.notes import BOLD
 from prunekit.reports.question import Question
 from prunekit.reports.records import cell_records, run_records
 from prunekit.reports.tidy import rows
@@ -99,6 +101,17 @@ def test_a_terminal_gets_columns_in_parts_where_they_do_not_fit(capsys, monkeypa
     assert ["method", "0.5"] in lines
     assert ["method", "0.1"] in lines
     assert ["test.accuracy:", "n", "=", "3"] in lines
+
+
+def test_bold_is_explained_only_where_the_output_has_it(capsys, monkeypatch):
+    told = attrs.evolve(LAYOUT, notes=(*LAYOUT.notes, BOLD))
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    formats.show(told)
+    assert BOLD not in capsys.readouterr().out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    formats.show(told)
+    assert BOLD in capsys.readouterr().out
 
 
 def test_columns_are_shared_out_over_parts():
