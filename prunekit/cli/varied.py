@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from prunekit.cli import flags
 from prunekit.errors import SpecError, say
 from prunekit.resolve.plugins import Plugins
@@ -54,6 +56,7 @@ def study_of(
         table["seeds"] = seeds_of(seeds)
     name = Path(path).absolute().name if path and file != Path(path) else file and file.stem
     study = study_from(table, name or "sweep")
+    study = attrs.evolve(study, file=str(file.absolute()) if file else "")
     tell_of_rows(study, keys)
     return study
 

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from prunekit.contracts import Engine, threads
-from prunekit.errors import StorageError, say
+from prunekit.errors import SpecError, StorageError, say
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
@@ -147,6 +147,7 @@ def prepared(
     expansion.require(say)
     folder = Path(out).absolute()
     trials, orphaned = placed(expansion.trials, folder, plugins)
+    _require_same_file(study, folder, trials, orphaned)
     for first, second in expansion.same:
         say(f"{said(second)} is the same plan as {said(first)}, and is run once")
     if orphaned:
@@ -157,6 +158,20 @@ def prepared(
         say(f"{len(changed)} finished runs are of other code ({kinds}) than now; they stay so")
     picked = chosen(trials, wanted)
     return Sweep(study, folder, trials, picked, expansion.left_out, orphaned, changed)
+
+
+def _require_same_file(
+    study: Study, out: Path, trials: Sequence[Trial], orphaned: Sequence[str]
+) -> None:
+    """SpecError where a folder is of the study in another file, and holds nothing of this one."""
+    before = record.file_before(out)
+    if not orphaned or study.file in ("", before, str(out / record.FILE)) or not before:
+        return
+    if all(Place(out / trial.folder).state == "new" for trial in trials):
+        raise SpecError(
+            f"{out} holds the runs of another study, {before}, and none of {study.file}; choose "
+            "another --out"
+        )
 
 
 def _changed(out: Path, trials: Sequence[Trial]) -> dict[str, list[str]]:

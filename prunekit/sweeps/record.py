@@ -71,6 +71,11 @@ def _read(out: Path) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def file_before(out: Path) -> str:
+    """Where the study lay that a folder is of; "" where that is not known."""
+    return str(_read(out).get("file", ""))
+
+
 def write(sweep: Sweep, threads: int) -> None:
     """Write both files, whole or not at all; SpecError for a study that TOML cannot say."""
     study = sweep.study
@@ -85,6 +90,8 @@ def write(sweep: Sweep, threads: int) -> None:
         "left_out": [{"cell": _cell(cell), "reason": why} for cell, why in sweep.left_out],
         "orphaned": list(sweep.orphaned),
     }
+    if file := file_before(sweep.out) if study.file == str(sweep.out / FILE) else study.file:
+        facts["file"] = file
     told = json.dumps(facts, indent=1) + "\n"
     write_bytes(sweep.out / FILE, text.encode())
     write_bytes(sweep.out / FACTS, told.encode())

@@ -54,7 +54,8 @@ class Study:
     """Many runs: every combination of the axes' values over the base, with every seed.
 
     table: the study as a file says it, `base` in full. base: the nested table of a spec. axes:
-    those of named pieces first, then keys of a spec, each as the file has them.
+    those of named pieces first, then keys of a spec, each as the file has them. file: where it was
+    read, absolute; "" for one of a table or of flags.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Study:
     seeds: tuple[int, ...] = (0,)
     skip: tuple[Condition, ...] = ()
     figures: tuple[Figure, ...] = ()
+    file: str = ""
 
     def cells(self) -> Iterator[tuple[Cell, dict[str, Any]]]:
         """Each cell and the nested table of its spec, the last axis fastest; no cell twice."""
@@ -111,7 +113,8 @@ def said(cell: Cell) -> str:
 def read_study(path: str | Path) -> Study:
     """The study in a file of TOML, named for it; SpecError names the key that is wrong."""
     file = Path(path)
-    return study_from(read_toml(file), file.stem, file.parent)
+    study = study_from(read_toml(file), file.stem, file.parent)
+    return attrs.evolve(study, file=str(file.absolute()))
 
 
 def inlined(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:

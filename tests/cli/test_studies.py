@@ -209,3 +209,17 @@ def test_python_asks_too(strange):
         prunekit.sweep(str(strange), engine=Here())
     assert not (strange / "executed").exists()
     assert prunekit.sweep(str(strange), engine=Here(), trust=True).done == 2
+
+
+def test_two_files_of_one_name_do_not_share_a_folder(study, tmp_path, capsys):
+    assert main(["sweep", study, *HERE, "--only", "density=0.5", "--epochs=0"]) == 0
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / study).write_text(FEW.replace("512", "256"))
+    capsys.readouterr()
+    assert main(["sweep", f"other/{study}", *HERE]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"holds the runs of another study, {tmp_path / study}, and none of" in line
+    assert main(["sweep", str(tmp_path / "runs" / "study"), *HERE]) == 0
+    assert main(["sweep", f"other/{study}", *HERE, "--dry-run"]) == 2
+    (tmp_path / study).write_text(FEW.replace("512", "256").replace("epochs = 1", "epochs = 0"))
+    assert main(["sweep", study, *HERE, "--only", "density=0.5"]) == 0
