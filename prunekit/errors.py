@@ -45,6 +45,11 @@ def warn(message: str) -> None:
         return
 
 
+def say(line: str) -> None:
+    """One line on stderr."""
+    print(f"prunekit: {PrunekitError(line)}", file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def same_place() -> Iterator[None]:
     """Around other people's code: it may change the working directory, but not for what follows."""

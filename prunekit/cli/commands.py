@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.cli import flags, listing, studies
-from prunekit.cli.varied import say, seeds_of
-from prunekit.errors import SpecError
+from prunekit.cli.varied import seeds_of
+from prunekit.errors import SpecError, say
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure
 from prunekit.spec.sections import COMPONENTS, Spec

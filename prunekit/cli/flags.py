@@ -49,7 +49,7 @@ SHOWN: Mapping[str, str] = {
 
 METAVARS = {**dict.fromkeys(COMPONENTS, "NAME"), "prune.masks": "RUN|FILE", "weights": "PATH"}
 BOOLS = (bool, bool | None)
-BARE = ("--help", "-h", "--dry-run", "--continue", "--retry-failed")
+BARE = ("--help", "-h", "--dry-run", "--continue", "--retry-failed", "--trust")
 REPEATED = ("--only",)
 OWN = ("out", "seeds", "dry-run", "continue")
 """Flags of `prunekit run` that are no key of a spec."""

@@ -22,7 +22,7 @@ if typing.TYPE_CHECKING:
     from prunekit.sweeps.conduct import Sweep, Swept
 
 LOCAL = "local"
-OWN = ("out", "seeds", "engine", "only", "threads", "dry-run", "retry-failed")
+OWN = ("out", "seeds", "engine", "only", "threads", "dry-run", "retry-failed", "trust")
 MORE = (
     "A flag with commas is an axis, a column of the table: every combination is run, with every "
     "seed. Every key of a spec has a flag of its dotted name, as in `prunekit run`; an option of "
@@ -48,6 +48,7 @@ def add_sweep(commands: Any) -> None:
     parser.add_argument("--threads", metavar="INT", help="of a trial; its bits depend on it")
     parser.add_argument("--retry-failed", action="store_true", help="try again what has failed")
     parser.add_argument("--dry-run", action="store_true", help="print the table and stop")
+    parser.add_argument("--trust", action="store_true", help="run code that STUDY's folder names")
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
     parser.set_defaults(call=sweep, parser=parser, leaves_files=True)
 
@@ -63,7 +64,7 @@ def sweep(args: argparse.Namespace, others: Sequence[str]) -> int:
     own = (*OWN, *(field.name.replace("_", "-") for field in fields_of(engine_class)))
     keys = flags.given_keys(args, others, own)
     engine = build_options(engine_class, options, "engine", name)
-    study = study_of(args.study, keys, args.seeds, available)
+    study = study_of(args.study, keys, args.seeds, available, args.trust)
     threads = None if args.threads is None else flags.flag_value("threads", args.threads, int)
     if threads is not None and threads < 1:
         raise SpecError(f"--threads must be >= 1: {threads}")

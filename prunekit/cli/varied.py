@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-import sys
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from prunekit.cli import flags
-from prunekit.errors import PrunekitError, SpecError
+from prunekit.errors import SpecError, say
 from prunekit.resolve.plugins import Plugins
 from prunekit.spec.options import fields_of, is_union, types_of
 from prunekit.spec.sections import COMPONENTS
 from prunekit.storage.texts import read_toml
 from prunekit.sweeps.axes import KEYS, SAME, sets
 from prunekit.sweeps.record import file_of
+from prunekit.sweeps.strangers import require_known
 from prunekit.sweeps.study import Study, inlined, study_from
 
 
-def say(line: str) -> None:
-    """One line on stderr."""
-    print(f"prunekit: {PrunekitError(line)}", file=sys.stderr, flush=True)
-
-
 def study_of(
-    path: str | None, keys: Mapping[str, str | None], seeds: str | None, plugins: Plugins
+    path: str | None,
+    keys: Mapping[str, str | None],
+    seeds: str | None,
+    plugins: Plugins,
+    trust: bool = False,
 ) -> Study:
     """The study of a file, with the flags' values: lists are axes, and replace those of the file.
 
-    What a named piece of the file sets stays so, and is said.
+    What a named piece of the file sets stays so, and is said. trust: code that the study of a
+    folder names may run, if the user has named it nowhere.
     """
     file = file_of(path) if path else None
     table = inlined(read_toml(file), file.parent) if file else {"base": {}}
+    if path and file != Path(path) and not trust:
+        said = [name for kind in COMPONENTS for name in (keys.get(kind) or "").split(",")]
+        require_known(study_from(table), path, plugins, said)
     base, axes = dict(table["base"]), axes_table(table.get("axes", {}))
     shown = base.pop("published", {})  # of all figures: no spec has a source without a mean
     plain: dict[str, str | None] = {}
@@ -51,6 +56,7 @@ def study_of(
         table["seeds"] = seeds_of(seeds)
     name = Path(path).absolute().name if path and file != Path(path) else file and file.stem
     study = study_from(table, name or "sweep")
+    study = attrs.evolve(study, file=str(file.absolute()) if file else "")
     tell_of_rows(study, keys)
     return study
 

@@ -18,9 +18,10 @@ from prunekit.errors import DataError, PluginError, warn
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins, source_hash
 from prunekit.spec.sections import COMPONENTS, Spec
+from prunekit.storage.contents import NAMED, sha256_of
 from prunekit.storage.runfolder import RunFolder
 
-NAMED = 20
+BAD_FILES = 20
 """Bad files that a run folder names."""
 
 
@@ -65,10 +66,15 @@ def components(spec: Spec, plugins: Plugins) -> dict[str, Any]:
 
 def recorded(spec: Spec, plugins: Plugins, data: Data, device: torch.device) -> dict[str, Any]:
     """What a run folder records of where the run comes from: components.json."""
-    record = components(spec, plugins) | left_out(data)
+    record = components(spec, plugins) | _named_files(spec) | left_out(data)
     cuda = device.type == "cuda"
     record["environment"]["device"] = torch.cuda.get_device_name(device) if cuda else device.type
     return record
+
+
+def _named_files(spec: Spec) -> dict[str, Any]:
+    paths = zip(NAMED, (spec.weights, spec.prune.masks))
+    return {key: {"sha256": sha256_of(key, path)} for key, path in paths if path is not None}
 
 
 def _package(name: str, cls: type, plugins: Plugins) -> dict[str, str]:
@@ -94,7 +100,7 @@ def left_out(data: Data) -> dict[str, Any]:
 def _brief(names: Sequence[str]) -> dict[str, Any]:
     """So many names, the sha256 over all of them, one a line, and the first few."""
     whole = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    return {"count": len(names), "sha256": whole, "first": [*names[:NAMED]]}
+    return {"count": len(names), "sha256": whole, "first": [*names[:BAD_FILES]]}
 
 
 def refuse_other_files(recorded: Mapping[str, Any], data: Data, allow_changed: bool) -> None:
@@ -106,7 +112,7 @@ def refuse_other_files(recorded: Mapping[str, Any], data: Data, allow_changed: b
     before = _brief(before) if isinstance(before, list) else before
     if before == now:
         return
-    changed = sorted({*before["first"]} ^ {*now["first"]}) or [f"none of the first {NAMED}"]
+    changed = sorted({*before["first"]} ^ {*now["first"]}) or [f"none of the first {BAD_FILES}"]
     line = (
         "the files that data.skip_bad leaves out are others than at the start of the run "
         f"({before['count']} then, {now['count']} now): {changed[0]}"

@@ -88,7 +88,8 @@ def trusted_spec(
         and not (allow_changed and code.was_named())
     ]
     if asked:
-        raise _refusal(folder, asked)
+        again = f"--arch {asked[0].name} or " if [code.kind for code in asked] == ["arch"] else ""
+        raise _refusal(folder.path, asked, again)
     with exactly(codes):
         spec = structure(table, plugins)
     if isinstance(spec.arch, FileArchitecture):
@@ -173,11 +174,16 @@ def _contents(module: str) -> Files:
         raise SpecError(f"cannot read {error.filename}: {error.strerror}") from None
 
 
-def _refusal(folder: RunFolder, asked: Sequence[Code]) -> PluginError:
+def require_remembered(codes: Sequence[Code], folder: Path) -> None:
+    """PluginError for code that a folder names and the user has not, as it is now."""
+    if asked := [code for code in codes if not code.is_remembered()]:
+        raise _refusal(folder, asked)
+
+
+def _refusal(folder: Path, asked: Sequence[Code], again: str = "") -> PluginError:
     """What would have been executed, why it was not, and how to allow it."""
     what = " and ".join(map(str, asked))
     names = " and ".join(f"the {code.kind} {code.name!r}" for code in asked)
-    again = f"--arch {asked[0].name} or " if [code.kind for code in asked] == ["arch"] else ""
     how = f"{again}--trust (in Python trust=True)"
     if all(code.was_named() for code in asked):
         return PluginError(
@@ -187,7 +193,7 @@ def _refusal(folder: RunFolder, asked: Sequence[Code]) -> PluginError:
     lost = "; your own runs could not be remembered, since no state folder can be written: set "
     why = f"{lost}XDG_STATE_HOME" if remembered.cannot_remember() else ""
     return PluginError(
-        f"{folder.path} names code of its own, {what}, which was not executed; read it, then let "
+        f"{folder} names code of its own, {what}, which was not executed; read it, then let "
         f"it run by {how}{why}"
     )
 

@@ -20,7 +20,8 @@ class Task:
 
     name: what it is called in the sweep, the readable part of its folder. spec: the resolved spec,
     as TOML. folder: absolute, of the run. log: absolute, the file that its output is added to.
-    threads: of every library that computes; the bits depend on it.
+    threads: of every library that computes; the bits depend on it. arch_sha256: of the file that is
+    its network, when the sweep was planned; "" where none is.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Task:
     folder: str
     log: str
     threads: int
+    arch_sha256: str = ""
 
     @property
     def environment(self) -> Mapping[str, str]:

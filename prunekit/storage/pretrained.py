@@ -30,14 +30,31 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises StorageError, naming the file, for what is missing, damaged, a pickle or an adapter, and
     for an index that does not say what its files hold.
     """
-    folder = Path(path)
     if not os.path.isdir(path):  # whatever the path is; Path.is_dir raises for a long one
         return read_tensors(path, foreign=True)[0]
+    first = _first_in(Path(path))
+    return _parts_of(first) if _is_index(first) else read_tensors(first, foreign=True)[0]
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The files that `read_weights` opens; StorageError where it finds none in a folder."""
+    if not os.path.isdir(path):
+        return [path]
+    first = _first_in(path)
+    parts = {*_weight_map(first).values()} if _is_index(first) else ()
+    return [first, *(path / part for part in sorted(parts))]
+
+
+def _is_index(file: Path) -> bool:
+    return file.name.endswith(INDEX)
+
+
+def _first_in(folder: Path) -> Path:
+    """The whole weights of a folder, or the index of their parts."""
     for stem in STEMS:
-        if (whole := folder / f"{stem}{ENDING}").is_file():
-            return read_tensors(whole, foreign=True)[0]
-        if (index := folder / f"{stem}{INDEX}").is_file():
-            return _parts_of(index)
+        for ending in (ENDING, INDEX):
+            if (file := folder / f"{stem}{ending}").is_file():
+                return file
     raise StorageError(
         f"{folder} has no {STEMS[0]}{ENDING} and no {STEMS[0]}{INDEX}{_hint(folder)}"
     )

@@ -6,7 +6,6 @@ What there is of a trial is in its folder and the files beside it; nothing else 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,24 @@ from typing import Any
 import attrs
 
 from prunekit.contracts import Engine, threads
-from prunekit.errors import PrunekitError, SpecError, StorageError
+from prunekit.errors import SpecError, StorageError, say
 from prunekit.reports.page.words import some
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.faults import naming_faults
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import component_from, to_toml
 from prunekit.runs.signals import Stopper
+from prunekit.runs.trust import remember_named
+from prunekit.spec.sections import COMPONENTS
 from prunekit.spec.tasks import Outcome, Task
 from prunekit.storage.files import reason
 from prunekit.storage.lock import FolderLock
 from prunekit.storage.runfolder import RunFolder
 from prunekit.sweeps import record
 from prunekit.sweeps.axes import conditions
-from prunekit.sweeps.places import Place, State, changed_code, placed, recorded_arch
+from prunekit.sweeps.places import Place, State, changed_code, placed
 from prunekit.sweeps.progress import Progress, is_failure
+from prunekit.sweeps.strangers import require_known
 from prunekit.sweeps.study import Cell, Study, read_study, said, study_from
 from prunekit.sweeps.trials import Trial, chosen, expanded
 
@@ -81,11 +83,6 @@ class Swept:
     stopped: tuple[str, ...] = ()
 
 
-def say(line: str) -> None:
-    """One line on stderr."""
-    print(f"prunekit: {PrunekitError(line)}", file=sys.stderr, flush=True)
-
-
 def sweep(
     study: str | Path | Mapping[str, Any] | Study,
     out: str | Path | None = None,
@@ -94,6 +91,7 @@ def sweep(
     only: Mapping[str, Any] | None = None,
     threads: int | None = None,
     retry_failed: bool = False,
+    trust: bool = False,
     plugins: Plugins | None = None,
     say: Say = say,
 ) -> Swept:
@@ -102,11 +100,13 @@ def sweep(
     study: its file, a table like that of a file, or the folder of a sweep. out: the sweep's folder;
     None = below `runs/`. engine: a name, a table with `name` and options, or an engine. only: axis
     -> the values of the cells that are run now. threads: of each trial; the bits depend on them.
-    say: is given lines on what goes on. A failed trial is in the result and stops nobody. Raises
-    SpecError before anything is begun; Interrupted when a signal has stopped the sweep.
+    trust: code outside installed plugins that the study of a folder names may run, if you have not
+    named it in a run of yours. say: is given lines on what goes on. A failed trial is in the result
+    and stops nobody. Raises SpecError, or PluginError for such code, before anything is begun;
+    Interrupted when a signal has stopped the sweep.
     """
     plugins = plugins or Plugins()
-    read = opened(study)
+    read = opened(study, plugins, trust)
     place = record.folder_of(study) if out is None else out
     ready = prepared(read, place, only=only, plugins=plugins, say=say)
     worker = component_from("engine", engine, plugins)
@@ -115,11 +115,19 @@ def sweep(
     )
 
 
-def opened(study: str | Path | Mapping[str, Any] | Study) -> Study:
+def opened(
+    study: str | Path | Mapping[str, Any] | Study, plugins: Plugins, trust: bool = False
+) -> Study:
     """The study that somebody names, in a file, the folder of a sweep, or a table."""
     if isinstance(study, Study):
         return study
-    return study_from(study) if isinstance(study, Mapping) else read_study(record.file_of(study))
+    if isinstance(study, Mapping):
+        return study_from(study)
+    file = record.file_of(study)
+    read = read_study(file)
+    if file != Path(study) and not trust:
+        require_known(read, study, plugins)
+    return read
 
 
 @naming_faults()
@@ -140,6 +148,7 @@ def prepared(
     expansion.require(say)
     folder = Path(out).absolute()
     trials, orphaned = placed(expansion.trials, folder, plugins)
+    _require_same_file(study, folder, trials, orphaned)
     for first, second in expansion.same:
         say(f"{said(second)} is the same plan as {said(first)}, and is run once")
     if orphaned:
@@ -150,6 +159,20 @@ def prepared(
         say(f"{len(changed)} finished runs are of other code ({kinds}) than now; they stay so")
     picked = chosen(trials, wanted)
     return Sweep(study, folder, trials, picked, expansion.left_out, orphaned, changed)
+
+
+def _require_same_file(
+    study: Study, out: Path, trials: Sequence[Trial], orphaned: Sequence[str]
+) -> None:
+    """SpecError where a folder is of the study in another file, and holds nothing of this one."""
+    before = record.file_before(out)
+    if not orphaned or study.file in ("", before, str(out / record.FILE)) or not before:
+        return
+    if all(Place(out / trial.folder).state == "new" for trial in trials):
+        raise SpecError(
+            f"{out} holds the runs of another study, {before}, and none of {study.file}; choose "
+            "another --out"
+        )
 
 
 def _changed(out: Path, trials: Sequence[Trial]) -> dict[str, list[str]]:
@@ -177,6 +200,7 @@ def conducted(
         count = record.threads_of(sweep.out, threads_, threads(engine), begun)
         record.write(sweep, count)
         left = sweep.to_do(retry_failed)
+        _remember(left)
         tasks = [_task(sweep, trial, count, plugins) for trial in left]
         places = {trial.folder: sweep.place(trial) for trial in left}
         failed = sum(sweep.place(trial).state == "failed" for trial in left)
@@ -184,35 +208,33 @@ def conducted(
             len(states), states.count("done"), states.count("failed") - failed, places, say
         )
         with stopper.anywhere(), progress.shown():
-            stopped = _carried_out(sweep, engine, tasks, progress)
+            stopped = _carried_out(engine, tasks, progress)
     return _result(sweep, stopped)
 
 
-def _carried_out(
-    sweep: Sweep, engine: Engine, tasks: Sequence[Task], progress: Progress
-) -> tuple[str, ...]:
+def _remember(trials: Sequence[Trial]) -> None:
+    """Note the user's own code, so that the study goes on from its folder."""
+    specs = {
+        (
+            str(trial.spec.arch),
+            *(type(getattr(trial.spec, kind)) for kind in COMPONENTS),
+        ): trial.spec
+        for trial in trials
+    }
+    for spec in specs.values():
+        remember_named(spec)
+
+
+def _carried_out(engine: Engine, tasks: Sequence[Task], progress: Progress) -> tuple[str, ...]:
     """Note each outcome as it comes; the names of those that were stopped."""
     stopped = {task.name for task in tasks}
     with contextlib.closing(_outcomes(engine, tasks)) as outcomes:
         for outcome in outcomes:
             outcome = _noted(outcome, progress.places[outcome.name])
-            if outcome.code == 0:
-                _require_arch(sweep, outcome.name)
             progress.tell(outcome)
             if outcome.code == 0 or is_failure(outcome.code):
                 stopped.remove(outcome.name)
     return tuple(sorted(stopped))
-
-
-def _require_arch(sweep: Sweep, name: str) -> None:
-    """SpecError where a run is of another file than was there when the sweep was planned."""
-    trial = next(trial for trial in sweep.trials if trial.folder == name)
-    arch, run = trial.spec.arch, RunFolder(sweep.place(trial).folder)
-    if isinstance(arch, FileArchitecture) and recorded_arch(run) != arch.sha256():
-        raise SpecError(
-            f"{arch.path} has changed while the sweep ran, and {run.path} is of what it is now; "
-            "remove that folder and restore the file, or begin anew with another --out"
-        )
 
 
 def _noted(outcome: Outcome, place: Place) -> Outcome:
@@ -234,7 +256,9 @@ def _outcomes(engine: Engine, tasks: Sequence[Task]) -> Generator[Outcome, None,
 def _task(sweep: Sweep, trial: Trial, count: int, plugins: Plugins) -> Task:
     place = sweep.place(trial)
     text = to_toml(trial.spec, plugins)
-    return Task(trial.folder, text, str(place.folder), str(place.log), count)
+    arch = trial.spec.arch
+    sha256 = arch.sha256() if isinstance(arch, FileArchitecture) else ""
+    return Task(trial.folder, text, str(place.folder), str(place.log), count, sha256)
 
 
 def _stopped(sweep: Sweep) -> str:

@@ -5,67 +5,46 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 
-from prunekit.errors import SpecError
 from prunekit.reports.varied import NO_MATTER
 from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import unstructure
 from prunekit.spec.sections import Spec
-from prunekit.storage.files import open_file, reason
-from prunekit.storage.runfolder import RunFolder
+from prunekit.storage.contents import NAMED, sha256_of
 
 NOT_IN_IT = ("published", "observers", "device", *NO_MATTER)
 """Keys of a spec that change no result."""
 LETTERS = 10
 """Hexadecimal digits of an identity."""
-BY_CONTENT = ("weights", "prune.masks")
-"""Keys that name files: what lies in them counts, and not where they lie."""
 
 
 @attrs.frozen
 class Contents:
     """What lies in files that specs name, each read once."""
 
-    known: dict[str, str] = attrs.field(factory=dict)
+    known: dict[tuple[str, str], str] = attrs.field(factory=dict)
 
-    def of(self, path: str) -> str:
-        """sha256 of a file, of the masks of a run folder, or of a folder of weights."""
-        if path not in self.known:
-            place = Path(path).expanduser()
-            files = [place] if not place.is_dir() else _weights_in(place)
-            sums = [_sha256(file) for file in files]
-            self.known[path] = sums[0] if len(sums) == 1 else _hash(sums)
-        return self.known[path]
-
-
-def _weights_in(folder: Path) -> list[Path]:
-    """The files of a run's masks, or of weights that others saved; SpecError for neither."""
-    run = RunFolder(folder)
-    files = [run.masks] if run.holds_run() else sorted(folder.glob("*.safetensors*"))
-    if not files:
-        raise SpecError(f"{folder} holds neither masks nor weights; give the folder of a run")
-    return files
-
-
-def _sha256(file: Path) -> str:
-    try:
-        with open_file(file) as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        raise SpecError(f"cannot read {file}: {reason(error)}") from None
+    def of(self, key: str, path: str) -> str:
+        """sha256 over the files that a key of a spec names."""
+        if (key, path) not in self.known:
+            self.known[key, path] = sha256_of(key, path)
+        return self.known[key, path]
 
 
 def facts(
-    spec: Spec, plugins: Plugins, contents: Contents, arch: str | None = None
+    spec: Spec,
+    plugins: Plugins,
+    contents: Contents,
+    recorded: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """What a resolved, located spec is known by, as a nested table; the seed is one of it.
 
-    arch: sha256 of the file of its architecture, where another than now is meant. SpecError for
+    recorded: sha256 of files that it names, by key, where others than now are meant. SpecError for
     files that cannot be read.
     """
     table = unstructure(spec, plugins)
@@ -73,10 +52,10 @@ def facts(
         _take(table, key)
     if isinstance(spec.arch, FileArchitecture):
         function = spec.arch.source.rpartition(":")[2]
-        table["arch"] = {"sha256": arch or spec.arch.sha256(), "function": function}
-    for key in BY_CONTENT:
+        table["arch"] = {"sha256": recorded.get("arch") or spec.arch.sha256(), "function": function}
+    for key in NAMED:
         if (path := _take(table, key)) is not None:
-            table[key] = contents.of(path)
+            table[key] = recorded.get(key) or contents.of(key, path)
     return dict(_plain(table))
 
 

@@ -18,6 +18,7 @@ from prunekit.resolve.plugins import Plugins, source_hash
 from prunekit.resolve.structure import to_toml, unstructure
 from prunekit.runs.trust import trusted_spec
 from prunekit.spec.sections import COMPONENTS, Spec
+from prunekit.storage.contents import NAMED
 from prunekit.storage.files import status_of
 from prunekit.storage.runfolder import RunFolder
 from prunekit.storage.texts import MOST_SPEC, parse_toml, read_json, read_regular
@@ -135,7 +136,17 @@ def is_of(folder: Path, spec: Spec, spec_id: str, plugins: Plugins) -> bool:
     run, arch = RunFolder(folder), spec.arch
     if not has_words(run, spec, plugins):
         return id_of(folder, plugins) == spec_id
-    return not isinstance(arch, FileArchitecture) or recorded_arch(run) in (None, arch.sha256())
+    contents, before = Contents(), recorded_files(run)
+    now = {key: contents.of(key, path) for key, path in files_of(spec).items()}
+    if isinstance(arch, FileArchitecture):
+        now["arch"] = arch.sha256()
+    return all(before.get(key, sha256) == sha256 for key, sha256 in now.items())
+
+
+def files_of(spec: Spec) -> dict[str, str]:
+    """The paths that a spec names whose content counts, by key."""
+    found = {"weights": spec.weights, "prune.masks": spec.prune.masks}
+    return {key: path for key, path in found.items() if path is not None}
 
 
 def has_words(run: RunFolder, spec: Spec, plugins: Plugins) -> bool:
@@ -166,9 +177,10 @@ def id_of(folder: Path, plugins: Plugins) -> str | None:
     run = RunFolder(folder)
     try:
         spec = resolve(trusted_spec(run, plugins), plugins).spec
-        if spec.weights is not None or spec.prune.masks is not None:
-            return None  # what lay in the files then, nobody knows
-        return identity(facts(spec, plugins, Contents(), recorded_arch(run)), spec.seed)
+        files = recorded_files(run)
+        if not files_of(spec).keys() <= files.keys():
+            return None  # of an older prunekit: what lay in the files then, nobody knows
+        return identity(facts(spec, plugins, Contents(), files), spec.seed)
     except PrunekitError:
         return None
 
@@ -192,12 +204,13 @@ def changed_code(run: RunFolder, spec: Spec, hashes: dict[type, str]) -> list[st
     return changed
 
 
-def recorded_arch(run: RunFolder) -> str | None:
-    """sha256 of the file of a run's architecture, as it was; None where none is recorded."""
+def recorded_files(run: RunFolder) -> dict[str, str]:
+    """sha256 of the files that a run began with, by key of its spec, so far as it is recorded."""
     if status_of(run.components) is None:
-        return None
-    found = run.read_components().get("arch", {}).get("sha256")
-    return found if isinstance(found, str) else None
+        return {}
+    record = run.read_components()
+    found = {key: record.get(key, {}).get("sha256") for key in ("arch", *NAMED)}
+    return {key: sha256 for key, sha256 in found.items() if isinstance(sha256, str)}
 
 
 def _require_free(
@@ -219,4 +232,5 @@ def refuse_other(folder: Path, spec: Spec, plugins: Plugins) -> NoReturn:
             f"the arch {spec.arch.source!r} has changed since the run was started in {folder}; "
             "restore it, or choose another --out"
         )
-    raise SpecError(f"{folder} holds a run of another spec; choose another --out")
+    whose = " or of other contents of its files" if files_of(spec) else ""
+    raise SpecError(f"{folder} holds a run of another spec{whose}; choose another --out")

@@ -18,6 +18,7 @@ from prunekit.resolve.sources import version_of
 from prunekit.spec.sections import Published
 from prunekit.storage.files import write_bytes
 from prunekit.storage.texts import read_json
+from prunekit.sweeps.located import located
 from prunekit.sweeps.study import Cell, Study
 
 if TYPE_CHECKING:
@@ -70,9 +71,15 @@ def _read(out: Path) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def file_before(out: Path) -> str:
+    """Where the study lay that a folder is of; "" where that is not known."""
+    return str(_read(out).get("file", ""))
+
+
 def write(sweep: Sweep, threads: int) -> None:
-    """Write both files, whole or not at all."""
+    """Write both files, whole or not at all; SpecError for a study that TOML cannot say."""
     study = sweep.study
+    text = _text_of(located(study, [trial.spec for trial in sweep.trials]))
     facts = {
         "format": FORMAT,
         "prunekit": version_of("prunekit"),
@@ -83,8 +90,19 @@ def write(sweep: Sweep, threads: int) -> None:
         "left_out": [{"cell": _cell(cell), "reason": why} for cell, why in sweep.left_out],
         "orphaned": list(sweep.orphaned),
     }
-    write_bytes(sweep.out / FACTS, (json.dumps(facts, indent=1) + "\n").encode())
-    write_bytes(sweep.out / FILE, tomli_w.dumps(study.table).encode())
+    if file := file_before(sweep.out) if study.file == str(sweep.out / FILE) else study.file:
+        facts["file"] = file
+    told = json.dumps(facts, indent=1) + "\n"
+    write_bytes(sweep.out / FILE, text.encode())
+    write_bytes(sweep.out / FACTS, told.encode())
+
+
+def _text_of(table: Mapping[str, Any]) -> str:
+    try:
+        return tomli_w.dumps(table)
+    except TypeError as error:
+        what = "leave None out" if "None" in str(error) else "use numbers, texts, lists and tables"
+        raise SpecError(f"the study cannot be written as TOML ({error}); {what}") from None
 
 
 def _row(trial: Trial, changed: Sequence[str]) -> dict[str, Any]:

@@ -54,7 +54,8 @@ class Study:
     """Many runs: every combination of the axes' values over the base, with every seed.
 
     table: the study as a file says it, `base` in full. base: the nested table of a spec. axes:
-    those of named pieces first, then keys of a spec, each as the file has them.
+    those of named pieces first, then keys of a spec, each as the file has them. file: where it was
+    read, absolute; "" for one of a table or of flags.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Study:
     seeds: tuple[int, ...] = (0,)
     skip: tuple[Condition, ...] = ()
     figures: tuple[Figure, ...] = ()
+    file: str = ""
 
     def cells(self) -> Iterator[tuple[Cell, dict[str, Any]]]:
         """Each cell and the nested table of its spec, the last axis fastest; no cell twice."""
@@ -111,7 +113,8 @@ def said(cell: Cell) -> str:
 def read_study(path: str | Path) -> Study:
     """The study in a file of TOML, named for it; SpecError names the key that is wrong."""
     file = Path(path)
-    return study_from(read_toml(file), file.stem, file.parent)
+    study = study_from(read_toml(file), file.stem, file.parent)
+    return attrs.evolve(study, file=str(file.absolute()))
 
 
 def inlined(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -156,7 +159,7 @@ def study_from(given: Mapping[str, Any], name: str = "study", folder: Path = Pat
             "base.published.mean is the figure of one cell; give it in [[published]], with the "
             "values of the axes that it is of"
         )
-    seeds = _seeds(table.get("seeds", 1), first)
+    seeds = _seeds(table.get("seeds", 1), first, MOST_CELLS // count)
     return _with_figures(Study(name, table, base, axes, seeds, skip), figures)
 
 
@@ -218,8 +221,13 @@ def _published(where: str, table: Mapping[str, Any]) -> Published:
     return found
 
 
-def _seeds(given: Any, first: Any) -> tuple[int, ...]:
+def _seeds(given: Any, first: Any, most: int) -> tuple[int, ...]:
     """The seeds of a study: so many from the base's on, or those that are listed."""
+    count = given if is_a(given, int) else len(given) if isinstance(given, list | tuple) else 0
+    if count > most:
+        raise SpecError(
+            f"{count:,} seeds make more than {MOST_CELLS:,} trials; take {most:,} at most"
+        )
     if not is_a(first, int):
         raise SpecError(f"base.seed must be an int: {first!r}")
     if is_a(given, int) and given >= 1:

@@ -10,11 +10,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from prunekit.errors import PrunekitError, SpecError, StorageError
+import attrs
+
+from prunekit.errors import PluginError, PrunekitError, SpecError, StorageError
+from prunekit.resolve.archfile import FileArchitecture
 from prunekit.resolve.faults import ended
 from prunekit.resolve.places import pressed
 from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure
+from prunekit.spec.sections import Spec
 from prunekit.spec.tasks import Outcome, Task
 from prunekit.storage.files import reason
 from prunekit.storage.texts import parse_toml
@@ -49,7 +53,7 @@ def _done(task: Task) -> Outcome:
 def _carry_out(task: Task) -> None:
     """Run or resume; its code is what the task's spec names, so nobody is asked whether it may."""
     plugins = Plugins()
-    spec = structure(_table(task), plugins)
+    spec = _pinned(structure(_table(task), plugins), task)
 
     import torch  # what can be refused was refused without it
 
@@ -61,6 +65,19 @@ def _carry_out(task: Task) -> None:
         begun_or_gone_on(spec, task.folder, plugins=plugins, say=_say)
     finally:
         torch.set_num_threads(before)
+
+
+def _pinned(spec: Spec, task: Task) -> Spec:
+    """With the content of its network's file; PluginError where that is not the planned one."""
+    if not isinstance(spec.arch, FileArchitecture):
+        return spec
+    arch = spec.arch.read()
+    if task.arch_sha256 not in ("", arch.sha256()):
+        raise PluginError(
+            f"the arch {arch.source!r} has changed since the sweep was planned, and {task.name} is "
+            "not run; restore it and sweep with --retry-failed, or sweep what it is now"
+        )
+    return attrs.evolve(spec, arch=arch)
 
 
 def _table(task: Task) -> dict[str, object]:

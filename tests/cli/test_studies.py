@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+import prunekit
 from prunekit.cli.entry import main
+from prunekit.errors import PluginError
+from prunekit.sweeps.here import Here
 from tests.sweeps.studies import FEW
 
 HERE = ["--engine", "prunekit.sweeps.here:Here"]
@@ -147,3 +150,76 @@ def test_the_help_lists_the_options_of_the_engine(capsys):
     out = capsys.readouterr().out
     for flag in ("--jobs INT", "--devices A,B,...", "--only AXIS=A,B", "--retry-failed"):
         assert flag in out
+
+
+EVIL = """
+from pathlib import Path
+from torch import nn
+Path(__file__).with_name("executed").touch()
+def build(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+"""
+
+
+@pytest.fixture
+def strange(tmp_path):
+    """The folder of a sweep that somebody else made, whose network is a file in it."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "evil.py").write_text(EVIL)
+    study = FEW.replace('arch = "mlp"', f'arch = "{folder}/evil.py:build"')
+    (folder / "sweep.toml").write_text(study.replace("epochs = 1", "epochs = 0"))
+    return folder
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry-run"], ["--density", "0.5"], ["--arch.depth", "1"]])
+def test_code_that_a_folder_s_study_names_is_not_executed_unasked(flags, strange, capsys):
+    assert main(["sweep", str(strange), *HERE, *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{strange} names code of its own, the arch '{strange}/evil.py:build'" in line
+    assert line.endswith("read it, then let it run by --trust (in Python trust=True)")
+    assert sorted(path.name for path in strange.iterdir()) == ["evil.py", "sweep.toml"]
+
+
+@pytest.mark.parametrize(
+    "axis", ['"scorer.name"', "scorer", "method.a.scorer", "method.a.scorer.name"]
+)
+def test_neither_is_a_module_that_an_axis_names(axis, strange, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(strange))
+    value = '"evil:Scorer"' if "method" in axis else '["evil:Scorer"]'
+    study = FEW.replace("prune.density = [0.5, 0.1]", f"{axis} = {value}")
+    (strange / "sweep.toml").write_text(study)
+    assert main(["sweep", str(strange), *HERE, "--scorer.batches", "2"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{strange} names code of its own, the scorer 'evil:Scorer'" in line
+    assert not (strange / "executed").exists()
+
+
+@pytest.mark.parametrize("allowed", ["--trust", "--arch={}/evil.py:build"])
+def test_it_is_executed_once_the_user_says_so_and_goes_on_unasked(allowed, strange, capsys):
+    assert (
+        main(["sweep", str(strange), *HERE, allowed.format(strange), "--only", "density=0.1"]) == 0
+    )
+    assert (strange / "executed").exists()
+    assert main(["sweep", str(strange), *HERE]) == 0
+    assert "2 of 2 trials done" in capsys.readouterr().out
+
+
+def test_python_asks_too(strange):
+    with pytest.raises(PluginError, match="names code of its own"):
+        prunekit.sweep(str(strange), engine=Here())
+    assert not (strange / "executed").exists()
+    assert prunekit.sweep(str(strange), engine=Here(), trust=True).done == 2
+
+
+def test_two_files_of_one_name_do_not_share_a_folder(study, tmp_path, capsys):
+    assert main(["sweep", study, *HERE, "--only", "density=0.5", "--epochs=0"]) == 0
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / study).write_text(FEW.replace("512", "256"))
+    capsys.readouterr()
+    assert main(["sweep", f"other/{study}", *HERE]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"holds the runs of another study, {tmp_path / study}, and none of" in line
+    assert main(["sweep", str(tmp_path / "runs" / "study"), *HERE]) == 0
+    assert main(["sweep", f"other/{study}", *HERE, "--dry-run"]) == 2
+    (tmp_path / study).write_text(FEW.replace("512", "256").replace("epochs = 1", "epochs = 0"))
+    assert main(["sweep", study, *HERE, "--only", "density=0.5"]) == 0

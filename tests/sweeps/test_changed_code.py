@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from prunekit.errors import PluginError, SpecError
+from prunekit.errors import PluginError
 from tests.sweeps.studies import InPieces, few
 from tests.sweeps.test_conduct import swept
 
@@ -57,11 +57,17 @@ def test_the_same_network_elsewhere_is_the_same_trial(tmp_path):
     assert (made.done, lines) == (2, [])
 
 
-def test_a_network_that_changes_while_the_sweep_runs_stops_it(tmp_path):
+def test_a_network_that_changes_while_the_sweep_runs_fails_what_is_left(tmp_path):
     table, net = own_net(tmp_path)
     changing = InPieces(1, lambda: net.write_text(NET + "# changed\n"))
-    with pytest.raises(SpecError, match=r"net.py has changed while the sweep ran"):
-        swept(tmp_path / "out", table, engine=changing)
+    made, _ = swept(tmp_path / "out", table, engine=changing)
+    ((name, failure),) = made.failed.items()
+    assert (made.done, failure["code"]) == (1, 2)
+    assert "net.py:build' has changed since the sweep was planned" in failure["reason"]
+    assert not (tmp_path / "out" / name).exists()
+    net.write_text(NET)
+    made, _ = swept(tmp_path / "out", table, retry_failed=True)
+    assert (made.done, made.failed) == (2, {})
 
 
 def test_without_axes_a_network_that_changed_is_refused(tmp_path):

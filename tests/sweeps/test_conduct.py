@@ -243,3 +243,12 @@ def test_a_file_that_names_code_of_its_own_is_not_imported_to_find_a_trial(tmp_p
     made, lines = swept(tmp_path)
     assert "copied-abcdef/seed-0" in lines[0]
     assert made.done == 2
+
+
+def test_a_study_that_toml_cannot_say_is_refused_and_the_folder_is_as_before(tmp_path):
+    table = few()
+    table["base"]["weights"] = None
+    with pytest.raises(SpecError, match=r"cannot be written as TOML .*; leave None out"):
+        swept(tmp_path, table)
+    assert not [*tmp_path.glob("sweep.*")]
+    assert not [*tmp_path.rglob("spec.toml")]

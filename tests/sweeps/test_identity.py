@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from prunekit.errors import SpecError
+from prunekit.errors import StorageError
 from prunekit.resolve.filling import resolve
 from prunekit.resolve.plugins import Plugins
 from prunekit.spec.sections import Prune, Spec, Train
@@ -76,14 +78,40 @@ def test_weights_and_masks_count_by_their_content(tmp_path):
     save_file({"w": torch.tensor([1.0])}, folder / "model.safetensors")
     a, b, c, saved = (id_of(f"base.weights = '{tmp_path}/{n}'") for n in ("a", "b", "c", "saved"))
     assert a == b == saved != c
+    (folder / "adapter.safetensors").write_bytes(b"not opened")
+    assert id_of(f"base.weights = '{folder}'") == a
     masks = [id_of(f"base.prune.masks = '{tmp_path}/{name}'") for name in ("a", "b", "c")]
     assert masks[0] == masks[1] != masks[2]
     assert masks[0] != a
+
+
+def test_a_run_s_folder_counts_by_its_model_as_weights_and_by_its_masks_as_masks(tmp_path):
+    for name, model, masks in (("a", 1.0, 1.0), ("b", 1.0, 2.0), ("c", 2.0, 1.0)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "spec.toml").write_text("seed = 0")
+        save_file({"w": torch.tensor([model])}, folder / "model.safetensors")
+        save_file({"w": torch.tensor([masks])}, folder / "masks.safetensors")
+    a, b, c = (id_of(f"base.weights = '{tmp_path / name}'") for name in "abc")
+    assert a == b != c
+    a, b, c = (id_of(f"base.prune.masks = '{tmp_path / name}'") for name in "abc")
+    assert a == c != b
+
+
+def test_weights_in_parts_count_by_all_that_is_read(tmp_path):
+    index = {"weight_map": {"v": "model-1.safetensors", "w": "model-2.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    ids = []
+    for number in (1.0, 2.0):
+        save_file({"v": torch.tensor([1.0])}, tmp_path / "model-1.safetensors")
+        save_file({"w": torch.tensor([number])}, tmp_path / "model-2.safetensors")
+        ids.append(id_of(f"base.weights = '{tmp_path}'"))
+    assert ids[0] != ids[1]
 
 
 def test_a_file_that_is_not_there_is_told_before_any_run(tmp_path):
     (refused,) = expanded(study(f"base.weights = '{tmp_path}/none'"), PLUGINS).refused
     assert f"cannot read {tmp_path}/none" in refused[1]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SpecError, match="holds neither masks nor weights"):
-        Contents().of(str(tmp_path / "empty"))
+    with pytest.raises(StorageError, match=r"has no model.safetensors"):
+        Contents().of("weights", str(tmp_path / "empty"))

@@ -132,6 +132,8 @@ def test_what_a_study_keeps_of_its_file_reads_as_the_same_study(tmp_path):
         ("seeds = 0", "seeds must be an int >= 1, or a list of different seeds: 0"),
         ("seeds = true", "seeds must be an int >= 1, or a list of different seeds: True"),
         ("seeds = [1, 1]", "seeds must be an int >= 1, or a list of different seeds: [1, 1]"),
+        ("seeds = 1_000_000_000_000", "1,000,000,000,000 seeds make more than 100,000 trials"),
+        ("seeds = 60_000\naxes.train.lr = [1, 2]", "100,000 trials; take 50,000 at most"),
         ("base.seed = 'a'", "base.seed must be an int: 'a'"),
         ("axes = { seed = 1 }", "axes.seed cannot be varied"),
         ("axes.train.lr = [1]\nskip = [{}]", "[[skip]] number 1 is empty"),
