@@ -8,7 +8,6 @@ from pathlib import Path
 
 from prunekit.errors import SpecError
 from prunekit.storage.files import open_file, reason
-from prunekit.storage.pretrained import weight_files
 from prunekit.storage.runfolder import RunFolder
 
 NAMED = ("weights", "prune.masks")
@@ -22,6 +21,8 @@ def sha256_of(key: str, path: str) -> str:
     """
     place = Path(path)
     if key == "weights":
+        from prunekit.storage.pretrained import weight_files  # which needs torch
+
         files = weight_files(place)
     else:
         files = [RunFolder(place).masks if os.path.isdir(place) else place]

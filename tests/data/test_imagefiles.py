@@ -75,7 +75,7 @@ def test_images_that_differ_in_size_are_streamed_and_leave_the_shape_open(folder
     small, large = folder / "train" / "ant" / "0.png", folder / "test" / "ant" / "0.png"
     assert data.sizes == f"{small} has 4 x 6 pixels, {large} has 7 x 7 pixels"
     with pytest.raises(SpecError, match=r"test/ant/0\.png has 7 x 7 pixels\); say with data\.size"):
-        prepare(data, DataSettings("none", 0, None, 0), 0)
+        prepare(data, DataSettings("none", 0, 0, None, 0), 0)
 
 
 def test_grey_images_have_one_channel(folder):

@@ -115,7 +115,7 @@ specs = st.builds(
         include=st.lists(st.text(max_size=5), max_size=3).map(tuple),
         control=st.sampled_from(["none", "shuffle"]),
     ),
-    rounds=st.builds(Rounds, count=st.none() | st.integers(1, 10**6)),
+    rounds=st.builds(Rounds, count=st.none() | st.integers(1, 10**5)),
     train=st.builds(
         Train,
         lr=st.none() | st.floats(1e-300, 1e300),
