@@ -35,8 +35,8 @@ ATTEMPTS = 3
 """How often a trial is begun whose process dies or is stopped."""
 TASKS = 50
 """What a worker does before another takes its place: the memory of a GPU falls into pieces."""
-NO_MEMORY, STOPPED = 3, 130
-"""Exit codes: out of memory; from here on stopped by a signal."""
+NO_MEMORY, NOT_WRITTEN, STOPPED = 3, 4, 130
+"""Exit codes: out of memory; storage; from here on stopped by a signal."""
 START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from prunekit_plugins.local import serve; serve()"
@@ -162,7 +162,12 @@ class Crew:
     def _tried(self, task: Task, slot: Mapping[str, str], worker: Worker | None) -> Worker | None:
         """Do the task, again where its process dies; the worker, if it may do another."""
         for attempt in range(ATTEMPTS):
-            worker = worker or self._hired(task, slot)
+            try:
+                worker = worker or self._hired(task, slot)
+            except OSError as error:  # of the log, or of a new process
+                reason = f"no worker for it: {error.strerror}: {error.filename}"
+                self.ended.put(Outcome(task.name, NOT_WRITTEN, reason))
+                return None
             if worker is None:
                 return None
             outcome = worker.do(task)
@@ -197,7 +202,7 @@ class Worker:
     def __init__(self, first: Task, slot: Mapping[str, str]) -> None:
         Path(first.log).parent.mkdir(parents=True, exist_ok=True)
         self.left, self.fit, self.dead = TASKS, True, False
-        with open(first.log, "ab") as log:
+        with appended(first.log) as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", START, json.dumps(sys.path)],
                 stdin=subprocess.PIPE,
@@ -246,8 +251,14 @@ class Worker:
 
 def note(task: Task, line: str) -> None:
     """Add a line to the log of a task."""
-    with contextlib.suppress(OSError), open(task.log, "a", encoding="utf-8") as file:
-        print(f"prunekit: {line}", file=file)
+    with contextlib.suppress(OSError), appended(task.log) as file:
+        file.write(f"prunekit: {line}\n".encode())
+
+
+def appended(log: str) -> IO[bytes]:
+    """A log, to be added to; a link is not followed."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(log, flags, 0o666), "ab")
 
 
 def last_line(task: Task) -> str:

@@ -241,10 +241,10 @@ def _noted(outcome: Outcome, place: Place) -> Outcome:
     """Let a trial's failure stand beside its folder, or no longer stand there."""
     if outcome.code == 0 and not place.is_done:
         outcome = attrs.evolve(outcome, code=1, reason="it left no summary.json")
-    if outcome.code == 0:
-        place.failure.unlink(missing_ok=True)
-    elif is_failure(outcome.code):
+    if is_failure(outcome.code):
         place.write_failure(outcome.code, outcome.reason)
+    else:  # what was stopped goes on, whatever became of it before
+        place.failure.unlink(missing_ok=True)
     return outcome
 
 

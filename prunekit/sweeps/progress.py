@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from prunekit.errors import printable
+from prunekit.errors import LockedError, printable
 from prunekit.spec.tasks import Outcome
 from prunekit.storage.runfolder import RunFolder
 from prunekit.sweeps.places import Place
@@ -57,6 +57,8 @@ class Progress:
             log = self.places[outcome.name].log
             why = f"exit code {outcome.code}: {outcome.reason}"
             return f"{outcome.name} failed ({why}); its output: {log}"
+        if outcome.code == LockedError.exit_code:
+            return f"{outcome.name} is not run now, and goes on with the sweep: {outcome.reason}"
         if outcome.code != 0:
             return f"{outcome.name} was stopped, and goes on when the sweep does"
         left = self.time_left()
@@ -119,8 +121,8 @@ def printable_lines(lines: list[str]) -> str:
 
 
 def is_failure(code: int) -> bool:
-    """Whether a trial that ended so has failed, and was not merely stopped."""
-    return code not in (0, 130, 143)
+    """Whether a trial that ended so has failed, and was not merely stopped, or in use elsewhere."""
+    return code not in (0, LockedError.exit_code, 130, 143)
 
 
 def changed_at(path: Path) -> float:

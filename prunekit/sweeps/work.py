@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import sys
@@ -20,7 +21,7 @@ from prunekit.resolve.plugins import Plugins
 from prunekit.resolve.structure import structure
 from prunekit.spec.sections import Spec
 from prunekit.spec.tasks import Outcome, Task
-from prunekit.storage.files import reason
+from prunekit.storage.files import open_file, reason
 from prunekit.storage.texts import parse_toml
 
 
@@ -99,7 +100,8 @@ def logged(path: Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a", encoding="utf-8", errors="replace", buffering=1)  # noqa: SIM115
+        appended = open_file(path, "ab", links=False)
+        file = io.TextIOWrapper(appended, "utf-8", "replace", line_buffering=True)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {reason(error)}") from None
     with file, contextlib.ExitStack() as stack, open(os.devnull, "rb") as nothing:

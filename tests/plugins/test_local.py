@@ -55,6 +55,15 @@ def test_workers_give_the_bits_of_one_process_whatever_threads_this_one_has(tmp_
     assert len({pid for name in "abc" for pid in pids(tmp_path / f"{name}.log")}) == 2
 
 
+def test_a_trial_whose_log_cannot_be_written_costs_no_other(tmp_path):
+    (tmp_path / "a.log").mkdir()
+    (tmp_path / "theirs").write_text("")
+    (tmp_path / "b.log").symlink_to(tmp_path / "theirs")
+    tasks = [task(tmp_path, name) for name in "abc"]
+    assert codes(Local().work(tasks)) == {"a": 4, "b": 4, "c": 0}
+    assert (tmp_path / "theirs").read_text() == ""
+
+
 STRUCK_TWICE = """struck = len(MARK.read_text()) if MARK.exists() else 0
     if struck < 2:
         MARK.write_text("x" * (struck + 1))

@@ -252,3 +252,28 @@ def test_a_study_that_toml_cannot_say_is_refused_and_the_folder_is_as_before(tmp
         swept(tmp_path, table)
     assert not [*tmp_path.glob("sweep.*")]
     assert not [*tmp_path.rglob("spec.toml")]
+
+
+@attrs.frozen
+class Ending:
+    """An engine whose trials all end with one code."""
+
+    code: int
+
+    def work(self, tasks):
+        for task in tasks:
+            yield Outcome(task.name, self.code, "so it was")
+
+
+def test_a_trial_that_another_process_holds_has_not_failed_and_is_run_next_time(tmp_path):
+    made, lines = swept(tmp_path, engine=Ending(LockedError.exit_code))
+    assert (made.failed, len(made.stopped)) == ({}, 2)
+    assert "is not run now, and goes on with the sweep: so it was" in lines[0]
+    assert swept(tmp_path)[0].done == 2
+
+
+def test_a_failed_trial_that_is_stopped_when_it_is_tried_again_goes_on_by_itself(tmp_path):
+    assert len(swept(tmp_path, engine=Ending(6))[0].failed) == 2
+    made, _ = swept(tmp_path, engine=Ending(143), retry_failed=True)
+    assert (made.failed, len(made.stopped)) == ({}, 2)
+    assert swept(tmp_path)[0].done == 2

@@ -94,6 +94,13 @@ def test_a_log_that_cannot_be_written_is_an_outcome(tmp_path):
     assert (outcome.code, outcome.reason) == (4, f"cannot write {tmp_path}/a.log: Is a directory")
 
 
+def test_a_log_that_is_a_link_is_not_followed(tmp_path):
+    (tmp_path / "other").write_text("theirs")
+    (tmp_path / "a.log").symlink_to(tmp_path / "other")
+    assert work(task(tmp_path, "a")).code == 4
+    assert (tmp_path / "other").read_text() == "theirs"
+
+
 def test_standard_files_are_as_before_and_a_closed_one_is_closed(tmp_path, capfd):
     before = [os.fstat(number).st_ino for number in (0, 1)]
     error = os.dup(2)
