@@ -52,13 +52,16 @@ def _table(sweep: Sweep) -> list[list[str]]:
 
 
 def _estimate(sweep: Sweep, left: Sequence[Trial], jobs: int) -> str:
-    """About how long the trials that are left take, by those that ran in this folder."""
+    """About how long the trials that are left take, by those that ran in this folder.
+
+    By warm ones, where there are any: the first run of a process loads what the others have.
+    """
+    ran = [(trial.cell_id, *_seconds(sweep, trial)) for trial in sweep.trials]
+    all_cold = all(cold for _, took, cold in ran if took is not None)
     seconds: dict[str, list[float]] = defaultdict(list)
-    for trial in sweep.trials:
-        with contextlib.suppress(StorageError):
-            if sweep.place(trial).is_done:
-                took = RunFolder(sweep.place(trial).folder).read_summary().get("seconds")
-                seconds[trial.cell_id] += [] if took is None else [took]
+    for cell, took, cold in ran:
+        if took is not None and (all_cold or not cold):
+            seconds[cell].append(took)
     known = [one for many in seconds.values() for one in many]
     if not left or not known:
         return "" if not left else "; no trial has run here, so nothing tells how long it takes"
@@ -66,3 +69,12 @@ def _estimate(sweep: Sweep, left: Sequence[Trial], jobs: int) -> str:
     total = sum(statistics.fmean(seconds[trial.cell_id] or [mean]) for trial in left)
     each = f", {jobs} at a time" if jobs > 1 else ""
     return f", about {duration(total / jobs)}{each} by the {len(known)} that ran here"
+
+
+def _seconds(sweep: Sweep, trial: Trial) -> tuple[float | None, bool]:
+    """How long a trial ran, None where it is not done; whether it was the first of a process."""
+    with contextlib.suppress(StorageError):
+        if sweep.place(trial).is_done:
+            summary = RunFolder(sweep.place(trial).folder).read_summary()
+            return summary.get("seconds"), bool(summary.get("cold_seconds"))
+    return None, False
