@@ -18,7 +18,8 @@ def test_the_seconds_of_a_process_s_first_run_tell_nothing_of_the_others(tmp_pat
     for path, seconds, more in ((cold, 1000.0, 5.0), (warm, 10.0, 0.0)):
         facts = json.loads(path.read_text()) | {"seconds": seconds, "cold_seconds": more}
         path.write_text(json.dumps(facts))
-    ready = prepared(study_from(few() | {"seeds": 2}), tmp_path, plugins=Plugins(), say=lambda _: None)
+    study = study_from(few() | {"seeds": 2})
+    ready = prepared(study, tmp_path, plugins=Plugins(), say=lambda _: None)
     assert foretold(ready, False, 1)[-1] == (
         "2 done, 2 new; 2 to run now, about 20 s by the 1 that ran here"
     )
