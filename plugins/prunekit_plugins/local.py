@@ -42,6 +42,8 @@ START = (
     "from prunekit_plugins.local import serve; serve()"
 )
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+WORKER = {"PRUNEKIT_WORKER": "1"}
+"""Tells a run that a second signal is the first: srun and systemd reach workers and sweep both."""
 GPU = re.compile(r"cuda:(\d+)")
 
 
@@ -208,7 +210,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, **first.environment, **slot},
+                env={**os.environ, **first.environment, **slot, **WORKER},
                 process_group=0,  # what the terminal sends is for the sweep
                 bufsize=0,
             )

@@ -27,8 +27,10 @@ from prunekit import Outcome, Task
 
 ATTEMPTS = 3
 """How often a trial is submitted whose job ends without an answer."""
-SIGINT, STOPPED, LOST = 130, 143, -9
+FAILED, SIGINT, STOPPED, LOST = 1, 130, 143, -9
 """Outcomes: from 130 on of a trial that was stopped, and of a job that is gone."""
+NOT_REQUEUED = "Job not requeued because"
+"""What submitit says of a job that a signal ended after its trials had saved."""
 POLL = 2.0
 SAVING = 120.0
 """Seconds that trials have to save when the sweep is stopped."""
@@ -185,7 +187,8 @@ class Queue:
         try:
             answers = one.handle.result()
         except imported().core.utils.FailedJobError as error:  # it said why, and ends
-            answers, code, said = [], STOPPED, str(error)
+            answers, said = [], str(error)
+            code = STOPPED if NOT_REQUEUED in said else FAILED
         except imported().core.utils.UncompletedJobError as error:  # it is gone
             if one.attempt < ATTEMPTS:
                 self.submit([one.job], one.attempt + 1)
@@ -262,7 +265,7 @@ def in_one_line(what: str) -> Iterator[None]:
 
 def shortened(text: str) -> str:
     """Of what submitit says of a job, the error that ended it, or how it begins."""
-    errors = re.findall(r"^[\w.]*Error: .*", text, re.M)
+    errors = re.findall(r"^[\w.]*Error\b.*", text, re.M)
     return errors[-1] if errors else " ".join(text.split("\n")[:2])
 
 

@@ -76,7 +76,7 @@ def sweep(args: argparse.Namespace, others: Sequence[str]) -> int:
 
     ready = conduct.prepared(study, out, only=only, plugins=available)
     if args.dry_run:
-        print("\n".join(told(ready, args.retry_failed, getattr(engine, "at_once", 1))))
+        print("\n".join(told(ready, args.retry_failed, getattr(engine, "at_once", None))))
         return 0
     swept = conduct.conducted(
         ready, engine, threads_=threads, retry_failed=args.retry_failed, plugins=available
@@ -137,7 +137,7 @@ def engine_options(others: Sequence[str], cls: type) -> tuple[dict[str, Any], li
     return options, rest
 
 
-def told(ready: Sweep, retry_failed: bool, jobs: int) -> list[str]:
+def told(ready: Sweep, retry_failed: bool, jobs: int | None) -> list[str]:
     """What a sweep would do: a line for each cell, counts, and about how long it takes."""
     from prunekit.sweeps.foretold import foretold
 

@@ -1,5 +1,7 @@
 """Signals ask a run to save and stop; a second one of any kind stops it at once.
 
+In a worker of a sweep a second one is the first again, by another way, but for SIGINT.
+
 A run looks for them between steps and rounds, where it can save. While it is set up, or scores,
 it stops in the middle: a resume does that again, to the same bits.
 """
@@ -24,6 +26,8 @@ from prunekit.data.workers import ASKING
 from prunekit.errors import Interrupted
 from prunekit.storage.runfolder import RunFolder
 
+WORKER = "PRUNEKIT_WORKER"
+"""Set where a sweep's process may pass on a signal that came to this one as well."""
 LOADER = re.compile(r"DataLoader worker \(pid.*(?:exited unexpectedly|killed by signal)")
 POINTER = ctypes.sizeof(ctypes.c_void_p)
 ACTION_BYTES = 512  # room for a `struct sigaction` of any system
@@ -78,6 +82,7 @@ class Stopper:
 
     def __init__(self, folder: Path, says: Callable[[], str] | None = None) -> None:
         self.folder, self.signum, self.in_middle = RunFolder(folder), 0, False
+        self.at_once = False
         self.says = says or self._run
         self._process, self._hosts = os.getpid(), dict[int, Host]()
 
@@ -110,8 +115,14 @@ class Stopper:
             self.look()
         elif signum == signal.SIGINT:
             raise KeyboardInterrupt
-        elif signum != getattr(signal, "SIGXCPU", 0) or self.signum != signum:  # sent each second
+        elif not self._again(signum):
+            self.at_once = True
             raise Stop
+
+    def _again(self, signum: int) -> bool:
+        """Whether a second signal is the first one, repeated by a machine."""
+        each_second = signum == self.signum == getattr(signal, "SIGXCPU", 0)
+        return each_second or WORKER in os.environ
 
     def look(self) -> None:
         """Raise Stop when a signal has come, where work may end in its middle."""
@@ -147,6 +158,10 @@ class Stopper:
         if folder.summary.is_file():
             return f"the run is finished; `prunekit show {folder.path}` shows it"
         if folder.holds_run():
+            if self.at_once:
+                return (
+                    f"stopped before it saved; `prunekit resume {folder.path}` goes on from before"
+                )
             return f"saved; continue with `prunekit resume {folder.path}`"
         return f"nothing was begun in {folder.path}; run it again"
 

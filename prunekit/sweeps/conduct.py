@@ -194,7 +194,10 @@ def conducted(
 ) -> Swept:
     """Give an engine what is left of a sweep, and note what comes of it."""
     _make(sweep.out)
-    with Stopper(sweep.out, lambda: _stopped(sweep)) as stopper, FolderLock(sweep.out).held():
+    with (
+        Stopper(sweep.out, lambda: _stopped(sweep, stopper.at_once)) as stopper,
+        FolderLock(sweep.out).held(),
+    ):
         states = [*sweep.states().values()]
         begun = len(states) > states.count("new")
         count = record.threads_of(sweep.out, threads_, threads(engine), begun)
@@ -261,10 +264,11 @@ def _task(sweep: Sweep, trial: Trial, count: int, plugins: Plugins) -> Task:
     return Task(trial.folder, text, str(place.folder), str(place.log), count, sha256)
 
 
-def _stopped(sweep: Sweep) -> str:
+def _stopped(sweep: Sweep, at_once: bool) -> str:
     """What a signal has left, and how to go on."""
     done = sum(state == "done" for state in sweep.states().values())
-    counts = f"{done} of {len(sweep.trials)} trials are done, the others saved"
+    others = "stopped before they saved" if at_once else "saved"
+    counts = f"{done} of {len(sweep.trials)} trials are done, the others {others}"
     return f"{counts}; go on with `prunekit sweep {sweep.out}`"
 
 

@@ -18,8 +18,11 @@ from prunekit.sweeps.study import said
 from prunekit.sweeps.trials import Trial
 
 
-def foretold(sweep: Sweep, retry_failed: bool, jobs: int) -> list[str]:
-    """Lines: the table of cells, what is left out, counts, and an estimate of the time."""
+def foretold(sweep: Sweep, retry_failed: bool, jobs: int | None) -> list[str]:
+    """Lines: the table of cells, what is left out, counts, and an estimate of the time.
+
+    jobs: how many run at once; None = the engine does not say, and one at a time is reckoned.
+    """
     left = sweep.to_do(retry_failed)
     counts = Counter(sweep.states().values())
     lines = [columns(_table(sweep)), ""]
@@ -51,7 +54,7 @@ def _table(sweep: Sweep) -> list[list[str]]:
     return rows
 
 
-def _estimate(sweep: Sweep, left: Sequence[Trial], jobs: int) -> str:
+def _estimate(sweep: Sweep, left: Sequence[Trial], jobs: int | None) -> str:
     """About how long the trials that are left take, by those that ran in this folder.
 
     By warm ones, where there are any: the first run of a process loads what the others have.
@@ -67,8 +70,8 @@ def _estimate(sweep: Sweep, left: Sequence[Trial], jobs: int) -> str:
         return "" if not left else "; no trial has run here, so nothing tells how long it takes"
     mean = statistics.fmean(known)
     total = sum(statistics.fmean(seconds[trial.cell_id] or [mean]) for trial in left)
-    each = f", {jobs} at a time" if jobs > 1 else ""
-    return f", about {duration(total / jobs)}{each} by the {len(known)} that ran here"
+    each = ", one at a time" if jobs is None else f", {jobs} at a time" if jobs > 1 else ""
+    return f", about {duration(total / (jobs or 1))}{each} by the {len(known)} that ran here"
 
 
 def _seconds(sweep: Sweep, trial: Trial) -> tuple[float | None, bool]:

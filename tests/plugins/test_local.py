@@ -202,3 +202,12 @@ def test_a_gpu_that_is_not_visible_is_refused_before_anything_begins(tmp_path, m
 def test_a_device_that_is_no_gpu_is_refused():
     with pytest.raises(SpecError, match="devices are GPUs to share out, as cuda:0,cuda:1: 'cpu'"):
         Local(devices=("cpu",))
+
+
+def test_a_signal_that_comes_to_a_worker_twice_lets_it_save(tmp_path):
+    twice = "os.kill(os.getpid(), signal.SIGTERM); os.kill(os.getpid(), signal.SIGTERM)"
+    arch, _ = net(tmp_path, f"if not MARK.exists():\n        MARK.touch()\n        {twice}")
+    assert codes(Local().work([task(tmp_path, "a", arch, 4)])) == {"a": 0}
+    log = (tmp_path / "a.log").read_text()
+    assert "SIGTERM: saved; continue with" in log
+    assert "goes on from checkpoint" in log

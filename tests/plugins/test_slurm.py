@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import signal
@@ -27,8 +28,12 @@ def test_slurm_keeps_the_engine_contract(engine, check):
     check(engine)
 
 
-def test_a_trial_that_is_preempted_is_requeued_and_ends_in_the_same_bits(tmp_path):
-    arch, mark = net(tmp_path, once("SIGUSR2"))
+@pytest.mark.parametrize("name", ["USR1", "USR2"])
+def test_a_trial_that_is_preempted_is_requeued_and_ends_in_the_same_bits(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SUBMITIT_PREEMPT_SIGNAL", name)
+    arch, mark = net(tmp_path, once(f"SIG{name}"))
     tasks = [task(tmp_path, "preempted", arch, 4), task(tmp_path, "other")]
     outcomes = list(LOCAL.work(tasks))
     assert sorted(outcomes, key=str) == [Outcome("other", 0), Outcome("preempted", 0)]
@@ -154,3 +159,13 @@ def test_a_trial_that_is_stopped_ends_its_job_and_the_next_is_not_begun(tmp_path
     tasks = [task(tmp_path, "stopped", arch, 4), task(tmp_path, "next")]
     assert [one["code"] for one in Job(tasks, 1, tmp_path / "stop")()] == [130]
     assert not (tmp_path / "next").exists()
+
+
+def test_a_job_that_ends_in_an_error_of_its_own_has_failed_and_says_why(tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("class Text(str): ...")
+    monkeypatch.syspath_prepend(str(tmp_path))  # of this process: the job's does not find it
+    name = importlib.import_module("only_here").Text("a")
+    one = attrs.evolve(task(tmp_path, "a"), name=name)
+    assert list(LOCAL.work([one])) == [
+        Outcome("a", 1, "ModuleNotFoundError: No module named 'only_here'")
+    ]

@@ -100,6 +100,26 @@ def test_a_second_signal_of_any_kind_ends_at_once(first: str, second: str, begun
     assert reached == ["first"]
 
 
+def test_what_a_second_signal_ends_is_not_said_to_be_saved(begun: Path) -> None:
+    assert str(ended(begun, lambda _: raised("SIGTERM", "SIGUSR1"))) == (
+        f"SIGTERM: stopped before it saved; `prunekit resume {begun}` goes on from before"
+    )
+
+
+def test_in_a_worker_of_a_sweep_a_second_signal_is_the_first_again(begun, monkeypatch) -> None:
+    monkeypatch.setenv("PRUNEKIT_WORKER", "1")
+    reached = []
+
+    def work(stopper: Stopper) -> None:
+        raised("SIGTERM", "SIGTERM", "SIGUSR1")
+        reached.append("the save")
+        stopper.stop_if_asked()
+
+    error = ended(begun, work)
+    assert str(error) == f"SIGTERM: saved; continue with `prunekit resume {begun}`"
+    assert reached == ["the save"]
+
+
 def test_the_kernel_repeats_sigxcpu_every_second_and_means_one(tmp_path: Path) -> None:
     reached = []
 

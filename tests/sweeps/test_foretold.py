@@ -23,3 +23,7 @@ def test_the_seconds_of_a_process_s_first_run_tell_nothing_of_the_others(tmp_pat
     assert foretold(ready, False, 1)[-1] == (
         "2 done, 2 new; 2 to run now, about 20 s by the 1 that ran here"
     )
+    assert foretold(ready, False, 2)[-1].endswith(
+        ", about 10 s, 2 at a time by the 1 that ran here"
+    )
+    assert foretold(ready, False, None)[-1].endswith("20 s, one at a time by the 1 that ran here")
