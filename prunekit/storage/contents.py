@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from prunekit.errors import SpecError
+from prunekit.errors import StorageError
 from prunekit.storage.files import open_file, reason
 from prunekit.storage.runfolder import RunFolder
 
@@ -17,7 +17,7 @@ NAMED = ("weights", "prune.masks")
 def sha256_of(key: str, path: str) -> str:
     """Over the files that are opened where this key of a spec has this value.
 
-    Raises SpecError for a file that cannot be read, StorageError for a folder without weights.
+    Raises StorageError for a file that cannot be read, and for a folder without weights.
     """
     place = Path(path)
     if key == "weights":
@@ -35,4 +35,4 @@ def _sha256(file: Path) -> str:
         with open_file(file) as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        raise SpecError(f"cannot read {file}: {reason(error)}") from None
+        raise StorageError(f"cannot read {file}: {reason(error)}") from None
