@@ -42,8 +42,7 @@ START = (
     "from prunekit_plugins.local import serve; serve()"
 )
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-WORKER = {"PRUNEKIT_WORKER": "1"}
-"""Tells a run that a second signal is the first: srun and systemd reach workers and sweep both."""
+WORKER = {"PRUNEKIT_WORKER": "1"}  # a second signal is the first: srun reaches workers too
 GPU = re.compile(r"cuda:(\d+)")
 
 
@@ -188,9 +187,8 @@ class Crew:
         with self.door:
             if self.stopping:
                 return None
-            worker = Worker(task, slot)
-            self.workers.append(worker)
-            return worker
+            self.workers.append(Worker(task, slot))
+            return self.workers[-1]
 
     def _dismiss(self, worker: Worker) -> None:
         worker.leave()
@@ -279,17 +277,13 @@ def serve() -> None:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     if hasattr(os, "register_at_fork"):  # loaders that outlive a worker would seem to be it
-        os.register_at_fork(after_in_child=partial(_close, given, answers))
+        for number in (given, answers):
+            os.register_at_fork(after_in_child=partial(os.close, number))
     tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(given, tasks), daemon=True).start()
     while (task := tasks.get()) is not None:
         outcome = prunekit.work(task)
         os.write(answers, json.dumps(attrs.asdict(outcome)).encode() + b"\n")
-
-
-def _close(*numbers: int) -> None:
-    for number in numbers:
-        os.close(number)
 
 
 def _listen(given: int, tasks: queue.SimpleQueue[Task | None]) -> None:
