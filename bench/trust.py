@@ -3,8 +3,8 @@
     python bench/trust.py [--short | --ci] [R1 R2 ...] [--out docs/results/trust.md]
 
 Each row runs in a process and a folder of its own. Without names of rows the table is written to
-docs/results/trust.md. --short takes under ten minutes on two cores, --ci under two. Exit code 1
-when a row misses its aim.
+docs/results/trust.md. The full form takes over an hour, --ci about two and a half minutes of CPU.
+Exit code 1 when a row misses its aim.
 """
 
 from __future__ import annotations

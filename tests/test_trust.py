@@ -1,4 +1,4 @@
-"""The rows of bench/trust.py that fit in two minutes: what prunekit survives, in few cases."""
+"""The rows of bench/trust.py in few cases: what prunekit survives."""
 
 from __future__ import annotations
 
